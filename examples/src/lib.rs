@@ -1,0 +1,1 @@
+//! Examples; each is a file in this folder.
