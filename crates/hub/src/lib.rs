@@ -1,1 +1,5 @@
-//! fullduplex-hub.
+//! Rooms, presence and live logs over WebSocket: the server behind `fdx serve`.
+
+#![expect(dead_code, unused_imports, reason = "the layers above the core are on their way")]
+
+mod core;

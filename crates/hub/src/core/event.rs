@@ -1,0 +1,133 @@
+//! What rooms carry: events, their authors, and the frames they are encoded into.
+
+use std::sync::{Arc, OnceLock};
+
+/// A user who chose a name, as everybody may see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user's id, the same for all connections that share a guest secret.
+    pub id: Arc<str>,
+    /// The chosen name, trimmed.
+    pub name: Arc<str>,
+    /// The seed a client draws the avatar from.
+    pub avatar: Arc<str>,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Author {
+    /// A user of `fdx.v1.json`.
+    User(Arc<User>),
+    /// A plain JSON client: what it claimed to be, passed on unchanged.
+    PlainJson {
+        /// The claimed e-mail address; shown to plain JSON clients only.
+        email: Arc<str>,
+        /// The claimed name.
+        username: Arc<str>,
+        /// The avatar's seed, made from the address.
+        avatar: Arc<str>,
+    },
+    /// A text mode client, which says nothing about itself.
+    PlainText,
+}
+
+/// A message as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The room's name.
+    pub room: Arc<str>,
+    /// The position in the log: grows strictly within a room, may have holes.
+    pub seq: u64,
+    /// The server-made id, a ULID.
+    pub id: Arc<str>,
+    /// Milliseconds since 1970 by the server's clock; never goes back within a room.
+    pub ts: u64,
+    /// Who wrote it.
+    pub from: Author,
+    /// What was written.
+    pub body: Arc<str>,
+    /// The client's own id of the message.
+    pub cid: Option<Arc<str>>,
+}
+
+/// The dialects an event is encoded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `fdx.v1.json`.
+    V1,
+    /// Plain JSON.
+    Json,
+    /// Plain text.
+    Text,
+}
+
+/// An event in a room's ring, with its frames.
+///
+/// `F` is a frame ready to be sent. Each form is encoded at most once, by the first session that
+/// needs it: a room without text viewers never encodes text.
+#[derive(Debug)]
+pub(crate) struct Entry<F> {
+    pub(crate) event: Event,
+    /// The `seq` of the room's event before this one; 0 for the first.
+    pub(crate) prev: u64,
+    frames: [OnceLock<F>; 3],
+}
+
+impl<F> Entry<F> {
+    /// Memory an entry needs besides the event's text: itself, its `Arc`s, frame headers and keys.
+    const OVERHEAD: usize = 512;
+
+    pub(crate) fn new(event: Event, prev: u64) -> Self {
+        Self {
+            event,
+            prev,
+            frames: [const { OnceLock::new() }; 3],
+        }
+    }
+
+    /// The frame of `form`, encoded on first use.
+    pub(crate) fn frame(&self, form: Form, encode: impl FnOnce(&Self) -> F) -> &F {
+        self.frames[form as usize].get_or_init(|| encode(self))
+    }
+
+    /// The bytes this entry is charged with: the text itself and, because they may be made at any
+    /// time, its three frames.
+    pub(crate) fn weight(&self) -> usize {
+        Self::OVERHEAD + 4 * self.event.body.len()
+    }
+}
+
+/// A change of presence in a room, shared by all its members.
+#[derive(Debug)]
+pub(crate) struct Notice<F> {
+    pub(crate) room: Arc<str>,
+    /// Who came, or changed the name.
+    pub(crate) came: Vec<Arc<User>>,
+    /// The ids of those who left.
+    pub(crate) left: Vec<Arc<str>>,
+    /// How many named users are here now.
+    pub(crate) count: usize,
+    frame: OnceLock<F>,
+}
+
+impl<F> Notice<F> {
+    pub(crate) fn new(
+        room: Arc<str>,
+        came: Vec<Arc<User>>,
+        left: Vec<Arc<str>>,
+        count: usize,
+    ) -> Self {
+        Self {
+            room,
+            came,
+            left,
+            count,
+            frame: OnceLock::new(),
+        }
+    }
+
+    /// The frame, encoded on first use.
+    pub(crate) fn frame(&self, encode: impl FnOnce(&Self) -> F) -> &F {
+        self.frame.get_or_init(|| encode(self))
+    }
+}

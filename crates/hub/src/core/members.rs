@@ -1,0 +1,110 @@
+//! The sessions in a room.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{event::User, shard::Slot};
+
+/// Names one connection's session for as long as the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SessionId(pub(crate) u64);
+
+/// How a room tells a session that there is something to read.
+///
+/// Called under the shard's lock, so it must be short and must not call back.
+pub(crate) trait Wake {
+    fn wake(&self, room: Slot);
+}
+
+/// One session in one room.
+#[derive(Debug)]
+pub(crate) struct Member<W> {
+    pub(crate) session: SessionId,
+    pub(crate) wake: W,
+    /// Who this session is, once it chose a name.
+    pub(crate) user: Option<Arc<User>>,
+    /// Whether presence is of interest: plain sessions have no form for it.
+    pub(crate) wants_presence: bool,
+    /// Whether the session was told that there is something to read, and has not read it all yet.
+    awake: bool,
+}
+
+impl<W: Wake> Member<W> {
+    pub(crate) const fn new(
+        session: SessionId,
+        wake: W,
+        user: Option<Arc<User>>,
+        wants_presence: bool,
+    ) -> Self {
+        Self {
+            session,
+            wake,
+            user,
+            wants_presence,
+            awake: false,
+        }
+    }
+
+    fn rouse(&mut self, room: Slot) {
+        if !self.awake {
+            self.awake = true;
+            self.wake.wake(room);
+        }
+    }
+
+    /// The session has read everything: the next event wakes it again.
+    pub(crate) const fn sleep(&mut self) {
+        self.awake = false;
+    }
+}
+
+/// The members of a room: a vector, because publishing walks it, and an index into it.
+#[derive(Debug)]
+pub(crate) struct Members<W> {
+    list: Vec<Member<W>>,
+    index: HashMap<SessionId, usize>,
+}
+
+impl<W: Wake> Members<W> {
+    pub(crate) fn new() -> Self {
+        Self {
+            list: Vec::new(),
+            index: HashMap::new(),
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Member<W>> {
+        self.index.get(&session).map(|&at| &mut self.list[at])
+    }
+
+    pub(crate) fn insert(&mut self, member: Member<W>) {
+        self.index.insert(member.session, self.list.len());
+        self.list.push(member);
+    }
+
+    pub(crate) fn remove(&mut self, session: SessionId) -> Option<Member<W>> {
+        let at = self.index.remove(&session)?;
+        let member = self.list.swap_remove(at);
+        if let Some(moved) = self.list.get(at) {
+            self.index.insert(moved.session, at);
+        }
+        Some(member)
+    }
+
+    /// Wakes every member that is not awake yet.
+    pub(crate) fn rouse_all(&mut self, room: Slot) {
+        for member in &mut self.list {
+            member.rouse(room);
+        }
+    }
+
+    /// Wakes every member that cares for presence and is not awake yet.
+    pub(crate) fn rouse_for_presence(&mut self, room: Slot) {
+        for member in self.list.iter_mut().filter(|member| member.wants_presence) {
+            member.rouse(room);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Rooms, cursors and presence, pure: commands in, effects out. No async, no clock, no serde.
+//!
+//! The shape in one paragraph: a [`Room`](room::Room) keeps its newest events in a
+//! [`Ring`]. A member holds one number per room, its *cursor*: the position of the next event it
+//! needs. [`Shard::commit`] appends to the ring and wakes each member that is not already awake,
+//! once. [`Shard::read`] gives a member what follows its cursor and puts it back to sleep when
+//! that reaches the end. Nothing is queued per member, so a slow one costs nothing: when its
+//! cursor falls off the ring it is told so.
+
+mod event;
+mod members;
+mod name;
+mod presence;
+mod quota;
+mod ring;
+mod room;
+mod shard;
+
+pub(crate) use event::{Author, Entry, Event, Form, Notice, User};
+pub(crate) use members::{SessionId, Wake};
+pub(crate) use name::is_room_name;
+pub(crate) use quota::Quota;
+pub(crate) use ring::Gap;
+pub(crate) use room::RoomState;
+pub(crate) use shard::{Batch, JoinRefused, Joined, Shard, ShardLimits, Slot};
+
+#[cfg(test)]
+mod model_tests;

@@ -1,0 +1,390 @@
+//! Shards against a naive model: every room a plain list of everything ever said.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ROOMS: usize = 4;
+const SESSIONS: u64 = 5;
+const LIMITS: ShardLimits = ShardLimits {
+    ring_entries: 6,
+    ring_bytes: 8 * 1024,
+    shard_bytes: 9 * 1024,
+    listed_users: 2,
+    empty_room_ttl: Duration::from_secs(10),
+};
+
+#[derive(Debug, Clone)]
+enum Op {
+    Join {
+        session: u64,
+        room: usize,
+        backlog: usize,
+    },
+    Leave {
+        session: u64,
+        room: usize,
+    },
+    Rename {
+        session: u64,
+        room: usize,
+        name: u8,
+    },
+    Publish {
+        room: usize,
+        len: usize,
+    },
+    Read {
+        session: u64,
+        room: usize,
+        max: usize,
+    },
+    FlushPresence,
+    Sweep {
+        seconds: u64,
+    },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (session, room) = (0..SESSIONS, 0..ROOMS);
+    prop_oneof![
+        2 => (session.clone(), room.clone(), 0..9usize)
+            .prop_map(|(session, room, backlog)| Op::Join { session, room, backlog }),
+        1 => (session.clone(), room.clone())
+            .prop_map(|(session, room)| Op::Leave { session, room }),
+        1 => (session.clone(), room.clone(), 0..3u8)
+            .prop_map(|(session, room, name)| Op::Rename { session, room, name }),
+        6 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Publish { room, len }),
+        4 => (session, room, 1..5usize)
+            .prop_map(|(session, room, max)| Op::Read { session, room, max }),
+        1 => Just(Op::FlushPresence),
+        1 => (0..8u64).prop_map(|seconds| Op::Sweep { seconds }),
+    ]
+}
+
+/// Woken rooms of one session.
+#[derive(Debug, Clone, Default)]
+struct Woken(Arc<Mutex<Vec<Slot>>>);
+
+impl Wake for Woken {
+    fn wake(&self, room: Slot) {
+        self.0.lock().unwrap().push(room);
+    }
+}
+
+/// What the model knows of one session in one room.
+#[derive(Debug)]
+struct Membership {
+    slot: Slot,
+    cursor: u64,
+    notices: u64,
+    user: Option<Arc<User>>,
+    /// Whether the session was told to read and has not read to the end since.
+    awake: bool,
+    woken: Woken,
+}
+
+#[derive(Debug, Default)]
+struct ModelRoom {
+    /// Everything ever said since the room exists.
+    said: Vec<u64>,
+    members: BTreeMap<u64, Membership>,
+    empty_since: Option<Duration>,
+}
+
+impl ModelRoom {
+    fn users(&self) -> BTreeSet<&str> {
+        self.members
+            .values()
+            .filter_map(|m| Some(&*m.user.as_ref()?.id))
+            .collect()
+    }
+}
+
+fn room_name(room: usize) -> String {
+    format!("room {room}")
+}
+
+/// Sessions 0 and 1 are one user; session 4 never gets a name.
+fn user(session: u64, name: u8) -> Option<Arc<User>> {
+    (session != 4).then(|| {
+        let id = format!("u{}", session.max(1)).into();
+        Arc::new(User {
+            id,
+            name: format!("n{name}").into(),
+            avatar: "".into(),
+        })
+    })
+}
+
+struct World {
+    shard: Shard<(), Woken>,
+    quota: Arc<Quota>,
+    rooms: BTreeMap<usize, ModelRoom>,
+    seq: u64,
+    now: Duration,
+}
+
+impl World {
+    fn new(max_rooms: usize) -> Self {
+        let quota = Arc::new(Quota::new(max_rooms));
+        let shard = Shard::new(LIMITS, Arc::clone(&quota));
+        Self {
+            shard,
+            quota,
+            rooms: BTreeMap::new(),
+            seq: 0,
+            now: Duration::ZERO,
+        }
+    }
+
+    fn apply(&mut self, op: Op, max_rooms: usize) {
+        match op {
+            Op::Join {
+                session,
+                room,
+                backlog,
+            } => self.join(session, room, backlog, max_rooms),
+            Op::Leave { session, room } => self.leave(session, room),
+            Op::Rename {
+                session,
+                room,
+                name,
+            } => {
+                let Some(user) = user(session, name) else {
+                    return;
+                };
+                let Some(member) = self.member(session, room) else {
+                    return;
+                };
+                let slot = member.slot;
+                member.user = Some(Arc::clone(&user));
+                self.shard.rename(slot, SessionId(session), &user);
+            }
+            Op::Publish { room, len } => self.publish(room, len),
+            Op::Read { session, room, max } => self.read(session, room, max),
+            Op::FlushPresence => {
+                self.shard.flush_presence();
+                assert!(!self.shard.is_presence_due());
+            }
+            Op::Sweep { seconds } => {
+                self.now += Duration::from_secs(seconds);
+                self.shard.sweep(self.now);
+                let now = self.now;
+                self.rooms.retain(|_, room| {
+                    room.empty_since
+                        .is_none_or(|since| now - since < LIMITS.empty_room_ttl)
+                });
+            }
+        }
+        assert_eq!(self.quota.used(), self.rooms.len());
+    }
+
+    fn member(&mut self, session: u64, room: usize) -> Option<&mut Membership> {
+        self.rooms.get_mut(&room)?.members.get_mut(&session)
+    }
+
+    fn join(&mut self, session: u64, room: usize, backlog: usize, max_rooms: usize) {
+        if self.member(session, room).is_some() {
+            return;
+        }
+        let (woken, user) = (Woken::default(), user(session, 0));
+        let id = SessionId(session);
+        let joined = self.shard.join(
+            &room_name(room),
+            id,
+            woken.clone(),
+            user.clone(),
+            true,
+            backlog,
+        );
+        let is_full = !self.rooms.contains_key(&room) && self.rooms.len() == max_rooms;
+        let Ok(joined) = joined else {
+            assert!(is_full);
+            return;
+        };
+        assert!(!is_full);
+        let model = self.rooms.entry(room).or_default();
+        model.empty_since = None;
+        let member = Membership {
+            slot: joined.slot,
+            cursor: joined.cursor,
+            notices: joined.notices,
+            user,
+            awake: false,
+            woken,
+        };
+        model.members.insert(session, member);
+        let state = joined.state;
+        assert_eq!(state.head, model.said.last().copied().unwrap_or(0));
+        assert_eq!(
+            state.head_id.map(|id| id.parse().unwrap()),
+            model.said.last().copied()
+        );
+        assert_eq!(state.count, model.users().len());
+        let listed: BTreeSet<_> = state.users.iter().map(|user| &*user.id).collect();
+        assert_eq!(
+            listed,
+            if state.count <= 2 {
+                model.users()
+            } else {
+                BTreeSet::new()
+            }
+        );
+        // The page asked for, or as much of it as is kept.
+        let page = model
+            .said
+            .iter()
+            .filter(|&&seq| seq >= joined.cursor)
+            .count();
+        let kept = model.said.iter().filter(|&&seq| seq >= state.floor).count();
+        assert_eq!(page, backlog.min(kept));
+        assert!(kept <= LIMITS.ring_entries);
+    }
+
+    fn leave(&mut self, session: u64, room: usize) {
+        let now = self.now;
+        let Some(model) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let Some(member) = model.members.remove(&session) else {
+            return;
+        };
+        if model.members.is_empty() {
+            model.empty_since = Some(now);
+        }
+        self.shard.leave(member.slot, SessionId(session), now);
+    }
+
+    fn publish(&mut self, room: usize, len: usize) {
+        self.seq += 1;
+        self.shard.commit(Event {
+            room: room_name(room).into(),
+            seq: self.seq,
+            id: self.seq.to_string().into(),
+            ts: 0,
+            from: Author::PlainText,
+            body: "x".repeat(len).into(),
+            cid: None,
+        });
+        let Some(model) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        model.said.push(self.seq);
+        for member in model.members.values_mut() {
+            member.awake = true;
+            let woken = member.woken.0.lock().unwrap();
+            assert_eq!(
+                *woken,
+                [member.slot],
+                "woken exactly once until it reads to the end"
+            );
+        }
+    }
+
+    fn read(&mut self, session: u64, room: usize, max: usize) {
+        let Some(model) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let Some(member) = model.members.get_mut(&session) else {
+            return;
+        };
+        let lag = self.shard.lag(member.slot, member.cursor);
+        let batch = self.shard.read(
+            member.slot,
+            SessionId(session),
+            member.cursor,
+            member.notices,
+            max,
+            usize::MAX,
+        );
+        assert_eq!(lag.is_none(), batch.gap.is_some());
+        member.notices = batch.notices_read;
+        if let Some(gap) = batch.gap {
+            assert_eq!(gap.from, member.cursor);
+            member.cursor = gap.to + 1;
+        }
+        let owed: Vec<_> = model
+            .said
+            .iter()
+            .filter(|&&seq| seq >= member.cursor)
+            .collect();
+        assert_eq!(owed.len(), batch.behind, "what is not in the gap is owed");
+        let got: Vec<_> = batch.entries.iter().map(|entry| &entry.event.seq).collect();
+        assert_eq!(got, owed[..got.len()]);
+        assert!(got.len() == max || got.len() == owed.len());
+        for entry in &batch.entries {
+            let at = model.said.binary_search(&entry.event.seq).unwrap();
+            assert_eq!(
+                entry.prev,
+                at.checked_sub(1).map_or(0, |before| model.said[before])
+            );
+            member.cursor = entry.event.seq + 1;
+        }
+        if batch.reaches_head() {
+            member.awake = false;
+            member.woken.0.lock().unwrap().clear();
+        } else {
+            assert!(member.awake || member.woken.0.lock().unwrap().is_empty());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_member_reads_everything_once_and_in_order_or_is_told_what_it_missed(
+        ops in prop::collection::vec(op(), 1..120),
+        max_rooms in 2..=ROOMS,
+    ) {
+        let mut world = World::new(max_rooms);
+        for op in ops {
+            world.apply(op, max_rooms);
+        }
+        // Nobody is left behind: who reads to the end has everything.
+        for room in 0..ROOMS {
+            for session in 0..SESSIONS {
+                world.read(session, room, usize::MAX);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_quietest_room_gives_up_its_ring_when_all_together_are_too_big() {
+    let mut world = World::new(4);
+    for room in 0..4 {
+        world.join(0, room, 0, 4);
+        for _ in 0..3 {
+            world.publish(room, 300);
+        }
+    }
+    let floors: Vec<_> = (0..4)
+        .map(|room| {
+            let slot = world.member(0, room).unwrap().slot;
+            let state = world.shard.state(slot).unwrap();
+            state.floor <= state.head
+        })
+        .collect();
+    // 3 events of 300 bytes weigh 5 KiB, the shard may keep 9 KiB.
+    assert_eq!(floors, [false, false, false, true]);
+}
+
+#[test]
+fn an_empty_room_makes_place_for_a_new_one() {
+    let mut world = World::new(2);
+    world.join(0, 0, 0, 2);
+    world.join(0, 1, 0, 2);
+    world.join(1, 2, 0, 2);
+    assert!(!world.shard.reclaim());
+    world.leave(0, 0);
+    assert!(world.shard.reclaim());
+    world.rooms.remove(&0);
+    world.join(1, 2, 0, 2);
+    assert!(world.member(1, 2).is_some());
+}

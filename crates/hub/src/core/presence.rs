@@ -1,0 +1,246 @@
+//! Who is in a room: users, not connections.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::event::{Notice, User};
+
+/// The named users of a room, and the changes since the last notice.
+///
+/// Changes are not told one by one: [`flush`](Self::flush) compares the state before the first
+/// change with the state now, so someone who came and left in between is not mentioned at all.
+/// Notices are numbered and only the newest [`KEPT_NOTICES`](Self::KEPT_NOTICES) are kept: a
+/// session too slow to read them misses some. `count` is always right, so its client can see that
+/// its list is not and ask again with `join`.
+#[derive(Debug)]
+pub(crate) struct Presence<F> {
+    here: HashMap<Arc<str>, Here>,
+    /// For each user that changed since the last flush: as who they were shown then, if at all.
+    before: HashMap<Arc<str>, Option<Arc<User>>>,
+    notices: VecDeque<Arc<Notice<F>>>,
+    /// How many notices were ever made; the newest one's number.
+    version: u64,
+}
+
+#[derive(Debug)]
+struct Here {
+    user: Arc<User>,
+    connections: usize,
+}
+
+impl<F> Presence<F> {
+    /// Notices kept for sessions that lag behind. At one per flush interval (100 ms) this is a
+    /// few seconds of constant coming and going.
+    const KEPT_NOTICES: usize = 32;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            here: HashMap::new(),
+            before: HashMap::new(),
+            notices: VecDeque::new(),
+            version: 0,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.here.len()
+    }
+
+    /// Whether somebody came, left or changed the name since the last notice.
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// The newest notice's number: a session that has read it has read all.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Everybody here, unless they are more than `max`.
+    pub(crate) fn list(&self, max: usize) -> Vec<Arc<User>> {
+        if self.here.len() > max {
+            return Vec::new();
+        }
+        let mut users: Vec<_> = self
+            .here
+            .values()
+            .map(|here| Arc::clone(&here.user))
+            .collect();
+        users.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        users
+    }
+
+    /// One more connection of `user` is here, perhaps under a new name.
+    pub(crate) fn enter(&mut self, user: &Arc<User>) {
+        if let Some(here) = self.here.get_mut(&user.id) {
+            here.connections += 1;
+            self.rename(user);
+        } else {
+            self.before.entry(Arc::clone(&user.id)).or_insert(None);
+            let here = Here {
+                user: Arc::clone(user),
+                connections: 1,
+            };
+            self.here.insert(Arc::clone(&user.id), here);
+        }
+    }
+
+    /// One connection of `user` less is here.
+    pub(crate) fn exit(&mut self, user: &User) {
+        let Some(here) = self.here.get_mut(&user.id) else {
+            return;
+        };
+        here.connections -= 1;
+        if here.connections == 0 {
+            let shown = Arc::clone(&here.user);
+            self.before
+                .entry(Arc::clone(&user.id))
+                .or_insert(Some(shown));
+            self.here.remove(&user.id);
+        }
+    }
+
+    /// `user`, who is here, is to be shown like this from now on.
+    fn rename(&mut self, user: &Arc<User>) {
+        let Some(here) = self.here.get_mut(&user.id) else {
+            return;
+        };
+        if here.user != *user {
+            let shown = std::mem::replace(&mut here.user, Arc::clone(user));
+            self.before
+                .entry(Arc::clone(&user.id))
+                .or_insert(Some(shown));
+        }
+    }
+
+    /// Makes one notice of all changes since the last one. Its lists are empty while more than
+    /// `max_listed` users are here. Says whether there was anything to tell.
+    pub(crate) fn flush(&mut self, room: &Arc<str>, max_listed: usize) -> bool {
+        let (mut came, mut left) = (Vec::new(), Vec::new());
+        for (id, before) in std::mem::take(&mut self.before) {
+            match (before, self.here.get(&id)) {
+                (None, None) => {}
+                (Some(_), None) => left.push(id),
+                (before, Some(here)) if before.as_ref() != Some(&here.user) => {
+                    came.push(Arc::clone(&here.user));
+                }
+                (Some(_), Some(_)) | (None, Some(_)) => {}
+            }
+        }
+        if came.is_empty() && left.is_empty() {
+            return false;
+        }
+        if self.here.len() > max_listed || came.len() + left.len() > 2 * max_listed {
+            (came, left) = (Vec::new(), Vec::new());
+        }
+        came.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        left.sort_unstable();
+        if self.notices.len() == Self::KEPT_NOTICES {
+            self.notices.pop_front();
+        }
+        let notice = Notice::new(Arc::clone(room), came, left, self.here.len());
+        self.notices.push_back(Arc::new(notice));
+        self.version += 1;
+        true
+    }
+
+    /// The notices after number `seen`, oldest first; those no longer kept are left out.
+    pub(crate) fn notices_after(&self, seen: u64) -> impl Iterator<Item = &Arc<Notice<F>>> {
+        let unread = usize::try_from(self.version - seen).unwrap_or(usize::MAX);
+        self.notices
+            .iter()
+            .skip(self.notices.len().saturating_sub(unread))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str, name: &str) -> Arc<User> {
+        Arc::new(User {
+            id: id.into(),
+            name: name.into(),
+            avatar: "00".into(),
+        })
+    }
+
+    fn told(presence: &mut Presence<()>) -> Option<(Vec<String>, Vec<String>, usize)> {
+        presence.flush(&"r".into(), 200).then(|| {
+            let notice = presence.notices.back().expect("one was made");
+            let came = notice
+                .came
+                .iter()
+                .map(|user| user.name.to_string())
+                .collect();
+            let left = notice.left.iter().map(ToString::to_string).collect();
+            (came, left, notice.count)
+        })
+    }
+
+    #[test]
+    fn two_connections_of_one_user_are_one_arrival_and_one_leave() {
+        let mut presence = Presence::new();
+        let ana = user("u1", "Ana");
+        presence.enter(&ana);
+        presence.enter(&ana);
+        assert_eq!(told(&mut presence), Some((vec!["Ana".into()], vec![], 1)));
+        presence.exit(&ana);
+        assert_eq!(told(&mut presence), None);
+        presence.exit(&ana);
+        assert_eq!(told(&mut presence), Some((vec![], vec!["u1".into()], 0)));
+    }
+
+    #[test]
+    fn who_came_and_left_between_two_notices_is_not_mentioned() {
+        let mut presence = Presence::new();
+        let ana = user("u1", "Ana");
+        presence.enter(&ana);
+        presence.exit(&ana);
+        assert_eq!(told(&mut presence), None);
+        presence.enter(&ana);
+        drop(told(&mut presence));
+        presence.exit(&ana);
+        presence.enter(&ana);
+        assert_eq!(told(&mut presence), None);
+    }
+
+    #[test]
+    fn a_new_name_is_told_as_an_arrival() {
+        let mut presence = Presence::new();
+        presence.enter(&user("u1", "Ana"));
+        drop(told(&mut presence));
+        presence.enter(&user("u1", "Anna"));
+        assert_eq!(told(&mut presence), Some((vec!["Anna".into()], vec![], 1)));
+    }
+
+    #[test]
+    fn a_crowd_is_counted_and_not_listed() {
+        let mut presence: Presence<()> = Presence::new();
+        for n in 0..3 {
+            presence.enter(&user(&format!("u{n}"), "x"));
+        }
+        assert!(presence.flush(&"r".into(), 2));
+        let notice = presence.notices.back().expect("one was made");
+        assert_eq!((notice.came.len(), notice.count), (0, 3));
+        assert!(presence.list(2).is_empty());
+        assert_eq!(presence.list(3).len(), 3);
+    }
+
+    #[test]
+    fn a_reader_that_lags_gets_the_newest_notices_only() {
+        let mut presence: Presence<()> = Presence::new();
+        for n in 0..40 {
+            presence.enter(&user(&format!("u{n:02}"), "x"));
+            assert!(presence.flush(&"r".into(), 200));
+        }
+        assert_eq!(presence.notices_after(39).count(), 1);
+        assert_eq!(
+            presence.notices_after(0).count(),
+            Presence::<()>::KEPT_NOTICES
+        );
+        assert_eq!(presence.notices_after(40).count(), 0);
+    }
+}

@@ -1,0 +1,68 @@
+//! One room: its newest events, its members, and who they are.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    event::{Entry, Event, User},
+    members::{Members, Wake},
+    presence::Presence,
+    ring::Ring,
+};
+
+#[derive(Debug)]
+pub(crate) struct Room<F, W> {
+    pub(crate) name: Arc<str>,
+    pub(crate) ring: Ring<F>,
+    pub(crate) members: Members<W>,
+    pub(crate) presence: Presence<F>,
+    /// Since when nobody is here.
+    pub(crate) empty_since: Option<Duration>,
+    /// Whether this room waits for its presence changes to be told.
+    pub(crate) presence_due: bool,
+}
+
+impl<F, W: Wake> Room<F, W> {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            ring: Ring::new(),
+            members: Members::new(),
+            presence: Presence::new(),
+            empty_since: None,
+            presence_due: false,
+        }
+    }
+
+    /// What the room is like now; more than `max_listed` users are not listed.
+    pub(crate) fn state(&self, max_listed: usize) -> RoomState {
+        RoomState {
+            head: self.ring.head(),
+            floor: self.ring.floor(),
+            head_id: self.ring.head_id().map(Arc::clone),
+            count: self.presence.count(),
+            users: self.presence.list(max_listed),
+        }
+    }
+
+    /// Appends what came back from the log.
+    pub(crate) fn append(&mut self, event: Event, max_entries: usize, max_bytes: usize) {
+        let prev = self.ring.head();
+        self.ring
+            .push(Entry::new(event, prev), max_entries, max_bytes);
+    }
+}
+
+/// What a room is like right now.
+#[derive(Debug)]
+pub(crate) struct RoomState {
+    /// The newest position; 0 in an empty room.
+    pub(crate) head: u64,
+    /// The oldest position kept.
+    pub(crate) floor: u64,
+    /// The id of the event at `head`.
+    pub(crate) head_id: Option<Arc<str>>,
+    /// How many named users are here.
+    pub(crate) count: usize,
+    /// They, unless they are too many to list.
+    pub(crate) users: Vec<Arc<User>>,
+}

@@ -1,0 +1,380 @@
+//! A share of the rooms, behind one lock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    event::{Entry, Event, Notice, User},
+    members::{Member, SessionId, Wake},
+    quota::Quota,
+    ring::Gap,
+    room::{Room, RoomState},
+};
+
+/// Where a room is within its shard. Valid while somebody is in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slot(usize);
+
+/// What a shard may keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShardLimits {
+    /// Events kept per room.
+    pub(crate) ring_entries: usize,
+    /// Bytes kept per room.
+    pub(crate) ring_bytes: usize,
+    /// Bytes kept by all rooms of this shard together.
+    pub(crate) shard_bytes: usize,
+    /// Users above which a room is counted and not listed.
+    pub(crate) listed_users: usize,
+    /// How long an empty room is remembered.
+    pub(crate) empty_room_ttl: Duration,
+}
+
+/// Rooms, found by name or slot.
+///
+/// `F` is an encoded frame, `W` wakes a session.
+#[derive(Debug)]
+pub(crate) struct Shard<F, W> {
+    limits: ShardLimits,
+    /// Counts the rooms of all shards.
+    rooms_total: Arc<Quota>,
+    slots: Vec<Option<Room<F, W>>>,
+    free: Vec<Slot>,
+    by_name: HashMap<Arc<str>, Slot>,
+    /// Rooms with something in their ring by the position of their newest event, so that the one
+    /// that has been quiet for longest gives up its ring first.
+    by_head: BTreeMap<u64, Slot>,
+    /// Bytes of all rings.
+    bytes: usize,
+    /// Empty rooms, longest empty first.
+    empty: BTreeSet<(Duration, Slot)>,
+    /// Rooms with presence changes not told yet.
+    presence_due: Vec<Slot>,
+}
+
+/// What a session learns when it joins.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) slot: Slot,
+    pub(crate) state: RoomState,
+    /// From where this member reads: its cursor in the room's events.
+    pub(crate) cursor: u64,
+    /// Its cursor in the room's presence notices.
+    pub(crate) notices: u64,
+}
+
+/// Why a room can't be joined: there are as many as there may be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct JoinRefused;
+
+/// What a member has to read next.
+#[derive(Debug)]
+pub(crate) struct Batch<F> {
+    /// Positions this member missed for good.
+    pub(crate) gap: Option<Gap>,
+    pub(crate) entries: Vec<Arc<Entry<F>>>,
+    pub(crate) notices: Vec<Arc<Notice<F>>>,
+    /// The newest notice's number.
+    pub(crate) notices_read: u64,
+    /// How many events the member was behind, this batch included, missed ones not.
+    pub(crate) behind: usize,
+}
+
+impl<F> Batch<F> {
+    const fn empty() -> Self {
+        Self {
+            gap: None,
+            entries: Vec::new(),
+            notices: Vec::new(),
+            notices_read: 0,
+            behind: 0,
+        }
+    }
+
+    /// Whether nothing follows this batch.
+    pub(crate) fn reaches_head(&self) -> bool {
+        self.behind == self.entries.len()
+    }
+}
+
+impl<F, W: Wake> Shard<F, W> {
+    pub(crate) fn new(limits: ShardLimits, rooms_total: Arc<Quota>) -> Self {
+        Self {
+            limits,
+            rooms_total,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_name: HashMap::new(),
+            by_head: BTreeMap::new(),
+            bytes: 0,
+            empty: BTreeSet::new(),
+            presence_due: Vec::new(),
+        }
+    }
+
+    /// Puts a session into a room, which is made if need be. The new member's cursor is at the
+    /// oldest of the newest `backlog` events.
+    ///
+    /// The caller sees to it that no session joins a room twice.
+    pub(crate) fn join(
+        &mut self,
+        name: &str,
+        session: SessionId,
+        wake: W,
+        user: Option<Arc<User>>,
+        wants_presence: bool,
+        backlog: usize,
+    ) -> Result<Joined, JoinRefused> {
+        let slot = match self.by_name.get(name) {
+            Some(&slot) => slot,
+            None => self.create(name)?,
+        };
+        let Some(room) = self.slots[slot.0].as_mut() else {
+            return Err(JoinRefused);
+        };
+        if let Some(since) = room.empty_since.take() {
+            self.empty.remove(&(since, slot));
+        }
+        if let Some(user) = &user {
+            room.presence.enter(user);
+        }
+        room.members
+            .insert(Member::new(session, wake, user, wants_presence));
+        let joined = Joined {
+            slot,
+            cursor: room.ring.cursor_of_newest(backlog),
+            notices: room.presence.version(),
+            state: room.state(self.limits.listed_users),
+        };
+        self.presence_changed(slot);
+        Ok(joined)
+    }
+
+    /// What the room is like now.
+    pub(crate) fn state(&self, slot: Slot) -> Option<RoomState> {
+        Some(self.room(slot)?.state(self.limits.listed_users))
+    }
+
+    /// Takes a session out of a room.
+    pub(crate) fn leave(&mut self, slot: Slot, session: SessionId, now: Duration) {
+        let Some(room) = self.room_mut(slot) else {
+            return;
+        };
+        let Some(member) = room.members.remove(session) else {
+            return;
+        };
+        if let Some(user) = member.user {
+            room.presence.exit(&user);
+        }
+        if room.members.is_empty() {
+            room.empty_since = Some(now);
+            self.empty.insert((now, slot));
+        }
+        self.presence_changed(slot);
+    }
+
+    /// Shows a session's user differently from now on.
+    pub(crate) fn rename(&mut self, slot: Slot, session: SessionId, user: &Arc<User>) {
+        let Some(room) = self.room_mut(slot) else {
+            return;
+        };
+        let Some(member) = room.members.get_mut(session) else {
+            return;
+        };
+        // First in, then out: the same user under a new name never seems to leave.
+        room.presence.enter(user);
+        if let Some(old) = member.user.replace(Arc::clone(user)) {
+            room.presence.exit(&old);
+        }
+        self.presence_changed(slot);
+    }
+
+    /// Appends an event that came back from the log to its room and wakes the members.
+    ///
+    /// An event for a room that has been forgotten since stays in the log only.
+    pub(crate) fn commit(&mut self, event: Event) {
+        let Some(&slot) = self.by_name.get(&event.room) else {
+            return;
+        };
+        let limits = self.limits;
+        let Some(room) = self.slots[slot.0].as_mut() else {
+            return;
+        };
+        let (old_head, old_bytes) = (room.ring.head(), room.ring.bytes());
+        room.append(event, limits.ring_entries, limits.ring_bytes);
+        self.by_head.remove(&old_head);
+        self.by_head.insert(room.ring.head(), slot);
+        self.bytes = self.bytes - old_bytes + room.ring.bytes();
+        room.members.rouse_all(slot);
+        self.shed();
+    }
+
+    /// What follows `cursor` and `notices` for this member: at most `max_entries`, and no more
+    /// once their bodies pass `max_bytes`. A member that has then read everything is woken by
+    /// what comes next; any other is expected to call again.
+    pub(crate) fn read(
+        &mut self,
+        slot: Slot,
+        session: SessionId,
+        cursor: u64,
+        notices: u64,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Batch<F> {
+        let Some(room) = self.room_mut(slot) else {
+            return Batch::empty();
+        };
+        let Some(member) = room.members.get_mut(session) else {
+            return Batch::empty();
+        };
+        let unread = room.ring.from(cursor);
+        let behind = unread.len();
+        let mut bytes = 0;
+        let entries = unread
+            .take(max_entries)
+            .take_while(|entry| {
+                let fits = bytes == 0 || bytes < max_bytes;
+                bytes += entry.event.body.len().max(1);
+                fits
+            })
+            .map(Arc::clone)
+            .collect();
+        let wanted = if member.wants_presence {
+            notices
+        } else {
+            room.presence.version()
+        };
+        let batch = Batch {
+            gap: room.ring.gap(cursor),
+            entries,
+            notices: room
+                .presence
+                .notices_after(wanted)
+                .map(Arc::clone)
+                .collect(),
+            notices_read: room.presence.version(),
+            behind,
+        };
+        if batch.reaches_head() {
+            member.sleep();
+        }
+        batch
+    }
+
+    /// How far behind a cursor is: the events after it that are still kept, or none if some that
+    /// it needs are not.
+    pub(crate) fn lag(&self, slot: Slot, cursor: u64) -> Option<usize> {
+        let Some(room) = self.room(slot) else {
+            return Some(0);
+        };
+        room.ring
+            .gap(cursor)
+            .is_none()
+            .then(|| room.ring.from(cursor).len())
+    }
+
+    /// Whether a room has presence changes to tell.
+    pub(crate) const fn is_presence_due(&self) -> bool {
+        !self.presence_due.is_empty()
+    }
+
+    /// Makes one notice per room of all presence changes so far, and wakes those concerned.
+    pub(crate) fn flush_presence(&mut self) {
+        let max_listed = self.limits.listed_users;
+        for slot in std::mem::take(&mut self.presence_due) {
+            let Some(room) = self.room_mut(slot) else {
+                continue;
+            };
+            room.presence_due = false;
+            if room.presence.flush(&Arc::clone(&room.name), max_listed) {
+                room.members.rouse_for_presence(slot);
+            }
+        }
+    }
+
+    /// Forgets rooms that have been empty for long enough.
+    pub(crate) fn sweep(&mut self, now: Duration) {
+        while let Some(&(since, slot)) = self.empty.first() {
+            if now.saturating_sub(since) < self.limits.empty_room_ttl {
+                break;
+            }
+            self.forget(slot);
+        }
+    }
+
+    /// Forgets the room that has been empty for longest. Says whether there was one.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        let longest = self.empty.first().map(|&(_, slot)| slot);
+        if let Some(slot) = longest {
+            self.forget(slot);
+        }
+        longest.is_some()
+    }
+
+    fn create(&mut self, name: &str) -> Result<Slot, JoinRefused> {
+        if !self.rooms_total.take() {
+            return Err(JoinRefused);
+        }
+        let name: Arc<str> = name.into();
+        let room = Some(Room::new(Arc::clone(&name)));
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slots[slot.0] = room;
+            slot
+        } else {
+            self.slots.push(room);
+            Slot(self.slots.len() - 1)
+        };
+        self.by_name.insert(name, slot);
+        Ok(slot)
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        let Some(room) = self.slots[slot.0].take() else {
+            return;
+        };
+        if let Some(since) = room.empty_since {
+            self.empty.remove(&(since, slot));
+        }
+        self.by_name.remove(&room.name);
+        self.by_head.remove(&room.ring.head());
+        self.bytes -= room.ring.bytes();
+        self.free.push(slot);
+        self.rooms_total.give_back();
+    }
+
+    /// Takes rings away, quietest room first, until the rest fits. The room that spoke last keeps
+    /// its own, which is bounded by itself.
+    fn shed(&mut self) {
+        while self.bytes > self.limits.shard_bytes && self.by_head.len() > 1 {
+            let Some((_, slot)) = self.by_head.pop_first() else {
+                return;
+            };
+            let Some(room) = self.slots[slot.0].as_mut() else {
+                continue;
+            };
+            self.bytes -= room.ring.bytes();
+            room.ring.clear();
+        }
+    }
+
+    fn presence_changed(&mut self, slot: Slot) {
+        let Some(room) = self.slots[slot.0].as_mut() else {
+            return;
+        };
+        if room.presence.has_changed() && !room.presence_due {
+            room.presence_due = true;
+            self.presence_due.push(slot);
+        }
+    }
+
+    fn room(&self, slot: Slot) -> Option<&Room<F, W>> {
+        self.slots.get(slot.0)?.as_ref()
+    }
+
+    fn room_mut(&mut self, slot: Slot) -> Option<&mut Room<F, W>> {
+        self.slots.get_mut(slot.0)?.as_mut()
+    }
+}
