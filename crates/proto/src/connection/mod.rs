@@ -1,0 +1,575 @@
+//! One WebSocket connection after its handshake: bytes in, events out, bytes out, deadlines.
+//!
+//! | family | methods | rule |
+//! | --- | --- | --- |
+//! | what happened | [`handle_input`](Connection::handle_input), [`handle_payload`](Connection::handle_payload), [`handle_eof`](Connection::handle_eof), [`handle_error`](Connection::handle_error), [`handle_timeout`](Connection::handle_timeout), [`transmitted`](Connection::transmitted) | never fail, whatever the peer did |
+//! | what the application wants | [`send`](Connection::send), [`ping`](Connection::ping), [`close`](Connection::close) | give back what they refuse |
+//! | what must be done | [`poll_event`](Connection::poll_event), [`poll_transmit`](Connection::poll_transmit), [`poll_timeout`](Connection::poll_timeout), [`step`](Connection::step) | asked after any of the above |
+//! | what is | [`state`](Connection::state), [`outcome`](Connection::outcome), [`queued`](Connection::queued), … | cheap |
+//!
+//! A driver reads into a buffer of its own, hands over what was read, takes one event at a time until there is none, writes
+//! what `poll_transmit` frames, and only then reads again. So nothing queues up: a slow application stops the
+//! reading, and TCP stops the peer.
+
+mod assembly;
+mod closing;
+mod event;
+mod outcome;
+mod receive;
+mod timer;
+mod transmit;
+
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut, buf::Limit};
+
+use self::{
+    closing::Closing,
+    receive::{Incoming, Receive},
+    timer::{Due, Timers},
+    transmit::Transmit,
+};
+pub use self::{
+    event::{Event, Step},
+    outcome::{Cause, Deadline, Initiator, Outcome},
+    transmit::{Batch, Outgoing},
+};
+use crate::{
+    close::{CloseCode, CloseFrame},
+    config::Config,
+    frame::MAX_CONTROL_PAYLOAD,
+    mask::MaskingKey,
+    message::Message,
+    role::Role,
+    violation::Violation,
+};
+
+/// Where a connection stands. CONNECTING is the handshake's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Messages go both ways.
+    Open,
+    /// The end has begun: nothing more can be sent.
+    Closing,
+    /// The transport can be dropped.
+    Closed,
+}
+
+/// The state of one connection, without I/O, clock or randomness.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    config: Arc<Config>,
+    receive: Receive,
+    transmit: Transmit,
+    timers: Timers,
+    probes: u32,
+    closing: Option<Box<Closing>>,
+}
+
+impl Connection {
+    /// A connection whose opening handshake has just succeeded.
+    pub fn new(role: Role, config: Arc<Config>, now: Instant) -> Self {
+        Self {
+            role,
+            config,
+            receive: Receive::default(),
+            transmit: Transmit::default(),
+            timers: Timers::new(now),
+            probes: 0,
+            closing: None,
+        }
+    }
+
+    // What happened.
+
+    /// Takes bytes that arrived, unmasking them in place, and returns the first thing they complete.
+    ///
+    /// They may end anywhere. What is behind that first thing is copied and waits for [`poll_event`](Self::poll_event),
+    /// which has to be asked until it has no more before the next read. After the connection failed, or after the
+    /// peer's Close, the bytes are thrown away.
+    pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) -> Option<Event> {
+        self.timers.bytes_received(now, &self.config);
+        if self.is_deaf() {
+            self.drain(input.len());
+            return None;
+        }
+        let incoming = self.receive.input(input, self.role, &self.config);
+        self.take_incoming(now, incoming)
+    }
+
+    /// Room to read the payload of a big message straight into its buffer; `None` if the bytes should come by
+    /// [`handle_input`](Self::handle_input). Report what was read with [`handle_payload`](Self::handle_payload).
+    ///
+    /// There is never more room than the peer has yet to send of the current frame.
+    pub fn payload_space(&mut self) -> Option<Limit<&mut BytesMut>> {
+        if self.is_deaf() {
+            None
+        } else {
+            self.receive.payload_space()
+        }
+    }
+
+    /// Takes note of `n` bytes that were appended to [`payload_space`](Self::payload_space).
+    pub fn handle_payload(&mut self, now: Instant, n: usize) -> Option<Event> {
+        self.timers.bytes_received(now, &self.config);
+        let incoming = self.receive.payload_received(n);
+        self.take_incoming(now, incoming)
+    }
+
+    /// The peer's direction of the transport has ended.
+    pub fn handle_eof(&mut self, now: Instant) {
+        let closing = self.closing.get_or_insert_with(|| {
+            let mut closing = Closing::new(Initiator::Peer, Cause::Eof, now);
+            // RFC 6455 §7.1.7: there is nobody left to say anything to.
+            closing.failed = true;
+            Box::new(closing)
+        });
+        closing.eof = true;
+        // Without the peer's Close none can come now. With it, our answer may still leave.
+        closing.over |= closing.received.is_none();
+    }
+
+    /// The transport failed. After both Closes were exchanged that is no fault.
+    pub fn handle_error(&mut self, now: Instant, kind: io::ErrorKind) {
+        let closing = self.closing.get_or_insert_with(|| {
+            let mut closing = Closing::new(Initiator::Peer, Cause::Io(kind), now);
+            closing.failed = true;
+            Box::new(closing)
+        });
+        closing.over = true;
+    }
+
+    /// Acts on every deadline that has passed by `now`. Ask [`poll_transmit`](Self::poll_transmit) and
+    /// [`poll_timeout`](Self::poll_timeout) afterwards.
+    ///
+    /// Call it only when the transport has no bytes to read: they may be the sign of life that is waited for.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.close_deadline().is_some_and(|at| at <= now) {
+            if let Some(closing) = &mut self.closing {
+                closing.over = true;
+                if !closing.is_clean() && closing.cause == Cause::Close {
+                    closing.cause = Cause::Timeout(Deadline::Close);
+                }
+            }
+            return;
+        }
+        if self.closing.is_some() {
+            return;
+        }
+        match self.timers.due(now, &self.config) {
+            Some(Due::Ping) => self.probe(now),
+            Some(Due::Fail(deadline)) => self.fail_on(deadline, now),
+            None => {}
+        }
+    }
+
+    /// The transport took the first `n` bytes of the batch that the last [`poll_transmit`](Self::poll_transmit) filled.
+    pub fn transmitted(&mut self, now: Instant, batch: &Batch, n: usize) {
+        self.transmit.written(batch, n);
+        if n > 0 {
+            self.timers.write_progress(now, !self.transmit.is_empty());
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.written = self.transmit.close_written();
+        }
+    }
+
+    /// Our direction of the transport has been ended, as [`Step::Shutdown`] asked.
+    pub fn shutdown_done(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            closing.shut = true;
+        }
+    }
+
+    // What the application wants.
+
+    /// Queues a message; [`poll_transmit`](Self::poll_transmit) will frame it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] gives the message back: the connection is closing, or the queue is full.
+    pub fn send(&mut self, now: Instant, outgoing: impl Into<Outgoing>) -> Result<(), SendError> {
+        let outgoing = outgoing.into();
+        if self.closing.is_some() {
+            return Err(SendError {
+                outgoing,
+                kind: SendErrorKind::Closed,
+            });
+        }
+        let queued = self.transmit.queued();
+        if queued > 0 && queued.saturating_add(outgoing.len()) > self.config.limits.hard_queue {
+            return Err(SendError {
+                outgoing,
+                kind: SendErrorKind::Full,
+            });
+        }
+        self.transmit.push_data(outgoing, self.role);
+        self.timers.write_begins(now);
+        Ok(())
+    }
+
+    /// Queues a ping. Its pong comes as [`Event::Pong`].
+    ///
+    /// # Errors
+    ///
+    /// The payload is over 125 bytes, too many pings are unanswered, or the connection is closing.
+    pub fn ping(&mut self, now: Instant, payload: Bytes) -> Result<(), PingError> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(PingError::TooLong(payload.len()));
+        }
+        if self.closing.is_some() {
+            return Err(PingError::Closed);
+        }
+        if self.timers.outstanding_pings() >= self.config.limits.max_pings {
+            return Err(PingError::TooMany);
+        }
+        self.timers.ping_sent(payload.clone(), now);
+        self.transmit.push_ping(payload);
+        self.timers.write_begins(now);
+        Ok(())
+    }
+
+    /// Begins the closing handshake: messages accepted so far leave, then a Close. From then on messages that arrive
+    /// are thrown away, as browsers do. Does nothing if the end has begun already.
+    pub fn close(&mut self, now: Instant, frame: CloseFrame) {
+        if self.closing.is_none() {
+            self.begin_close(now, Initiator::Local, Cause::Close, frame);
+        }
+    }
+
+    /// Gives the connection up without a closing handshake.
+    pub fn abandon(&mut self, now: Instant) {
+        let closing = self
+            .closing
+            .get_or_insert_with(|| Box::new(Closing::new(Initiator::Local, Cause::Abandoned, now)));
+        closing.over = true;
+    }
+
+    // What must be done.
+
+    /// The next thing that bytes already taken complete. The answer changes with
+    /// [`handle_input`](Self::handle_input) and with each call.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        if self.is_deaf() {
+            return None;
+        }
+        let incoming = self.receive.resume(self.role, &self.config);
+        self.take_incoming(now, incoming)
+    }
+
+    /// Frames what one write can take into `batch`; false if there is nothing to write.
+    ///
+    /// `key` draws a masking key for each frame; it must be unpredictable (RFC 6455 §10.3), and is not called on a
+    /// server. Write the batch and report with [`transmitted`](Self::transmitted), until there is no more.
+    pub fn poll_transmit(&self, batch: &mut Batch, mut key: impl FnMut() -> MaskingKey) -> bool {
+        if self
+            .closing
+            .as_ref()
+            .is_some_and(|closing| closing.over || closing.shut)
+        {
+            batch.clear();
+            return false;
+        }
+        self.transmit
+            .fill(batch, self.role, &self.config.limits, &mut key);
+        !batch.is_empty()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do. The answer changes with every other call; it
+    /// is enough to look again when the moment has come, and whenever it may have become earlier.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.state() == State::Closed {
+            return None;
+        }
+        if self.closing.is_some() {
+            return self.close_deadline();
+        }
+        self.timers.next(&self.config)
+    }
+
+    /// What the driver does when nothing is left to write.
+    pub fn step(&self) -> Step {
+        match &self.closing {
+            Some(closing) if closing.is_over(self.role) => Step::Drop,
+            Some(closing) if closing.wants_shutdown(self.role) => Step::Shutdown,
+            Some(_) | None => Step::Run,
+        }
+    }
+
+    // What is.
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        match &self.closing {
+            None => State::Open,
+            Some(closing) if closing.is_over(self.role) => State::Closed,
+            Some(_) => State::Closing,
+        }
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How the connection ended; `None` until it is closed.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.closing
+            .as_ref()
+            .filter(|closing| closing.is_over(self.role))
+            .map(|closing| closing.outcome())
+    }
+
+    /// Bytes accepted and not yet written, with a fixed cost for each message.
+    pub fn queued(&self) -> usize {
+        self.transmit.queued()
+    }
+
+    /// Something is to be written.
+    pub fn wants_write(&self) -> bool {
+        !self.transmit.is_empty()
+    }
+
+    /// A pong, ping or Close is to be written, which should not wait for the application.
+    pub fn wants_control_write(&self) -> bool {
+        self.transmit.has_control()
+    }
+
+    /// Bytes already taken may complete more events.
+    pub fn has_pending_input(&self) -> bool {
+        !self.is_deaf() && self.receive.has_pending()
+    }
+
+    /// The round trip of the last ping that was answered.
+    pub fn latency(&self) -> Option<Duration> {
+        self.timers.latency()
+    }
+
+    /// Bytes of heap held for unfinished input and output: zero when idle.
+    pub fn buffered(&self) -> usize {
+        self.receive.held() + self.transmit.held()
+    }
+
+    // Helpers.
+
+    /// Nothing that arrives is looked at: the connection failed, or the peer has said its last.
+    fn is_deaf(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(|closing| closing.failed || closing.over || closing.received.is_some())
+    }
+
+    fn drain(&mut self, n: usize) {
+        let max = self.config.limits.max_drain;
+        if let Some(closing) = &mut self.closing {
+            closing.drained = closing.drained.saturating_add(n as u64);
+            closing.over |= closing.drained > max;
+        }
+    }
+
+    fn take_incoming(
+        &mut self,
+        now: Instant,
+        incoming: Result<Option<Incoming>, Violation>,
+    ) -> Option<Event> {
+        let event = match incoming {
+            Ok(Some(incoming)) => self.incoming(now, incoming),
+            Ok(None) => None,
+            Err(violation) => {
+                self.fail(
+                    now,
+                    Cause::Violation(violation),
+                    violation.code(),
+                    &violation.to_string(),
+                );
+                None
+            }
+        };
+        self.timers.mid_message(now, self.receive.is_mid_message());
+        event
+    }
+
+    fn incoming(&mut self, now: Instant, incoming: Incoming) -> Option<Event> {
+        match incoming {
+            Incoming::Message(message) => self.message(now, message),
+            Incoming::Ping(payload) => {
+                // RFC 6455 §5.5.2: answered with the same data, unless a Close was sent or received.
+                if self.closing.is_none() {
+                    self.transmit
+                        .push_pong(payload.clone(), self.config.limits.max_pongs);
+                    self.timers.write_begins(now);
+                }
+                Some(Event::Ping(payload))
+            }
+            Incoming::Pong(payload) => {
+                let latency = self.timers.pong_received(&payload, now);
+                Some(Event::Pong { payload, latency })
+            }
+            Incoming::Close(frame) => {
+                self.peer_closes(now, frame.clone());
+                Some(Event::Close(frame))
+            }
+        }
+    }
+
+    fn message(&mut self, now: Instant, message: Message) -> Option<Event> {
+        self.timers.data_received(now);
+        self.timers.message_done();
+        // Ours is said: what comes before the peer's Close is thrown away.
+        if self.closing.is_some() {
+            None
+        } else {
+            Some(Event::Message(message))
+        }
+    }
+
+    fn peer_closes(&mut self, now: Instant, frame: CloseFrame) {
+        // Whatever else has arrived is behind a Close, and ignored (RFC 6455 §5.5.1).
+        self.receive = Receive::default();
+        if self.closing.is_none() {
+            self.begin_close(
+                now,
+                Initiator::Peer,
+                Cause::Close,
+                CloseFrame::answer_to(&frame),
+            );
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.received = Some(frame);
+        }
+    }
+
+    fn begin_close(&mut self, now: Instant, initiator: Initiator, cause: Cause, frame: CloseFrame) {
+        self.transmit.push_close(frame.clone());
+        let mut closing = Closing::new(initiator, cause, now);
+        closing.sent = Some(frame);
+        self.closing = Some(Box::new(closing));
+    }
+
+    /// Fails the connection (RFC 6455 §7.1.7): says why, and listens no more.
+    fn fail(&mut self, now: Instant, cause: Cause, code: CloseCode, reason: &str) {
+        self.receive = Receive::default();
+        if self.closing.is_none() {
+            self.begin_close(
+                now,
+                Initiator::Local,
+                cause,
+                CloseFrame::known(code, reason),
+            );
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.cause = cause;
+            closing.failed = true;
+        }
+    }
+
+    fn fail_on(&mut self, deadline: Deadline, now: Instant) {
+        let cause = Cause::Timeout(deadline);
+        let reason = deadline.to_string();
+        match deadline {
+            // Not a fault of the peer: the closing handshake takes its course.
+            Deadline::Idle => {
+                self.begin_close(
+                    now,
+                    Initiator::Local,
+                    cause,
+                    CloseFrame::known(CloseCode::GOING_AWAY, reason),
+                );
+            }
+            Deadline::Keepalive => self.fail(now, cause, CloseCode::INTERNAL_ERROR, &reason),
+            Deadline::Message => self.fail(now, cause, CloseCode::POLICY_VIOLATION, &reason),
+            // A transport that takes nothing takes no Close either.
+            Deadline::Write | Deadline::Close => {
+                let mut closing = Closing::new(Initiator::Local, cause, now);
+                closing.over = true;
+                self.closing = Some(Box::new(closing));
+            }
+        }
+    }
+
+    /// Sends a keepalive ping. Its payload counts up, so that a late pong is not taken for a fresh one.
+    fn probe(&mut self, now: Instant) {
+        self.probes = self.probes.wrapping_add(1);
+        let payload = Bytes::copy_from_slice(&self.probes.to_be_bytes());
+        if self.timers.outstanding_pings() >= self.config.limits.max_pings {
+            // A peer that shows life but never answers: the oldest ping is not waited for any longer.
+            self.timers.forget_oldest_ping();
+        }
+        self.timers.ping_sent(payload.clone(), now);
+        self.timers.probe_sent(now);
+        self.transmit.push_ping(payload);
+        self.timers.write_begins(now);
+    }
+
+    fn close_deadline(&self) -> Option<Instant> {
+        self.closing
+            .as_ref()?
+            .begun
+            .checked_add(self.config.close_timeout)
+    }
+}
+
+/// A message that was not accepted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SendError {
+    /// The message, given back.
+    pub outgoing: Outgoing,
+    /// Why.
+    pub kind: SendErrorKind,
+}
+
+/// Why a message was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// A Close was sent or received.
+    Closed,
+    /// With it the queue would be over [`Limits::hard_queue`](crate::Limits::hard_queue).
+    Full,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            SendErrorKind::Closed => "the connection is closing",
+            SendErrorKind::Full => "the queue is full",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// A ping that was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The payload has this many bytes, more than 125.
+    TooLong(usize),
+    /// [`Limits::max_pings`](crate::Limits::max_pings) are unanswered.
+    TooMany,
+    /// A Close was sent or received.
+    Closed,
+}
+
+impl fmt::Display for PingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(len) => write!(f, "ping of {len} bytes is over {MAX_CONTROL_PAYLOAD}"),
+            Self::TooMany => f.write_str("too many pings are unanswered"),
+            Self::Closed => f.write_str("the connection is closing"),
+        }
+    }
+}
+
+impl std::error::Error for PingError {}

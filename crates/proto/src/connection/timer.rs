@@ -1,0 +1,190 @@
+//! Every deadline of a connection. Time comes in as an argument; here it is only compared.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::outcome::Deadline;
+use crate::config::{Config, Life};
+
+/// A ping that was sent and not answered.
+#[derive(Debug)]
+struct Ping {
+    payload: Bytes,
+    sent: Instant,
+}
+
+/// The moments from which deadlines count.
+#[derive(Debug)]
+pub(super) struct Timers {
+    /// The last byte received.
+    received: Instant,
+    /// The last data frame received.
+    data_received: Instant,
+    /// The last pong that answered a ping of ours.
+    answered: Instant,
+    message_begun: Option<Instant>,
+    write_waiting: Option<Instant>,
+    /// The keepalive ping that no sign of life has followed yet.
+    probe: Option<Instant>,
+    pings: VecDeque<Ping>,
+    latency: Option<Duration>,
+}
+
+/// What a deadline asks for when it passes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Ping,
+    Fail(Deadline),
+}
+
+impl Timers {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            received: now,
+            data_received: now,
+            answered: now,
+            message_begun: None,
+            write_waiting: None,
+            probe: None,
+            pings: VecDeque::new(),
+            latency: None,
+        }
+    }
+
+    pub(super) fn bytes_received(&mut self, now: Instant, config: &Config) {
+        self.received = now;
+        if config.keepalive_life == Life::AnyByte {
+            self.probe = None;
+        }
+    }
+
+    pub(super) fn data_received(&mut self, now: Instant) {
+        self.data_received = now;
+    }
+
+    /// A message is, or is no longer, on its way.
+    pub(super) fn mid_message(&mut self, now: Instant, mid_message: bool) {
+        if !mid_message {
+            self.message_begun = None;
+        } else if self.message_begun.is_none() {
+            self.message_begun = Some(now);
+        }
+    }
+
+    /// A message was completed: what is on its way now began with this read.
+    pub(super) fn message_done(&mut self) {
+        self.message_begun = None;
+    }
+
+    /// The transport took bytes, or there are none left, or the first ones wait.
+    pub(super) fn write_progress(&mut self, now: Instant, waiting: bool) {
+        self.write_waiting = waiting.then_some(now);
+    }
+
+    pub(super) fn write_begins(&mut self, now: Instant) {
+        self.write_waiting.get_or_insert(now);
+    }
+
+    pub(super) fn outstanding_pings(&self) -> usize {
+        self.pings.len()
+    }
+
+    pub(super) fn forget_oldest_ping(&mut self) {
+        self.pings.pop_front();
+    }
+
+    pub(super) fn ping_sent(&mut self, payload: Bytes, now: Instant) {
+        self.pings.push_back(Ping { payload, sent: now });
+    }
+
+    /// Finds the ping that this pong answers; earlier ones count as answered too (RFC 6455 §5.5.3).
+    pub(super) fn pong_received(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
+        let answered = self
+            .pings
+            .iter()
+            .rposition(|ping| ping.payload == payload)?;
+        let ping = self.pings.drain(..=answered).next_back()?;
+        if self.pings.is_empty() {
+            self.pings = VecDeque::new();
+        }
+        self.answered = now;
+        self.probe = None;
+        self.latency = Some(now.saturating_duration_since(ping.sent));
+        self.latency
+    }
+
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.latency
+    }
+
+    /// A keepalive ping goes out.
+    pub(super) fn probe_sent(&mut self, now: Instant) {
+        self.probe = Some(now);
+    }
+
+    /// The next moment at which [`due`](Self::due) has something.
+    pub(super) fn next(&self, config: &Config) -> Option<Instant> {
+        [
+            self.keepalive(config).map(|(at, _)| at),
+            self.idle(config),
+            self.message(config),
+            self.write(config),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What has come due by `now`, the gravest first.
+    pub(super) fn due(&self, now: Instant, config: &Config) -> Option<Due> {
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if passed(self.write(config)) {
+            return Some(Due::Fail(Deadline::Write));
+        }
+        if passed(self.message(config)) {
+            return Some(Due::Fail(Deadline::Message));
+        }
+        if passed(self.idle(config)) {
+            return Some(Due::Fail(Deadline::Idle));
+        }
+        self.keepalive(config)
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, due)| due)
+    }
+
+    /// The last sign of life as keepalive sees it, then the interval; or the ping, then the timeout.
+    fn keepalive(&self, config: &Config) -> Option<(Instant, Due)> {
+        let interval = config.keepalive_interval?;
+        if let Some(sent) = self.probe {
+            return Some((
+                sent.checked_add(config.keepalive_timeout)?,
+                Due::Fail(Deadline::Keepalive),
+            ));
+        }
+        let life = match config.keepalive_life {
+            Life::AnyByte => self.received,
+            Life::Strict => self.answered,
+        };
+        Some((life.checked_add(interval)?, Due::Ping))
+    }
+
+    fn idle(&self, config: &Config) -> Option<Instant> {
+        let life = match config.idle_life {
+            Life::AnyByte => self.received,
+            Life::Strict => self.data_received,
+        };
+        life.checked_add(config.idle_timeout?)
+    }
+
+    fn message(&self, config: &Config) -> Option<Instant> {
+        self.message_begun?.checked_add(config.message_timeout?)
+    }
+
+    fn write(&self, config: &Config) -> Option<Instant> {
+        self.write_waiting?.checked_add(config.write_timeout)
+    }
+}

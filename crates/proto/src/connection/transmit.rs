@@ -1,0 +1,465 @@
+//! What leaves, and in which order.
+//!
+//! Nothing is framed before it can be written: messages wait as they were given, and [`Transmit::fill`] frames as much
+//! as one write can take into a buffer that the driver lends. So an idle connection owns no output buffer, control
+//! frames go first at every frame boundary, and a frame that was written in part is all that has to be kept.
+
+use std::{collections::VecDeque, io::IoSlice, ops::Range};
+
+use bytes::{Buf, Bytes};
+
+use crate::{
+    close::CloseFrame,
+    config::Limits,
+    frame::FrameHeader,
+    mask::{MaskingKey, apply_mask},
+    message::Message,
+    opcode::Opcode,
+    prepared::Prepared,
+    role::Role,
+};
+
+/// A server's payloads from this size on are written from where they are; shorter ones are copied behind their header.
+const SHARE_MIN: usize = 4 << 10;
+
+/// What one batch holds at most, in bytes that are copied and in all.
+const BATCH_INLINE: usize = 64 << 10;
+const BATCH_TOTAL: usize = 1 << 20;
+
+/// Bytes that a queued message counts for beside its payload: its place in the queue and its header.
+const QUEUE_COST: usize = 64;
+
+/// Something to send.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outgoing {
+    /// A message of this connection alone.
+    Message(Message),
+    /// A frame that other connections send as well.
+    Prepared(Prepared),
+}
+
+impl Outgoing {
+    /// Bytes of payload.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Prepared(prepared) => prepared.len() - prepared.header_len,
+        }
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Into<Message>> From<T> for Outgoing {
+    fn from(message: T) -> Self {
+        Self::Message(message.into())
+    }
+}
+
+impl From<Prepared> for Outgoing {
+    fn from(prepared: Prepared) -> Self {
+        Self::Prepared(prepared)
+    }
+}
+
+/// A data message on its way out.
+#[derive(Debug)]
+struct Data {
+    opcode: Opcode,
+    /// Payload that is not framed yet.
+    payload: Bytes,
+    /// The whole frame, if it came encoded and this endpoint need not mask.
+    encoded: bool,
+    /// Some fragment of it has gone.
+    begun: bool,
+    /// What it counts for in `queued`.
+    cost: usize,
+}
+
+/// Everything that waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Transmit {
+    /// The rest of a frame of which the transport took a part: copied bytes, then shared ones.
+    rest: Vec<u8>,
+    rest_shared: Bytes,
+    pongs: VecDeque<Bytes>,
+    pings: VecDeque<Bytes>,
+    data: VecDeque<Data>,
+    close: Option<CloseFrame>,
+    close_written: bool,
+    queued: usize,
+}
+
+impl Transmit {
+    pub(super) fn push_data(&mut self, outgoing: Outgoing, role: Role) {
+        let cost = outgoing.len() + QUEUE_COST;
+        let (opcode, payload, encoded) = match outgoing {
+            Outgoing::Message(Message::Text(text)) => (Opcode::Text, text.into_bytes(), false),
+            Outgoing::Message(Message::Binary(bytes)) => (Opcode::Binary, bytes, false),
+            Outgoing::Prepared(p) if role == Role::Server => (p.opcode, p.frame, true),
+            Outgoing::Prepared(p) => (p.opcode, p.payload(), false),
+        };
+        self.queued += cost;
+        self.data.push_back(Data {
+            opcode,
+            payload,
+            encoded,
+            begun: false,
+            cost,
+        });
+    }
+
+    /// Owes the peer a pong. From `max` owed ones on only the latest is kept (RFC 6455 §5.5.3).
+    pub(super) fn push_pong(&mut self, payload: Bytes, max: usize) {
+        if self.pongs.len() >= max {
+            self.pongs.clear();
+        }
+        self.pongs.push_back(payload);
+    }
+
+    pub(super) fn push_ping(&mut self, payload: Bytes) {
+        self.pings.push_back(payload);
+    }
+
+    /// Pings and pongs that have not gone are dropped: nothing but accepted data precedes a Close.
+    pub(super) fn push_close(&mut self, frame: CloseFrame) {
+        self.pongs = VecDeque::new();
+        self.pings = VecDeque::new();
+        self.close = Some(frame);
+    }
+
+    /// Bytes of data accepted and not written, with a fixed cost for each message.
+    pub(super) fn queued(&self) -> usize {
+        self.queued + self.rest.len() + self.rest_shared.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_rest()
+            && self.pongs.is_empty()
+            && self.pings.is_empty()
+            && self.data.is_empty()
+            && (self.close.is_none() || self.close_written)
+    }
+
+    /// Something else than data waits, and so should not wait for the application.
+    pub(super) fn has_control(&self) -> bool {
+        !self.pongs.is_empty()
+            || !self.pings.is_empty()
+            || (self.close.is_some() && !self.close_written)
+    }
+
+    pub(super) fn close_written(&self) -> bool {
+        self.close_written
+    }
+
+    /// Bytes of heap that are held, for the tests that bound it.
+    pub(super) fn held(&self) -> usize {
+        self.rest.capacity()
+            + self.rest_shared.len()
+            + self.data.capacity() * size_of::<Data>()
+            + (self.pongs.capacity() + self.pings.capacity()) * size_of::<Bytes>()
+    }
+
+    /// Frames what one write can take, in order: what is left of a frame, pongs, pings, data, Close.
+    pub(super) fn fill(
+        &self,
+        batch: &mut Batch,
+        role: Role,
+        limits: &Limits,
+        key: &mut dyn FnMut() -> MaskingKey,
+    ) {
+        batch.clear();
+        let mut framer = Framer { batch, role, key };
+        if self.has_rest() {
+            framer.rest(&self.rest, &self.rest_shared);
+        }
+        for payload in &self.pongs {
+            framer.control(Opcode::Pong, payload, Sent::Pong);
+        }
+        for payload in &self.pings {
+            framer.control(Opcode::Ping, payload, Sent::Ping);
+        }
+        for data in &self.data {
+            if !framer.data(data, limits.fragment) {
+                return;
+            }
+        }
+        if let (Some(close), false) = (&self.close, self.close_written) {
+            framer.close(close);
+        }
+    }
+
+    /// The transport took the first `n` bytes of `batch`.
+    pub(super) fn written(&mut self, batch: &Batch, n: usize) {
+        let mut left = n;
+        for frame in &batch.frames {
+            if left == 0 {
+                break;
+            }
+            let inline = batch.inline.get(frame.inline.clone()).unwrap_or_default();
+            self.sent(&frame.sent);
+            if let Some(rest) = inline.get(left..) {
+                self.rest = rest.to_vec();
+                self.rest_shared = frame.shared.clone();
+                left = 0;
+            } else {
+                left -= inline.len();
+                let cut = left.min(frame.shared.len());
+                self.rest_shared = frame.shared.slice(cut..);
+                left -= cut;
+            }
+        }
+        self.release_when_empty();
+    }
+
+    /// The frame has gone, or what is left of it is in `rest`.
+    fn sent(&mut self, sent: &Sent) {
+        match sent {
+            Sent::Rest => self.rest = Vec::new(),
+            Sent::Pong => drop(self.pongs.pop_front()),
+            Sent::Ping => drop(self.pings.pop_front()),
+            Sent::Close => self.close_written = true,
+            Sent::Data {
+                fragment,
+                last: false,
+            } => {
+                if let Some(data) = self.data.front_mut() {
+                    data.begun = true;
+                    data.payload.advance((*fragment).min(data.payload.len()));
+                    data.cost -= fragment;
+                    self.queued -= fragment;
+                }
+            }
+            Sent::Data { last: true, .. } => {
+                if let Some(data) = self.data.pop_front() {
+                    self.queued -= data.cost;
+                }
+            }
+        }
+    }
+
+    fn has_rest(&self) -> bool {
+        !self.rest.is_empty() || !self.rest_shared.is_empty()
+    }
+
+    /// An idle connection holds no heap.
+    fn release_when_empty(&mut self) {
+        if self.data.is_empty() {
+            self.data = VecDeque::new();
+        }
+        if self.pongs.is_empty() {
+            self.pongs = VecDeque::new();
+        }
+        if self.pings.is_empty() {
+            self.pings = VecDeque::new();
+        }
+    }
+}
+
+/// Frames ready for one write, in a buffer that a driver lends to one connection after the other.
+///
+/// What the transport does not take is framed anew next time, so a batch can be thrown away at any moment.
+#[derive(Debug, Default)]
+pub struct Batch {
+    inline: Vec<u8>,
+    frames: Vec<Framed>,
+    total: usize,
+}
+
+/// One frame of a batch: copied bytes, then shared ones.
+#[derive(Debug)]
+struct Framed {
+    inline: Range<usize>,
+    shared: Bytes,
+    sent: Sent,
+}
+
+/// What is done with, once the frame has gone.
+#[derive(Debug)]
+enum Sent {
+    Rest,
+    Pong,
+    Ping,
+    Data { fragment: usize, last: bool },
+    Close,
+}
+
+impl Batch {
+    /// Bytes to write.
+    pub fn len(&self) -> usize {
+        self.total
+    }
+
+    /// Nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// Points `slices` at the bytes to write, in order, and returns how many were needed. If `slices` is too short, it
+    /// covers only the front.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut used = 0;
+        let mut run = 0..0;
+        let mut put = |bytes: &'a [u8]| match slices.get_mut(used) {
+            Some(slot) if !bytes.is_empty() => {
+                *slot = IoSlice::new(bytes);
+                used += 1;
+            }
+            _ => {}
+        };
+        for frame in &self.frames {
+            run.end = frame.inline.end;
+            if !frame.shared.is_empty() {
+                put(self.inline.get(run.clone()).unwrap_or_default());
+                put(&frame.shared);
+                run.start = run.end;
+            }
+        }
+        put(self.inline.get(run).unwrap_or_default());
+        used
+    }
+
+    /// Drops what it holds and keeps its room.
+    pub fn clear(&mut self) {
+        self.inline.clear();
+        self.frames.clear();
+        self.total = 0;
+    }
+
+    fn push(&mut self, start: usize, shared: Bytes, sent: Sent) {
+        let inline = start..self.inline.len();
+        self.total += inline.len() + shared.len();
+        self.frames.push(Framed {
+            inline,
+            shared,
+            sent,
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        self.inline.len() >= BATCH_INLINE || self.total >= BATCH_TOTAL
+    }
+}
+
+/// Writes frames into a batch.
+struct Framer<'a> {
+    batch: &'a mut Batch,
+    role: Role,
+    key: &'a mut dyn FnMut() -> MaskingKey,
+}
+
+impl Framer<'_> {
+    fn rest(&mut self, rest: &[u8], shared: &Bytes) {
+        let start = self.batch.inline.len();
+        self.batch.inline.extend_from_slice(rest);
+        self.batch.push(start, shared.clone(), Sent::Rest);
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8], sent: Sent) {
+        let start = self.batch.inline.len();
+        self.copied(true, opcode, payload);
+        self.batch.push(start, Bytes::new(), sent);
+    }
+
+    fn close(&mut self, close: &CloseFrame) {
+        let mut payload = Vec::with_capacity(close.payload_len());
+        close.encode(&mut payload);
+        self.control(Opcode::Close, &payload, Sent::Close);
+    }
+
+    /// Frames a message as far as the batch goes; says whether the whole of it went in.
+    fn data(&mut self, data: &Data, fragment: usize) -> bool {
+        if self.batch.is_full() {
+            return false;
+        }
+        if data.encoded {
+            self.encoded(data);
+            return true;
+        }
+        let mut payload = data.payload.clone();
+        let mut begun = data.begun;
+        loop {
+            let piece = payload.split_to(payload.len().min(fragment));
+            let last = payload.is_empty();
+            let opcode = if begun {
+                Opcode::Continuation
+            } else {
+                data.opcode
+            };
+            self.fragment(last, opcode, piece);
+            begun = true;
+            if last {
+                return true;
+            }
+            if self.batch.is_full() {
+                return false;
+            }
+        }
+    }
+
+    fn fragment(&mut self, fin: bool, opcode: Opcode, piece: Bytes) {
+        let start = self.batch.inline.len();
+        let sent = Sent::Data {
+            fragment: piece.len(),
+            last: fin,
+        };
+        if self.role == Role::Server && piece.len() >= SHARE_MIN {
+            self.header(fin, opcode, piece.len(), None);
+            self.batch.push(start, piece, sent);
+        } else {
+            self.copied(fin, opcode, &piece);
+            self.batch.push(start, Bytes::new(), sent);
+        }
+    }
+
+    /// A frame that came encoded.
+    fn encoded(&mut self, data: &Data) {
+        let start = self.batch.inline.len();
+        let sent = Sent::Data {
+            fragment: data.payload.len(),
+            last: true,
+        };
+        if data.payload.len() >= SHARE_MIN {
+            self.batch.push(start, data.payload.clone(), sent);
+        } else {
+            self.batch.inline.extend_from_slice(&data.payload);
+            self.batch.push(start, Bytes::new(), sent);
+        }
+    }
+
+    /// Header and payload one behind the other. A client masks each frame with a key of its own (RFC 6455 §5.3), in
+    /// the copy: the caller's bytes may be shared.
+    fn copied(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
+        let key = match self.role {
+            Role::Client => Some((self.key)()),
+            Role::Server => None,
+        };
+        self.header(fin, opcode, payload.len(), key);
+        let start = self.batch.inline.len();
+        self.batch.inline.extend_from_slice(payload);
+        if let (Some(key), Some(copy)) = (key, self.batch.inline.get_mut(start..)) {
+            apply_mask(copy, key, 0);
+        }
+    }
+
+    fn header(
+        &mut self,
+        fin: bool,
+        opcode: Opcode,
+        payload_len: usize,
+        masking_key: Option<MaskingKey>,
+    ) {
+        let header = FrameHeader {
+            fin,
+            rsv1: false,
+            opcode,
+            masking_key,
+            payload_len: payload_len as u64,
+        };
+        header.encode(&mut self.batch.inline);
+    }
+}
