@@ -16,9 +16,10 @@ mod ring;
 mod room;
 mod shard;
 
-pub(crate) use event::{Author, Entry, Event, Form, Notice, User};
+pub use event::{Author, Event, User};
+pub(crate) use event::{Entry, Form, Notice};
 pub(crate) use members::{SessionId, Wake};
-pub(crate) use name::is_room_name;
+pub(crate) use name::{is_name, is_room_name};
 pub(crate) use quota::Quota;
 pub(crate) use ring::Gap;
 pub(crate) use room::RoomState;

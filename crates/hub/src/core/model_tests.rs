@@ -144,8 +144,8 @@ impl World {
         }
     }
 
-    fn apply(&mut self, op: Op, max_rooms: usize) {
-        match op {
+    fn apply(&mut self, op: &Op, max_rooms: usize) {
+        match *op {
             Op::Join {
                 session,
                 room,
@@ -179,7 +179,7 @@ impl World {
                 let now = self.now;
                 self.rooms.retain(|_, room| {
                     room.empty_since
-                        .is_none_or(|since| now - since < LIMITS.empty_room_ttl)
+                        .is_none_or(|since| now.abs_diff(since) < LIMITS.empty_room_ttl)
                 });
             }
         }
@@ -343,7 +343,7 @@ proptest! {
         max_rooms in 2..=ROOMS,
     ) {
         let mut world = World::new(max_rooms);
-        for op in ops {
+        for op in &ops {
             world.apply(op, max_rooms);
         }
         // Nobody is left behind: who reads to the end has everything.

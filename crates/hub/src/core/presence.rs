@@ -121,12 +121,11 @@ impl<F> Presence<F> {
         let (mut came, mut left) = (Vec::new(), Vec::new());
         for (id, before) in std::mem::take(&mut self.before) {
             match (before, self.here.get(&id)) {
-                (None, None) => {}
                 (Some(_), None) => left.push(id),
                 (before, Some(here)) if before.as_ref() != Some(&here.user) => {
                     came.push(Arc::clone(&here.user));
                 }
-                (Some(_), Some(_)) | (None, Some(_)) => {}
+                _ => {}
             }
         }
         if came.is_empty() && left.is_empty() {

@@ -1,0 +1,229 @@
+//! The examples of `docs/hub-protocol.md`, taken from the document itself.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    command::{Command, Frame},
+    event, plain, reply,
+};
+use crate::core::{Author, Entry, Event, Gap, Notice, User};
+
+const DOCUMENT: &str = include_str!("../../../../docs/hub-protocol.md");
+
+/// Every JSON value of every JSON block.
+fn examples() -> Vec<Value> {
+    let mut examples = Vec::new();
+    for block in DOCUMENT.split("```json\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for value in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
+            examples.push(value.expect("an example is valid JSON"));
+        }
+    }
+    assert!(examples.len() >= 17, "the document lost its examples");
+    examples
+}
+
+fn example(key: &str, name: &str) -> Value {
+    let found = examples().into_iter().find(|example| example[key] == name);
+    found.unwrap_or_else(|| panic!("no example with {key} {name}"))
+}
+
+fn reply_to(command: &str) -> Value {
+    let id = example("op", command)["id"].clone();
+    let found = examples()
+        .into_iter()
+        .find(|example| !id.is_null() && example["re"] == id);
+    found.unwrap_or_else(|| panic!("no reply to {command}"))
+}
+
+/// The JSON we make is the document's: the same keys with the same values.
+fn assert_same(ours: &str, documented: &Value) {
+    let ours: Value = serde_json::from_str(ours).unwrap();
+    assert_eq!(&ours, documented);
+}
+
+fn ana() -> User {
+    User {
+        id: "u_5f2c".into(),
+        name: "Ana".into(),
+        avatar: "9c1d2e3f".into(),
+    }
+}
+
+#[test]
+fn every_command_of_the_document_is_understood() {
+    let mut understood = Vec::new();
+    for example in examples() {
+        let Some(op) = example["op"].as_str() else {
+            continue;
+        };
+        let text = example.to_string();
+        let frame = Frame::parse(&text, 16 * 1024);
+        assert_eq!(frame.id.is_some(), !example["id"].is_null(), "{text}");
+        let command = frame
+            .command
+            .unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
+        match (op, &command) {
+            ("hello", Command::Hello(hello)) => assert_eq!(hello.name.as_deref(), Some("Ana")),
+            ("join", Command::Join { room, backlog }) => {
+                assert_eq!((&**room, *backlog), ("general", 50));
+            }
+            ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
+            ("send", Command::Send { cid, body, .. }) => {
+                assert_eq!((&**cid, &**body), ("01JH8A", "hello all"));
+            }
+            ("ping", Command::Ping) => {}
+            _ => panic!("{text} was read as {command:?}"),
+        }
+        understood.push(op.to_owned());
+    }
+    assert_eq!(understood, ["hello", "join", "leave", "send", "ping"]);
+    assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
+}
+
+#[test]
+fn every_reply_of_the_document_is_what_we_send() {
+    let frame = Frame::parse(r#"{"op":"ping","id":1}"#, 1);
+    let welcome = reply::Welcome {
+        session: "s_01JH8",
+        user: reply::SelfForm {
+            id: "u_5f2c",
+            name: Some("Ana"),
+            avatar: "9c1d2e3f",
+        },
+        now: 1_767_225_600_000,
+        hb: 20_000,
+        limits: reply::Limits {
+            frame: 65_536,
+            body: 16_384,
+            rooms: 100,
+            backlog: 200,
+        },
+        features: [],
+    };
+    assert_same(
+        &reply::success(frame.id.as_ref(), &welcome).unwrap(),
+        &reply_to("hello"),
+    );
+
+    let id = |n: u64| Frame::parse(&format!(r#"{{"op":"ping","id":{n}}}"#), 1).id;
+    let ana = ana();
+    let room = reply::RoomForm {
+        room: "general",
+        epoch: "k3f9",
+        head: 1050,
+        floor: 1001,
+        cursor: reply::cursor("k3f9", 1050, Some("01JH8QK3ZT0V9W4J5N6P8Q2ZTM")),
+        count: 3,
+        members: vec![(&ana).into()],
+    };
+    assert_same(
+        &reply::success(id(2).as_ref(), &room).unwrap(),
+        &reply_to("join"),
+    );
+    assert_same(
+        &reply::success(id(3).as_ref(), &reply::Done {}).unwrap(),
+        &reply_to("leave"),
+    );
+    let sent = reply::Sent {
+        seq: 1051,
+        id: "01JH8QK3ZT0V9W4J5N6P7Q2ZTM",
+        ts: 1_767_225_601_000,
+        dup: false,
+    };
+    assert_same(
+        &reply::success(id(4).as_ref(), &sent).unwrap(),
+        &reply_to("send"),
+    );
+    let pong = reply::Pong {
+        now: 1_767_225_602_000,
+    };
+    assert_same(
+        &reply::success(id(5).as_ref(), &pong).unwrap(),
+        &reply_to("ping"),
+    );
+}
+
+#[test]
+fn every_event_of_the_document_is_what_we_send() {
+    let event = Event {
+        room: "general".into(),
+        seq: 1051,
+        id: "01JH8QK3ZT0V9W4J5N6P7Q2ZTM".into(),
+        ts: 1_767_225_601_000,
+        from: Author::User(Arc::new(ana())),
+        body: "hello all".into(),
+        cid: Some("01JH8A".into()),
+    };
+    assert_same(
+        &event::msg(&Entry::<()>::new(event, 1050)),
+        &example("ev", "msg"),
+    );
+
+    let bo = User {
+        id: "u_77ab".into(),
+        name: "Bo".into(),
+        avatar: "00aa11bb".into(),
+    };
+    let notice: Notice<()> = Notice::new(
+        "general".into(),
+        vec![Arc::new(bo)],
+        vec!["u_5f2c".into()],
+        3,
+    );
+    assert_same(&event::pres(&notice), &example("ev", "pres"));
+
+    let gap = event::gap(
+        "general",
+        Gap {
+            from: 1052,
+            to: 1300,
+        },
+    );
+    assert_same(&gap, &example("ev", "gap"));
+    let frame = Frame::parse("[]", 1);
+    assert_same(
+        &reply::refusal(None, &frame.command.unwrap_err()),
+        &example("ev", "error"),
+    );
+    assert_same(event::HB, &example("ev", "hb"));
+}
+
+#[test]
+fn every_error_code_of_the_document_but_internal_has_a_cause_here() {
+    use reply::ErrorCode::*;
+    let table = DOCUMENT
+        .split("| `code` | meaning |")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for code in [
+        BadRequest,
+        TooLarge,
+        Forbidden,
+        NotJoined,
+        Conflict,
+        RateLimited,
+        Unavailable,
+        Unsupported,
+    ] {
+        let name = serde_json::to_value(code).unwrap();
+        assert!(
+            table.contains(&format!("| `{}` |", name.as_str().unwrap())),
+            "{name}"
+        );
+    }
+    assert_eq!(table.matches("\n| `").count(), 9);
+}
+
+#[test]
+fn the_documents_plain_object_goes_both_ways() {
+    let text = r#"{"email":"…","username":"…","message":"…"}"#;
+    assert!(DOCUMENT.contains(text));
+    let read = plain::Plain::parse(text).unwrap();
+    assert_eq!(super::to_json(&read), text);
+}

@@ -1,0 +1,131 @@
+//! What the server tells `fdx.v1.json` clients unasked.
+
+use serde::Serialize;
+
+use super::to_json;
+use crate::core::{Author, Entry, Gap, Notice, User};
+
+/// The heartbeat browsers can see.
+pub(crate) const HB: &str = r#"{"ev":"hb"}"#;
+
+/// The user id of everybody who speaks a plain mode.
+const PLAIN_ID: &str = "plain";
+/// What a plain client is called that does not say.
+pub(crate) const PLAIN_NAME: &str = "guest";
+/// The avatar's seed of those who say nothing about themselves.
+const PLAIN_AVATAR: &str = "00000000";
+
+/// A user, as others see them.
+#[derive(Debug, Serialize)]
+pub(crate) struct UserForm<'a> {
+    id: &'a str,
+    name: &'a str,
+    avatar: &'a str,
+}
+
+impl<'a> From<&'a User> for UserForm<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            id: &user.id,
+            name: &user.name,
+            avatar: &user.avatar,
+        }
+    }
+}
+
+impl<'a> From<&'a Author> for UserForm<'a> {
+    fn from(author: &'a Author) -> Self {
+        match author {
+            Author::User(user) => (&**user).into(),
+            Author::PlainJson {
+                username, avatar, ..
+            } => {
+                let name = if username.trim().is_empty() {
+                    PLAIN_NAME
+                } else {
+                    username
+                };
+                Self {
+                    id: PLAIN_ID,
+                    name,
+                    avatar,
+                }
+            }
+            Author::PlainText => Self {
+                id: PLAIN_ID,
+                name: PLAIN_NAME,
+                avatar: PLAIN_AVATAR,
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Msg<'a> {
+    ev: &'static str,
+    room: &'a str,
+    seq: u64,
+    prev: u64,
+    id: &'a str,
+    ts: u64,
+    from: UserForm<'a>,
+    body: &'a str,
+    cid: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Pres<'a> {
+    ev: &'static str,
+    room: &'a str,
+    #[serde(rename = "in")]
+    came: Vec<UserForm<'a>>,
+    out: Vec<&'a str>,
+    count: usize,
+}
+
+#[derive(Serialize)]
+struct GapEvent<'a> {
+    ev: &'static str,
+    room: &'a str,
+    from: u64,
+    to: u64,
+    reason: &'static str,
+}
+
+/// A message.
+pub(crate) fn msg<F>(entry: &Entry<F>) -> String {
+    let event = &entry.event;
+    to_json(&Msg {
+        ev: "msg",
+        room: &event.room,
+        seq: event.seq,
+        prev: entry.prev,
+        id: &event.id,
+        ts: event.ts,
+        from: (&event.from).into(),
+        body: &event.body,
+        cid: event.cid.as_deref(),
+    })
+}
+
+/// Who came and who left.
+pub(crate) fn pres<F>(notice: &Notice<F>) -> String {
+    to_json(&Pres {
+        ev: "pres",
+        room: &notice.room,
+        came: notice.came.iter().map(|user| (&**user).into()).collect(),
+        out: notice.left.iter().map(|id| &**id).collect(),
+        count: notice.count,
+    })
+}
+
+/// Positions this connection was too slow for.
+pub(crate) fn gap(room: &str, gap: Gap) -> String {
+    to_json(&GapEvent {
+        ev: "gap",
+        room,
+        from: gap.from,
+        to: gap.to,
+        reason: "slow",
+    })
+}

@@ -1,0 +1,184 @@
+//! The tutorials' dialects: one JSON object of three strings, or bare text.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{event::PLAIN_NAME, from_json_object, to_json};
+use crate::core::{Author, Event};
+
+/// One message of a plain JSON client.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Plain<'a> {
+    #[serde(borrow)]
+    pub(crate) email: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) username: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) message: Cow<'a, str>,
+}
+
+impl Default for Plain<'_> {
+    fn default() -> Self {
+        let empty = || Cow::Borrowed("");
+        Self {
+            email: empty(),
+            username: empty(),
+            message: empty(),
+        }
+    }
+}
+
+impl<'a> Plain<'a> {
+    /// Reads one. Missing strings are empty, other keys are dropped; anything else is an error.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
+        from_json_object(text)
+    }
+
+    fn of(event: &'a Event) -> Self {
+        let (email, username) = match &event.from {
+            Author::User(user) => ("", &*user.name),
+            Author::PlainJson {
+                email, username, ..
+            } => (&**email, &**username),
+            Author::PlainText => ("", PLAIN_NAME),
+        };
+        Self {
+            email: email.into(),
+            username: username.into(),
+            message: (&*event.body).into(),
+        }
+    }
+}
+
+/// A message for plain JSON clients, its strings as they were sent or, for pages that insert them
+/// as HTML, with HTML's special characters escaped.
+pub(crate) fn json(event: &Event, escape_html: bool) -> String {
+    let mut plain = Plain::of(event);
+    if escape_html {
+        for field in [&mut plain.email, &mut plain.username, &mut plain.message] {
+            *field = Cow::Owned(escaped(field));
+        }
+    }
+    to_json(&plain)
+}
+
+/// A message for text clients: one line.
+pub(crate) fn text(event: &Event) -> String {
+    let name = match &event.from {
+        Author::User(user) => &user.name,
+        Author::PlainJson { username, .. } => username,
+        Author::PlainText => return one_line(&event.body),
+    };
+    let name = if name.trim().is_empty() {
+        PLAIN_NAME
+    } else {
+        name
+    };
+    one_line(&format!("{name}: {}", event.body))
+}
+
+/// A text client's message as one line: newlines become spaces and the ends are trimmed.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace("\r\n", " ")
+        .replace(['\n', '\r'], " ")
+        .trim()
+        .to_owned()
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(from: Author, body: &str) -> Event {
+        Event {
+            room: "general".into(),
+            seq: 1,
+            id: "x".into(),
+            ts: 0,
+            from,
+            body: body.into(),
+            cid: None,
+        }
+    }
+
+    fn json_author(email: &str, username: &str) -> Author {
+        Author::PlainJson {
+            email: email.into(),
+            username: username.into(),
+            avatar: "9c1d2e3f".into(),
+        }
+    }
+
+    #[test]
+    fn missing_strings_are_empty_and_other_keys_are_dropped() {
+        let plain = Plain::parse(r#"{"message":"hi","extra":[1,{}],"username":"Ana"}"#).unwrap();
+        let from = json_author(&plain.email, &plain.username);
+        assert_eq!(
+            json(&event(from, &plain.message), false),
+            r#"{"email":"","username":"Ana","message":"hi"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_not_an_object_of_strings_is_refused() {
+        for bad in [
+            "hi",
+            "null",
+            "[]",
+            r#"["a","b","c"]"#,
+            "{",
+            r#"{"message":1}"#,
+            r#"{"email":null}"#,
+            r#"{"message":"a"} x"#,
+            r#"{"message":"\ud800"}"#,
+            "",
+        ] {
+            assert!(Plain::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_dialect_shows_the_others_messages() {
+        let from_json = event(json_author("a@x", "Ana"), "hi\r\nyou\n");
+        assert_eq!(text(&from_json), "Ana: hi you");
+        let from_text = event(Author::PlainText, "hello");
+        assert_eq!(text(&from_text), "hello");
+        assert_eq!(
+            json(&from_text, false),
+            r#"{"email":"","username":"guest","message":"hello"}"#
+        );
+    }
+
+    #[test]
+    fn markup_is_passed_on_unless_escaping_is_asked_for() {
+        let event = event(json_author("", "<b>"), r#"<img src='x' alt="&">"#);
+        assert_eq!(
+            json(&event, false),
+            r#"{"email":"","username":"<b>","message":"<img src='x' alt=\"&\">"}"#
+        );
+        assert_eq!(
+            json(&event, true),
+            concat!(
+                r#"{"email":"","username":"&lt;b&gt;","#,
+                r#""message":"&lt;img src=&#39;x&#39; alt=&quot;&amp;&quot;&gt;"}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! What the server answers to a command.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::{command::Id, event::UserForm, to_json};
+
+/// Why a command failed. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ErrorCode {
+    BadRequest,
+    TooLarge,
+    Forbidden,
+    NotJoined,
+    Conflict,
+    RateLimited,
+    Unavailable,
+    Unsupported,
+}
+
+/// A failure, with a sentence for whoever debugs the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Failure {
+    pub(crate) code: ErrorCode,
+    pub(crate) msg: Cow<'static, str>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: ErrorCode, msg: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            msg: msg.into(),
+        }
+    }
+}
+
+/// The reply to `hello`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Welcome<'a> {
+    pub(crate) session: &'a str,
+    pub(crate) user: SelfForm<'a>,
+    pub(crate) now: u64,
+    pub(crate) hb: u64,
+    pub(crate) limits: Limits,
+    pub(crate) features: [&'static str; 0],
+}
+
+/// A client's own user, who may have no name yet.
+#[derive(Debug, Serialize)]
+pub(crate) struct SelfForm<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) avatar: &'a str,
+}
+
+/// The limits a client should know.
+#[derive(Debug, Serialize)]
+pub(crate) struct Limits {
+    pub(crate) frame: usize,
+    pub(crate) body: usize,
+    pub(crate) rooms: usize,
+    pub(crate) backlog: usize,
+}
+
+/// The reply to `join`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RoomForm<'a> {
+    pub(crate) room: &'a str,
+    pub(crate) epoch: &'a str,
+    pub(crate) head: u64,
+    pub(crate) floor: u64,
+    pub(crate) cursor: String,
+    pub(crate) count: usize,
+    pub(crate) members: Vec<UserForm<'a>>,
+}
+
+/// The reply to `send`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sent<'a> {
+    pub(crate) seq: u64,
+    pub(crate) id: &'a str,
+    pub(crate) ts: u64,
+    pub(crate) dup: bool,
+}
+
+/// The reply to `ping`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pong {
+    pub(crate) now: u64,
+}
+
+/// The reply to `leave`: nothing to say.
+#[derive(Debug, Serialize)]
+pub(crate) struct Done {}
+
+#[derive(Serialize)]
+struct Success<'a, T> {
+    re: &'a Id,
+    ok: &'a T,
+}
+
+#[derive(Serialize)]
+struct Refusal<'a> {
+    re: &'a Id,
+    err: &'a Failure,
+}
+
+#[derive(Serialize)]
+struct ErrorEvent<'a> {
+    ev: &'static str,
+    code: ErrorCode,
+    msg: &'a str,
+}
+
+/// The frame that says that a command worked. None when the command had no id.
+pub(crate) fn success<T: Serialize>(re: Option<&Id>, ok: &T) -> Option<String> {
+    re.map(|re| to_json(&Success { re, ok }))
+}
+
+/// The frame that says that a command failed: a reply, or an event when it had no id.
+pub(crate) fn refusal(re: Option<&Id>, err: &Failure) -> String {
+    match re {
+        Some(re) => to_json(&Refusal { re, err }),
+        None => to_json(&ErrorEvent {
+            ev: "error",
+            failure: err,
+        }),
+    }
+}
+
+/// A cursor that names the event at `head`: `epoch.seq.chk`, `chk` being the end of its id.
+pub(crate) fn cursor(epoch: &str, head: u64, head_id: Option<&str>) -> String {
+    let check = head_id
+        .and_then(|id| id.get(id.len().checked_sub(6)?..))
+        .unwrap_or("000000");
+    format!("{epoch}.{head}.{check}")
+}
