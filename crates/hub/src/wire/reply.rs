@@ -125,7 +125,8 @@ pub(crate) fn refusal(re: Option<&Id>, err: &Failure) -> String {
         Some(re) => to_json(&Refusal { re, err }),
         None => to_json(&ErrorEvent {
             ev: "error",
-            failure: err,
+            code: err.code,
+            msg: &err.msg,
         }),
     }
 }
