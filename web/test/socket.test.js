@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import {
+  BACKOFF_CAP_MS, BACKOFF_FIRST_MS, CONNECT_MS, Client, HEALTHY_MS, HEARTBEAT_GRACE_MS, Link, MAX_OUTBOX, MAX_OUTSTANDING,
+  MAX_TRIES, PROBE_MS, REPLY_MS, backoff, randomText, socketUrl, stopsFor,
+} from '../socket.js';
+import { FakeClock, fakeSockets } from './fakes.js';
+
+const HB = 20_000;
+const HELLO = {
+  session: 's', user: { id: 'u', name: 'Ana', avatar: '' }, now: 0, hb: HB,
+  limits: { frame: 65536, body: 16384, rooms: 100, backlog: 200 }, features: [],
+};
+const joinReply = (room) => ({ room, epoch: 'e', head: 0, floor: 1, cursor: 'c', count: 1, members: [] });
+
+function world(random = 0.5) {
+  const clock = new FakeClock();
+  const net = fakeSockets();
+  const env = {
+    WebSocket: net.WebSocket, now: clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout, random: () => random,
+  };
+  return { clock, net, env };
+}
+
+function link(options = {}) {
+  const { clock, net, env } = world(options.random);
+  const states = [];
+  const made = new Link({ url: 'ws://host/ws', env, onState: (state) => states.push(state), ...options });
+  return { clock, net, states, link: made };
+}
+
+/** A client that said hello and joined `general`. */
+function client(options = {}) {
+  const { clock, net, env } = world();
+  const log = [];
+  const made = new Client({
+    url: 'ws://host/ws', env, hello: { name: 'Ana' },
+    onHello: () => log.push('hello'),
+    onJoin: (reply) => log.push(`join ${reply.room}`),
+    onJoinRefused: (room, error) => log.push(`refused ${room} ${error.code}`),
+    onEvent: (event) => log.push(`${event.ev} ${event.seq ?? event.code ?? ''}`.trim()),
+    ...options,
+  });
+  made.join('general');
+  made.start();
+  return { clock, net, log, client: made };
+}
+
+function connect(net) {
+  net.last.accept();
+  net.last.reply('hello', HELLO);
+  for (const { id, room } of net.last.got('join')) net.last.say({ re: id, ok: joinReply(room) });
+}
+
+const settled = (promise) => promise.then((ok) => ({ ok }), (error) => ({ code: error.code }));
+
+test('the wait before coming back is spread over a range that doubles up to the cap', () => {
+  assert.equal(backoff(0, 0), 0);
+  assert.equal(backoff(0, 0.999), Math.floor(BACKOFF_FIRST_MS * 0.999));
+  assert.equal(backoff(3, 0.5), BACKOFF_FIRST_MS * 4);
+  assert.equal(backoff(50, 0.5), BACKOFF_CAP_MS / 2);
+});
+
+test('protocol errors and 4000 to 4099 stop, everything else comes back', () => {
+  assert.deepEqual([1002, 1003, 1007, 1009, 4000, 4099].map(stopsFor), Array(6).fill(true));
+  assert.deepEqual([1000, 1001, 1005, 1006, 1008, 1011, 1013, 4100, 4201, 3999].map(stopsFor), Array(10).fill(false));
+});
+
+test('a lost link waits longer each time, tells when it will try, and starts afresh after a time of health', () => {
+  const { clock, net, link: it } = link();
+  it.start();
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    net.last.end();
+    assert.equal(it.state.phase, 'waiting');
+    assert.equal(it.state.retryAt - clock.time, backoff(attempt, 0.5));
+    clock.pass(backoff(attempt, 0.5));
+    assert.equal(it.state.phase, 'connecting');
+  }
+  net.last.accept();
+  clock.pass(HEALTHY_MS - 1);
+  assert.equal(it.state.attempt, 3);
+  clock.pass(1);
+  net.last.end();
+  assert.equal(it.state.retryAt - clock.time, backoff(0, 0.5));
+});
+
+test('a link that dies young keeps its place in the back-off', () => {
+  const { clock, net, link: it } = link();
+  it.start();
+  net.last.end();
+  clock.pass(BACKOFF_FIRST_MS);
+  net.last.accept();
+  clock.pass(HEALTHY_MS - 1);
+  net.last.end();
+  assert.equal(it.state.attempt, 2);
+});
+
+test('a stop code ends the tries, with its reason, until the user asks again', () => {
+  const { clock, net, link: it } = link();
+  it.start();
+  net.last.accept();
+  net.last.end(4003, 'banned');
+  assert.equal(it.state.phase, 'stopped');
+  assert.equal(it.state.reason, 'banned');
+  clock.pass(10 * BACKOFF_CAP_MS);
+  assert.equal(net.sockets.length, 1);
+  it.retryNow();
+  assert.equal(net.sockets.length, 2);
+});
+
+test('an opening handshake that hangs is given up', () => {
+  const { clock, net, link: it } = link();
+  it.start();
+  clock.pass(CONNECT_MS);
+  assert.equal(it.state.phase, 'waiting');
+  assert.equal(net.sockets[0].closed.code, 4201);
+});
+
+test('retry now does not wait, and never makes a second connection', () => {
+  const { clock, net, link: it } = link();
+  it.start();
+  net.last.end();
+  it.retryNow();
+  it.retryNow();
+  clock.pass(BACKOFF_FIRST_MS);
+  assert.equal(net.sockets.length, 2);
+});
+
+test('stop closes with 1000 and leaves no timer behind', () => {
+  const { clock, net, link: it } = link({ heartbeatMs: HB });
+  it.start();
+  net.last.accept();
+  it.stop();
+  assert.equal(net.last.closed.code, 1000);
+  assert.equal(clock.pending, 0);
+  assert.equal(it.state.phase, 'idle');
+});
+
+test('two intervals and the grace of silence are a dead link; any frame counts as life', () => {
+  const { clock, net, link: it } = link({ heartbeatMs: HB });
+  it.start();
+  net.last.accept();
+  clock.pass(2 * HB);
+  net.last.say({ ev: 'anything' });
+  clock.pass(2 * HB + HEARTBEAT_GRACE_MS - 1);
+  assert.equal(it.state.phase, 'open');
+  clock.pass(1);
+  assert.equal(it.state.phase, 'waiting');
+  assert.equal(net.last.closed.code, 4201);
+});
+
+test('what a given-up socket still says is not heard', () => {
+  const heard = [];
+  const { clock, net, link: it } = link({ heartbeatMs: HB, onText: (text) => heard.push(text) });
+  it.start();
+  net.last.accept();
+  const dead = net.last;
+  clock.pass(2 * HB + HEARTBEAT_GRACE_MS);
+  dead.say('late');
+  dead.end();
+  assert.deepEqual(heard, []);
+  assert.equal(it.state.attempt, 1);
+});
+
+test('waking up after a sleep that was too long drops the link at once', () => {
+  const { clock, net, link: it } = link({ heartbeatMs: HB });
+  it.start();
+  net.last.accept();
+  clock.sleep(2 * HB + HEARTBEAT_GRACE_MS);
+  it.wake();
+  assert.equal(it.state.phase, 'waiting');
+  it.wake();
+  assert.equal(it.state.phase, 'connecting');
+});
+
+test('the client asks for heartbeats, offers the subprotocol, says hello, then joins', () => {
+  const { net, log } = client();
+  assert.equal(net.last.url, 'ws://host/ws?hb=20');
+  assert.deepEqual(net.last.protocols, ['fdx.v1.json']);
+  net.last.accept();
+  assert.deepEqual(net.last.sent.map((frame) => frame.op), ['hello']);
+  net.last.reply('hello', HELLO);
+  assert.deepEqual(net.last.sent.map((frame) => frame.op), ['hello', 'join']);
+  net.last.reply('join', joinReply('general'));
+  assert.deepEqual(log, ['hello', 'join general']);
+});
+
+test('a heartbeat is answered in the handler and not shown to the application', () => {
+  const { net, log } = client();
+  connect(net);
+  net.last.say({ ev: 'hb' });
+  assert.equal(net.last.sent.at(-1).op, 'hb');
+  net.last.say({ ev: 'msg', seq: 1 });
+  assert.deepEqual(log, ['hello', 'join general', 'msg 1']);
+});
+
+test('frames that are no objects and replies to nothing are passed over', () => {
+  const { net, log, client: it } = client();
+  connect(net);
+  for (const frame of ['not json', 'null', '[1]', '7', '{"re":999,"ok":{}}', '{"ev":"new-in-v2"}']) net.last.say(frame);
+  assert.deepEqual(log, ['hello', 'join general', 'new-in-v2']);
+  assert.equal(it.state.phase, 'open');
+});
+
+test('a message waits for its room and resolves with the reply', async () => {
+  const { net, client: it } = client();
+  const sent = it.send('general', 'hi', 'cid-1');
+  assert.equal(it.unsent, 1);
+  connect(net);
+  assert.deepEqual(net.last.got('send').map(({ room, body, cid }) => ({ room, body, cid })), [{ room: 'general', body: 'hi', cid: 'cid-1' }]);
+  net.last.reply('send', { seq: 1, id: 'i', ts: 1, dup: false });
+  assert.equal((await sent).seq, 1);
+  assert.equal(it.unsent, 0);
+});
+
+test('after a reconnect the rooms are joined again and unanswered messages sent again with their cid, in order', async () => {
+  const { clock, net, log, client: it } = client();
+  connect(net);
+  const both = [it.send('general', 'one', 'c1'), it.send('general', 'two', 'c2')];
+  net.last.end();
+  clock.pass(BACKOFF_FIRST_MS);
+  net.last.accept();
+  assert.deepEqual(net.last.got('send'), []);
+  net.last.reply('hello', HELLO);
+  assert.deepEqual(net.last.got('send'), [], 'not before the room is joined');
+  net.last.reply('join', joinReply('general'));
+  assert.deepEqual(net.last.got('send').map((frame) => frame.cid), ['c1', 'c2']);
+  for (const { id } of net.last.got('send')) net.last.say({ re: id, ok: { seq: id, id: '', ts: 0, dup: true } });
+  assert.equal((await Promise.all(both)).length, 2);
+  assert.deepEqual(log, ['hello', 'join general', 'hello', 'join general']);
+});
+
+test('the server\'s refusal of a message reaches its sender and nobody else', async () => {
+  const { net, client: it } = client();
+  connect(net);
+  const bad = settled(it.send('general', 'x', 'bad'));
+  const good = settled(it.send('general', 'y', 'good'));
+  const [first, second] = net.last.got('send');
+  net.last.say({ re: second.id, ok: { seq: 1, id: '', ts: 0, dup: false } });
+  net.last.say({ re: first.id, err: { code: 'too_large', msg: 'too long' } });
+  assert.deepEqual(await bad, { code: 'too_large' });
+  assert.equal((await good).ok.seq, 1);
+});
+
+test('a reply that never comes is a dead link; after some tries the message fails', async () => {
+  const { clock, net, client: it } = client();
+  const sent = settled(it.send('general', 'x', 'c'));
+  for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
+    connect(net);
+    assert.equal(net.last.got('send').length, 1);
+    clock.pass(REPLY_MS);
+    assert.equal(it.state.phase, 'waiting');
+    it.retryNow();
+  }
+  assert.deepEqual(await sent, { code: 'timeout' });
+  connect(net);
+  assert.equal(net.last.got('send').length, 0);
+});
+
+test('no more than the window is written before replies come, and the outbox is bounded', async () => {
+  const { net, client: it } = client();
+  connect(net);
+  const all = [];
+  for (let at = 0; at < MAX_OUTBOX; at += 1) all.push(it.send('general', 'x', `c${at}`));
+  assert.equal(net.last.got('send').length, MAX_OUTSTANDING);
+  assert.deepEqual(await settled(it.send('general', 'x', 'over')), { code: 'outbox_full' });
+  for (let at = 0; at < MAX_OUTBOX; at += 1) {
+    net.last.say({ re: net.last.got('send')[at].id, ok: { seq: at, id: '', ts: 0, dup: false } });
+  }
+  assert.deepEqual(net.last.got('send').map((frame) => frame.cid), Array.from({ length: MAX_OUTBOX }, (_, at) => `c${at}`));
+  await Promise.all(all);
+});
+
+test('waking up probes an open link, once, and an unanswered probe drops it', () => {
+  const { clock, net, client: it } = client();
+  connect(net);
+  it.wake();
+  it.wake();
+  assert.equal(net.last.got('ping').length, 1);
+  net.last.reply('ping', { now: 1 });
+  clock.pass(PROBE_MS);
+  assert.equal(it.state.phase, 'open');
+  it.wake();
+  clock.pass(PROBE_MS);
+  assert.equal(it.state.phase, 'waiting');
+  it.wake();
+  assert.equal(it.state.phase, 'connecting');
+});
+
+test('a name chosen while hello is under way is told before any message', () => {
+  const { net, client: it } = client({ hello: {} });
+  net.last.accept();
+  void it.rename({ name: 'Ana' });
+  void it.send('general', 'x', 'c');
+  connect(net);
+  net.last.reply('hello', HELLO);
+  const ops = net.last.sent.map(({ op, name }) => (name ? `${op} ${name}` : op));
+  assert.equal(ops[0], 'hello');
+  assert.ok(ops.indexOf('hello Ana') < ops.indexOf('send'));
+});
+
+test('a refused new name rejects and leaves the connection alone', async () => {
+  const { net, client: it } = client();
+  connect(net);
+  const renamed = settled(it.rename({ name: 'x' }));
+  net.last.say({ re: net.last.got('hello').at(-1).id, err: { code: 'bad_request', msg: 'no' } });
+  assert.deepEqual(await renamed, { code: 'bad_request' });
+  assert.equal(it.state.phase, 'open');
+  assert.ok(it.state.ready);
+});
+
+test('a refused first hello stops and fails what waits to be sent', async () => {
+  const { net, client: it } = client();
+  const sent = settled(it.send('general', 'x', 'c'));
+  net.last.accept();
+  net.last.say({ re: net.last.got('hello')[0].id, err: { code: 'bad_request', msg: 'no' } });
+  assert.equal(it.state.phase, 'stopped');
+  assert.deepEqual(await sent, { code: 'stopped' });
+  assert.deepEqual(await settled(it.send('general', 'x', 'd')), { code: 'stopped' });
+});
+
+test('a refused join is reported, forgotten, and fails its messages', async () => {
+  const { clock, net, log, client: it } = client();
+  const sent = settled(it.send('general', 'x', 'c'));
+  net.last.accept();
+  net.last.reply('hello', HELLO);
+  net.last.say({ re: net.last.got('join')[0].id, err: { code: 'unavailable', msg: 'full' } });
+  assert.deepEqual(await sent, { code: 'unavailable' });
+  assert.deepEqual(log, ['hello', 'refused general unavailable']);
+  net.last.end();
+  clock.pass(BACKOFF_FIRST_MS);
+  net.last.accept();
+  net.last.reply('hello', HELLO);
+  assert.equal(net.last.got('join').length, 0);
+});
+
+test('a room that was left is not joined again, and its unsent messages fail', async () => {
+  const { clock, net, client: it } = client();
+  connect(net);
+  const sent = settled(it.send('general', 'x', 'c'));
+  it.leave('general');
+  assert.equal(net.last.got('leave').length, 1);
+  assert.deepEqual(await sent, { code: 'not_joined' });
+  net.last.end();
+  clock.pass(BACKOFF_FIRST_MS);
+  connect(net);
+  assert.equal(net.last.got('join').length, 0);
+});
+
+test('more rooms than the window are joined as replies come', () => {
+  const { net, client: it } = client();
+  for (let at = 0; at < MAX_OUTSTANDING + 5; at += 1) it.join(`r${at}`);
+  net.last.accept();
+  net.last.reply('hello', HELLO);
+  assert.equal(net.last.got('join').length, MAX_OUTSTANDING);
+  for (const { id, room } of net.last.got('join')) net.last.say({ re: id, ok: joinReply(room) });
+  assert.equal(net.last.got('join').length, MAX_OUTSTANDING + 6);
+});
+
+test('a random text is long enough for a secret and differs each time', () => {
+  assert.match(randomText(), /^[0-9a-z]{26}$/);
+  assert.notEqual(randomText(), randomText());
+});
+
+test('the address follows the page', () => {
+  assert.equal(socketUrl({ protocol: 'https:', host: 'chat.example' }, '/ws'), 'wss://chat.example/ws');
+  assert.equal(socketUrl({ protocol: 'http:', host: 'localhost:8080' }, '/logs/a'), 'ws://localhost:8080/logs/a');
+});
