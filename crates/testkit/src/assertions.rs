@@ -1,0 +1,90 @@
+//! Assertions in the words of RFC 6455 §7.1.
+
+use fullduplex_proto::{CloseCode, Event, Outcome, Role, State, Step};
+
+use crate::{Endpoint, Pair, wire};
+
+/// Asserts that `input` makes an endpoint Fail the WebSocket Connection (RFC 6455 §7.1.7) with `code`: one Close with it and
+/// nothing else leaves, no message is delivered, and nothing that comes later is looked at. Both when the input comes in one
+/// piece and when it comes byte by byte. Returns what the endpoint reports.
+///
+/// # Panics
+///
+/// If any of that does not hold.
+pub fn assert_fails_with(role: Role, code: CloseCode, input: &[u8]) -> Outcome {
+    let (whole, single) = (input.chunks(input.len().max(1)), input.chunks(1));
+    let outcome = fail(role, code, whole);
+    assert_eq!(outcome, fail(role, code, single), "byte by byte");
+    outcome
+}
+
+fn fail<'a>(role: Role, code: CloseCode, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
+    let mut endpoint = Endpoint::new(role, fullduplex_proto::Config::default());
+    let events: Vec<Event> = pieces
+        .flat_map(|piece| endpoint.receive_bytes(piece))
+        .collect();
+    assert_eq!(events, [], "nothing is delivered");
+    let sent = endpoint.transmit();
+    let shown = format!("{sent:?}");
+    let [close] = sent.as_slice() else {
+        panic_with(&format!("one Close was expected, not {shown}"));
+    };
+    assert_eq!(close.opcode, 0x8, "a Close was expected, not {shown}");
+    assert_eq!(
+        close.payload.get(..2),
+        Some(code.get().to_be_bytes().as_slice()),
+        "a Close with {code} was expected, not {shown}"
+    );
+
+    assert_eq!(endpoint.connection.step(), Step::Shutdown);
+    assert_eq!(
+        endpoint.receive(&[wire::ping("late"), wire::text("late")]),
+        []
+    );
+    assert_eq!(endpoint.transmit(), [], "nothing follows a Close");
+    endpoint.finish();
+    outcome(&endpoint)
+}
+
+/// Asserts that the WebSocket Connection was Closed Cleanly (RFC 6455 §7.1.4) on both sides: each has sent and received one
+/// Close as its last frame, has nothing left to do, and the first Close carried this code and reason.
+///
+/// # Panics
+///
+/// If any of that does not hold.
+pub fn assert_clean_close(pair: &Pair, code: CloseCode, reason: &str) {
+    for side in [&pair.client, &pair.server] {
+        let role = side.endpoint.connection.role();
+        let frames = side.frames();
+        let closes = frames.iter().filter(|frame| frame.opcode == 0x8).count();
+        assert_eq!(closes, 1, "Closes of the {role:?} in {frames:?}");
+        assert!(
+            frames.last().is_some_and(|frame| frame.opcode == 0x8),
+            "the {role:?}'s last frame is a Close: {frames:?}"
+        );
+        let outcome = outcome(&side.endpoint);
+        assert!(outcome.clean, "{role:?}: {outcome}");
+        let first = match outcome.initiator {
+            fullduplex_proto::Initiator::Local => outcome.sent,
+            fullduplex_proto::Initiator::Peer => outcome.received,
+        };
+        let first = first.map(|close| (close.code(), close.reason().to_owned()));
+        assert_eq!(first, Some((code, reason.to_owned())), "{role:?}");
+    }
+}
+
+fn outcome(endpoint: &Endpoint) -> Outcome {
+    assert_eq!(endpoint.connection.state(), State::Closed);
+    assert_eq!(endpoint.connection.step(), Step::Drop);
+    assert_eq!(endpoint.connection.poll_timeout(), None);
+    match endpoint.connection.outcome() {
+        Some(outcome) => outcome,
+        None => panic_with("a closed connection has an outcome"),
+    }
+}
+
+#[expect(clippy::panic, reason = "this is how an assertion fails")]
+#[track_caller]
+fn panic_with(message: &str) -> ! {
+    panic!("{message}")
+}
