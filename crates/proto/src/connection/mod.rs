@@ -100,6 +100,7 @@ impl Connection {
         }
         let incoming = self.receive.input(input, self.role, &self.config);
         self.take_incoming(now, incoming)
+            .or_else(|| self.poll_event(now))
     }
 
     /// Room to read the payload of a big message straight into its buffer; `None` if the bytes should come by
@@ -255,11 +256,14 @@ impl Connection {
     /// The next thing that bytes already taken complete. The answer changes with
     /// [`handle_input`](Self::handle_input) and with each call.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
-        if self.is_deaf() {
-            return None;
+        // A message that comes after our Close is complete and yet no event: what is behind it may be one.
+        while self.has_pending_input() {
+            let incoming = self.receive.resume(self.role, &self.config);
+            if let Some(event) = self.take_incoming(now, incoming) {
+                return Some(event);
+            }
         }
-        let incoming = self.receive.resume(self.role, &self.config);
-        self.take_incoming(now, incoming)
+        None
     }
 
     /// Frames what one write can take into `batch`; false if there is nothing to write.
