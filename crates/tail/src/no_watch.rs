@@ -1,0 +1,25 @@
+//! Where a system tells nothing about files, there is no [`Watch`] and files are polled.
+
+use std::{convert::Infallible, io, path::Path};
+
+/// Never made.
+#[derive(Debug)]
+pub(crate) struct Watch(Infallible);
+
+impl Watch {
+    pub(crate) fn new(_path: &Path) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn watch_file(&mut self) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn changed(&mut self) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn take_signs(&mut self) -> bool {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,116 @@
+//! When to look at a file again.
+//!
+//! After something new: soon, so that a busy file is read in pieces rather than line by line. After nothing
+//! new: later and later, unless the system says that something changed. Where the system says nothing
+//! the last interval bounds how late a line is seen; where it does, that last look is only a safety
+//! net. What the safety net catches tells that the signs do not come, and then they are not waited for.
+
+use std::{io, path::Path, time::Duration};
+
+use tokio::time;
+
+use crate::{Options, watch::Watch};
+
+/// Decides when a file is looked at.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    watch: Option<Watch>,
+    /// Shortest and longest pause without a watch.
+    active: Duration,
+    quiet: Duration,
+    pause: Duration,
+    /// Whether a sign came since the last look.
+    has_sign: bool,
+    /// Looks in a row that found something without any sign of it.
+    unannounced: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(path: &Path, options: &Options) -> Self {
+        let active = options.poll_active.max(MIN_PAUSE);
+        let mut pace = Self {
+            watch: None,
+            active,
+            quiet: options.poll_quiet.max(active),
+            pause: active,
+            has_sign: false,
+            unannounced: 0,
+        };
+        if !options.polling {
+            match Watch::new(path) {
+                Ok(watch) => pace.watch = Some(watch),
+                Err(error) => report_polling(path, &error),
+            }
+        }
+        pace
+    }
+
+    /// Tells the watch that the name may lead to another file now.
+    pub(crate) fn file_changed(&mut self, path: &Path) {
+        if let Some(Err(error)) = self.watch.as_mut().map(Watch::watch_file) {
+            report_polling(path, &error);
+            self.watch = None;
+        }
+    }
+
+    /// Waits until it is time to look again, given whether the last look found something.
+    ///
+    /// A look that found something is always followed by another one soon, which also finds what was
+    /// written before a new watch was in place.
+    pub(crate) async fn wait(&mut self, path: &Path, found_something: bool) {
+        if let Some(watch) = &mut self.watch {
+            self.has_sign |= watch.take_signs();
+        }
+        if found_something {
+            self.judge_watch(path);
+            self.pause = self.active;
+            time::sleep(self.active).await;
+            return;
+        }
+        self.has_sign = false;
+        match &mut self.watch {
+            None => {
+                time::sleep(self.pause).await;
+                self.pause = (self.pause * 2).min(self.quiet);
+            }
+            Some(watch) => match time::timeout(self.pause, watch.changed()).await {
+                Ok(Ok(())) => {
+                    self.has_sign = true;
+                    self.pause = self.active;
+                }
+                Ok(Err(error)) => {
+                    report_polling(path, &error);
+                    self.watch = None;
+                }
+                Err(_) => self.pause = (self.pause * 2).min(SAFETY_NET.max(self.active)),
+            },
+        }
+    }
+
+    fn judge_watch(&mut self, path: &Path) {
+        self.unannounced = if self.has_sign {
+            0
+        } else {
+            self.unannounced + 1
+        };
+        self.has_sign = false;
+        if self.watch.is_some() && self.unannounced >= MAX_UNANNOUNCED {
+            report_polling(path, &io::Error::other("the file changes without notice"));
+            self.watch = None;
+        }
+    }
+}
+
+fn report_polling(path: &Path, cause: &io::Error) {
+    tracing::info!(path = %path.display(), %cause, "polling the followed file");
+}
+
+/// Shortest pause, whatever the options say, so that no option makes a busy loop.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// Longest pause while the system tells of changes. One look a second costs next to nothing.
+const SAFETY_NET: Duration = Duration::from_secs(1);
+
+/// Changes found without a sign before signs are given up. One or two can be a race with the watch
+/// being set up.
+const MAX_UNANNOUNCED: u32 = 3;
