@@ -125,10 +125,9 @@ impl Transmit {
         self.pings.push_back(payload);
     }
 
-    /// Pings and pongs that have not gone are dropped: nothing but accepted data precedes a Close.
+    /// The Close goes behind all that was accepted: also the pongs, which are owed for pings that came before a Close
+    /// did (RFC 6455 §5.5.2).
     pub(super) fn push_close(&mut self, frame: CloseFrame) {
-        self.pongs = VecDeque::new();
-        self.pings = VecDeque::new();
         self.close = Some(frame);
     }
 
