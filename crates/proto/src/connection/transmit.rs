@@ -90,7 +90,8 @@ pub(super) struct Transmit {
     pings: VecDeque<Bytes>,
     data: VecDeque<Data>,
     close: Option<CloseFrame>,
-    close_written: bool,
+    /// The transport has taken some of the Close; what it has not is in `rest`.
+    close_begun: bool,
     queued: usize,
 }
 
@@ -141,18 +142,19 @@ impl Transmit {
             && self.pongs.is_empty()
             && self.pings.is_empty()
             && self.data.is_empty()
-            && (self.close.is_none() || self.close_written)
+            && (self.close.is_none() || self.close_begun)
     }
 
     /// Something else than data waits, and so should not wait for the application.
     pub(super) fn has_control(&self) -> bool {
         !self.pongs.is_empty()
             || !self.pings.is_empty()
-            || (self.close.is_some() && !self.close_written)
+            || (self.close.is_some() && !self.close_begun)
     }
 
+    /// The transport has taken the whole Close.
     pub(super) fn close_written(&self) -> bool {
-        self.close_written
+        self.close_begun && !self.has_rest()
     }
 
     /// Bytes of heap that are held, for the tests that bound it.
@@ -187,7 +189,7 @@ impl Transmit {
                 return;
             }
         }
-        if let (Some(close), false) = (&self.close, self.close_written) {
+        if let (Some(close), false) = (&self.close, self.close_begun) {
             framer.close(close);
         }
     }
@@ -221,7 +223,7 @@ impl Transmit {
             Sent::Rest => self.rest = Vec::new(),
             Sent::Pong => drop(self.pongs.pop_front()),
             Sent::Ping => drop(self.pings.pop_front()),
-            Sent::Close => self.close_written = true,
+            Sent::Close => self.close_begun = true,
             Sent::Data {
                 fragment,
                 last: false,
