@@ -344,7 +344,8 @@ impl Connection {
         !self.transmit.is_empty()
     }
 
-    /// A pong, ping or Close is to be written, which should not wait for the application.
+    /// A pong, ping or Close is to be written, or the rest of a frame that the transport took in part. None of them
+    /// should wait for the application.
     pub fn wants_control_write(&self) -> bool {
         self.transmit.has_control()
     }

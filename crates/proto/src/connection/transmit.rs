@@ -145,9 +145,11 @@ impl Transmit {
             && (self.close.is_none() || self.close_begun)
     }
 
-    /// Something else than data waits, and so should not wait for the application.
+    /// Something waits that should not wait for the application: a control frame, or the rest of a frame, before which
+    /// no control frame can go.
     pub(super) fn has_control(&self) -> bool {
-        !self.pongs.is_empty()
+        self.has_rest()
+            || !self.pongs.is_empty()
             || !self.pings.is_empty()
             || (self.close.is_some() && !self.close_begun)
     }
