@@ -1,0 +1,575 @@
+//! The client's side: builds a request, judges the response (RFC 6455 §4.1).
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::body::BodyReader;
+use super::grammar::{Offer, elements, has_element, is_token, offers};
+use super::head::{HeadError, HeadLimits, HeadReader, ResponseHead, Version};
+use super::headers::{HeaderError, Headers, is_reserved};
+use super::origin::Origin;
+use super::rejection::reason_phrase;
+use super::uri::{Uri, Userinfo};
+use super::{Progress, accept_for};
+
+/// Most interim responses (100, 103) that are skipped before the final one: servers send one or two, and each costs
+/// up to a whole head.
+pub const MAX_INTERIM_RESPONSES: usize = 8;
+
+/// How many bytes of the body of a refusing response are read by default: 64 KiB, enough for any page that says why.
+pub const DEFAULT_MAX_BODY: usize = 64 * 1024;
+
+/// What a client asks for. It can be sent any number of times, each with a new key.
+///
+/// # Examples
+///
+/// ```
+/// use fullduplex_proto::handshake::ClientRequest;
+/// let request = ClientRequest::new("ws://example.com/feed".parse()?)
+///     .header("Cookie", "id=7")?
+///     .origin("https://example.com".parse()?)
+///     .subprotocol("v2.chat")?
+///     .subprotocol("v1.chat")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ClientRequest {
+    uri: Uri,
+    origin: Option<Origin>,
+    terms: Terms,
+    extra: Headers,
+    limits: HeadLimits,
+    max_body: usize,
+}
+
+/// What the response is held against.
+#[derive(Debug, Clone, Default)]
+struct Terms {
+    subprotocols: Vec<String>,
+    require_subprotocol: bool,
+    /// Empty as long as no extension is implemented.
+    extensions: Vec<Offer>,
+}
+
+impl ClientRequest {
+    /// Starts a request for this URI. A user name and password in it become `Authorization: Basic`, unless
+    /// [`header`](Self::header) gives an `Authorization` of its own.
+    pub fn new(uri: Uri) -> Self {
+        Self {
+            uri,
+            origin: None,
+            terms: Terms::default(),
+            extra: Headers::new(),
+            limits: HeadLimits::default(),
+            max_body: DEFAULT_MAX_BODY,
+        }
+    }
+
+    /// Adds a header line.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RequestError::Header`] if the line cannot be sent or is one that the request writes itself: `Host`,
+    /// `Origin` (see [`origin`](Self::origin)), `Upgrade`, `Connection`, those starting with `Sec-WebSocket-`, and those that
+    /// announce a body.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, RequestError> {
+        if is_reserved(name)
+            || ["Host", "Origin"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own))
+        {
+            return Err(RequestError::Header(HeaderError::Reserved(name.to_owned())));
+        }
+        self.extra
+            .append(name, value)
+            .map_err(RequestError::Header)?;
+        Ok(self)
+    }
+
+    /// Sends an `Origin`. By default none is sent, since this is no browser.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Offers a subprotocol, after those already offered.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RequestError::Subprotocol`] if it is not a token or offered already (RFC 6455 §4.1 item 10).
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Result<Self, RequestError> {
+        let name = name.into();
+        if !is_token(name.as_bytes()) || self.terms.subprotocols.contains(&name) {
+            return Err(RequestError::Subprotocol(name));
+        }
+        self.terms.subprotocols.push(name);
+        Ok(self)
+    }
+
+    /// Makes a response without subprotocol an error where some were offered, as browsers do. RFC 6455 permits it and so
+    /// does the default.
+    pub fn require_subprotocol(mut self, require: bool) -> Self {
+        self.terms.require_subprotocol = require;
+        self
+    }
+
+    /// Sets how large the head of the response may be.
+    pub fn limits(mut self, limits: HeadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many bytes of the body of a refusing response are read, [`DEFAULT_MAX_BODY`] by default.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Returns where the request goes.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Starts one attempt with 16 random bytes, which must be new for each (RFC 6455 §4.1 item 7).
+    pub fn start(&self, key: [u8; 16]) -> ClientHandshake {
+        let key = STANDARD.encode(key);
+        ClientHandshake {
+            accept: accept_for(key.as_bytes()),
+            request: self.to_bytes(key),
+            terms: self.terms.clone(),
+            max_body: self.max_body,
+            interim: 0,
+            state: State::Head(HeadReader::new(self.limits)),
+        }
+    }
+
+    /// Writes the request. Names are spelled as in RFC 6455, for servers that compare them as they stand.
+    fn to_bytes(&self, key: String) -> Vec<u8> {
+        let mut headers = Headers::new();
+        headers.append_checked("Host", self.uri.authority());
+        headers.append_checked("Upgrade", "websocket");
+        headers.append_checked("Connection", "Upgrade");
+        headers.append_checked("Sec-WebSocket-Key", key);
+        headers.append_checked("Sec-WebSocket-Version", "13");
+        if let Some(origin) = &self.origin {
+            headers.append_checked("Origin", origin.to_string());
+        }
+        if !self.terms.subprotocols.is_empty() {
+            headers.append_checked("Sec-WebSocket-Protocol", self.terms.subprotocols.join(", "));
+        }
+        if !self.terms.extensions.is_empty() {
+            let offers: Vec<_> = self.terms.extensions.iter().map(Offer::to_string).collect();
+            headers.append_checked("Sec-WebSocket-Extensions", offers.join(", "));
+        }
+        if let Some(userinfo) = self.uri.userinfo()
+            && !self.extra.contains("Authorization")
+        {
+            headers.append_checked("Authorization", basic(userinfo));
+        }
+        headers.extend(&self.extra);
+        let mut out = format!("GET {} HTTP/1.1\r\n", self.uri.resource()).into_bytes();
+        headers.write_to(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+/// RFC 7617 §2.
+fn basic(userinfo: &Userinfo) -> String {
+    let credentials = [userinfo.username(), b":", userinfo.password()].concat();
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+/// What cannot be put into a [`ClientRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The header line cannot be sent.
+    Header(HeaderError),
+    /// The subprotocol is not a token, or offered already.
+    Subprotocol(String),
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(error) => error.fmt(f),
+            Self::Subprotocol(name) => {
+                write!(f, "the subprotocol {name:?} is no token or offered twice")
+            }
+        }
+    }
+}
+
+impl Error for RequestError {}
+
+/// One attempt of the opening handshake as a client sees it.
+#[derive(Debug)]
+pub struct ClientHandshake {
+    request: Vec<u8>,
+    /// The only right value of `Sec-WebSocket-Accept`.
+    accept: String,
+    terms: Terms,
+    max_body: usize,
+    /// How many interim responses were skipped.
+    interim: usize,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waiting for the head of a response.
+    Head(HeadReader),
+    /// Waiting for the rest of a response that refuses.
+    Body(ResponseHead, BodyReader),
+}
+
+impl ClientHandshake {
+    /// Returns the bytes to send first.
+    pub fn request(&self) -> &[u8] {
+        &self.request
+    }
+
+    /// Takes bytes that arrived.
+    ///
+    /// Call it until it returns [`Progress::Done`] or an error, then no more. When the peer ends the connection or the
+    /// deadline passes, call [`eof`](Self::eof).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ClientError`] if the server refuses or does not speak the protocol. Either way the connection is to be
+    /// closed, and no WebSocket close frame sent.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Progress<Response>, ClientError> {
+        let mut taken = 0;
+        loop {
+            let rest = &bytes[taken..];
+            match &mut self.state {
+                State::Body(_, body) => {
+                    let ended = body.receive(rest);
+                    return if ended {
+                        Err(self.eof())
+                    } else {
+                        Ok(Progress::NeedMore)
+                    };
+                }
+                State::Head(reader) => {
+                    let Some((raw, used)) = reader.receive(rest).map_err(ClientError::Head)? else {
+                        return Ok(Progress::NeedMore);
+                    };
+                    taken += used;
+                    let head = raw.parse_response().map_err(ClientError::Head)?;
+                    if let Some(value) = self.take_head(head)? {
+                        return Ok(Progress::Done { value, used: taken });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says that no more bytes come, because the peer ended the connection or because they took too long.
+    ///
+    /// A response that refuses is reported with as much of its body as came.
+    pub fn eof(&mut self) -> ClientError {
+        match &mut self.state {
+            State::Head(_) => ClientError::Eof,
+            State::Body(head, body) => {
+                let (body, complete) = body.finish();
+                ClientError::Refused(Box::new(Refused {
+                    head: head.clone(),
+                    body,
+                    complete,
+                }))
+            }
+        }
+    }
+
+    fn take_head(&mut self, head: ResponseHead) -> Result<Option<Response>, ClientError> {
+        match head.status() {
+            101 => judge(head, &self.accept, &self.terms).map(Some),
+            // RFC 9110 §15.2: interim responses may come unasked, and the reader is ready for the next head.
+            100..=199 if self.interim < MAX_INTERIM_RESPONSES => {
+                self.interim += 1;
+                Ok(None)
+            }
+            100..=199 => Err(ClientError::TooManyInterim),
+            _ => {
+                let body = BodyReader::new(&head, self.max_body);
+                self.state = State::Body(head, body);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Checks everything that RFC 6455 §4.1 demands of a 101 response.
+fn judge(head: ResponseHead, accept: &str, terms: &Terms) -> Result<Response, ClientError> {
+    let headers = head.headers();
+    if head.version() == Version::Http10 {
+        return Err(ClientError::HttpVersion);
+    }
+    // Item 2: every protocol named has to be this one, for the connection now speaks all that are.
+    let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
+    if !headers.contains("Upgrade") || !elements(headers, "Upgrade").all(is_websocket) {
+        return Err(ClientError::Upgrade);
+    }
+    // Item 3.
+    if !has_element(headers, "Connection", "Upgrade") {
+        return Err(ClientError::Connection);
+    }
+    // Item 4. The value stands alone and in one form, so it is compared as text.
+    match headers.get_once("Sec-WebSocket-Accept") {
+        Ok(Some(value)) if value == accept.as_bytes() => {}
+        Ok(None) => return Err(ClientError::AcceptMissing),
+        Ok(Some(_)) | Err(_) => return Err(ClientError::AcceptWrong),
+    }
+    check_extensions(headers, &terms.extensions)?;
+    let subprotocol = check_subprotocol(headers, terms)?;
+    Ok(Response { head, subprotocol })
+}
+
+/// Item 5, and RFC 6455 §9.1: the server may accept what was offered, each once.
+fn check_extensions(headers: &Headers, offered: &[Offer]) -> Result<(), ClientError> {
+    let accepted = offers(headers).map_err(|_| ClientError::ExtensionsMalformed)?;
+    for (index, extension) in accepted.iter().enumerate() {
+        let same = |other: &Offer| other.name == extension.name;
+        if !offered.iter().any(same) || accepted[..index].iter().any(same) {
+            return Err(ClientError::ExtensionNotOffered(extension.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Item 6, and RFC 6455 §11.3.4: one of those offered, as it was written, or none.
+fn check_subprotocol(headers: &Headers, terms: &Terms) -> Result<Option<String>, ClientError> {
+    let Ok(value) = headers.get_once("Sec-WebSocket-Protocol") else {
+        return Err(ClientError::SubprotocolRepeated);
+    };
+    let Some(value) = value else {
+        let missing = terms.require_subprotocol && !terms.subprotocols.is_empty();
+        return if missing {
+            Err(ClientError::SubprotocolMissing)
+        } else {
+            Ok(None)
+        };
+    };
+    match terms
+        .subprotocols
+        .iter()
+        .find(|offered| offered.as_bytes() == value)
+    {
+        Some(offered) => Ok(Some(offered.clone())),
+        None => Err(ClientError::SubprotocolNotOffered(
+            String::from_utf8_lossy(value).into_owned(),
+        )),
+    }
+}
+
+/// The 101 response that opened the WebSocket.
+#[derive(Debug, Clone)]
+pub struct Response {
+    head: ResponseHead,
+    subprotocol: Option<String>,
+}
+
+impl Response {
+    /// Returns the response as it came.
+    pub fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    /// Returns the value on the first header line of this name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().get(name)
+    }
+
+    /// Returns the header lines.
+    pub fn headers(&self) -> &Headers {
+        self.head.headers()
+    }
+
+    /// Returns the subprotocol that the server chose from those offered.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+}
+
+/// A response other than 101: the server wants something else, or nothing of us.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    head: ResponseHead,
+    body: Vec<u8>,
+    complete: bool,
+}
+
+impl Refused {
+    /// Returns the status code. A redirect (3xx) is not followed here: see [`location`](Self::location).
+    pub fn status(&self) -> u16 {
+        self.head.status()
+    }
+
+    /// Returns the reason phrase, the usual one where the server sent none.
+    pub fn reason(&self) -> &str {
+        match self.head.reason() {
+            "" => reason_phrase(self.status()),
+            reason => reason,
+        }
+    }
+
+    /// Returns the header lines.
+    pub fn headers(&self) -> &Headers {
+        self.head.headers()
+    }
+
+    /// Returns the body, or as much of it as came within the limit.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Tells whether the body is whole.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Returns where the server points to, as it wrote it: perhaps relative to the URI of the request.
+    pub fn location(&self) -> Option<&str> {
+        self.headers().get_str("Location")
+    }
+
+    /// Returns when the server wants to be asked again (RFC 9110 §10.2.3).
+    pub fn retry_after(&self) -> Option<RetryAfter<'_>> {
+        let value = self.headers().get_str("Retry-After")?;
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More seconds than a number holds is longer than anyone waits.
+            Some(RetryAfter::Delay(Duration::from_secs(
+                value.parse().unwrap_or(u64::MAX),
+            )))
+        } else {
+            Some(RetryAfter::Date(value))
+        }
+    }
+
+    /// Returns the protocol versions that the server speaks, if it names them (RFC 6455 §4.4). What is not a version
+    /// number is left out.
+    pub fn versions(&self) -> Vec<u8> {
+        elements(self.headers(), "Sec-WebSocket-Version")
+            .filter_map(|version| std::str::from_utf8(version).ok()?.parse().ok())
+            .collect()
+    }
+}
+
+/// The value of `Retry-After`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter<'a> {
+    /// After this time.
+    Delay(Duration),
+    /// At this time, as an HTTP date (RFC 9110 §5.6.7), still to be parsed by whoever has a clock.
+    Date(&'a str),
+}
+
+/// Why there is no WebSocket.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The response is not well-formed HTTP/1, or too large.
+    Head(HeadError),
+    /// The connection ended before the response was complete.
+    Eof,
+    /// More than [`MAX_INTERIM_RESPONSES`] interim responses came.
+    TooManyInterim,
+    /// The response is not a 101.
+    Refused(Box<Refused>),
+    /// The 101 is one of HTTP/1.0, which knows no upgrade.
+    HttpVersion,
+    /// The 101 lacks `Upgrade: websocket`, or names another protocol.
+    Upgrade,
+    /// The 101 lacks `Connection: Upgrade`.
+    Connection,
+    /// The 101 lacks `Sec-WebSocket-Accept`.
+    AcceptMissing,
+    /// The `Sec-WebSocket-Accept` is not the one for our key, or stands twice.
+    AcceptWrong,
+    /// The 101 names this extension, which was not offered or is accepted twice.
+    ExtensionNotOffered(String),
+    /// `Sec-WebSocket-Extensions` does not follow its grammar.
+    ExtensionsMalformed,
+    /// The 101 names this subprotocol, which was not offered.
+    SubprotocolNotOffered(String),
+    /// `Sec-WebSocket-Protocol` stands twice.
+    SubprotocolRepeated,
+    /// The 101 names no subprotocol, and one is required.
+    SubprotocolMissing,
+}
+
+impl ClientError {
+    /// Returns the response, if there was a whole one that refuses.
+    pub fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::Refused(refused) => Some(refused),
+            _ => None,
+        }
+    }
+
+    /// Returns the section of the RFC whose rule the server broke; `None` if it broke none.
+    pub fn rfc_section(&self) -> Option<&'static str> {
+        match self {
+            Self::Head(error) => error.rfc_section(),
+            Self::Eof | Self::TooManyInterim | Self::Refused(_) | Self::SubprotocolMissing => None,
+            Self::HttpVersion
+            | Self::Upgrade
+            | Self::Connection
+            | Self::AcceptMissing
+            | Self::AcceptWrong
+            | Self::ExtensionNotOffered(_)
+            | Self::SubprotocolNotOffered(_) => Some("RFC 6455 §4.1"),
+            Self::ExtensionsMalformed => Some("RFC 6455 §9.1"),
+            Self::SubprotocolRepeated => Some("RFC 6455 §11.3.4"),
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head(error) => return write!(f, "the response is not usable: {error}"),
+            Self::Refused(refused) => {
+                return write!(
+                    f,
+                    "the server answered {} {}",
+                    refused.status(),
+                    refused.reason()
+                );
+            }
+            Self::ExtensionNotOffered(name) => {
+                return write!(
+                    f,
+                    "the server accepted the extension {name:?}, which was not offered so"
+                );
+            }
+            Self::SubprotocolNotOffered(name) => {
+                return write!(
+                    f,
+                    "the server chose the subprotocol {name:?}, which was not offered"
+                );
+            }
+            Self::Eof => "the server ended the connection before its response was complete",
+            Self::TooManyInterim => "the server sent too many interim responses",
+            Self::HttpVersion => "the server switched protocols in HTTP/1.0, which cannot",
+            Self::Upgrade => "the server's 101 response lacks Upgrade: websocket",
+            Self::Connection => "the server's 101 response lacks Connection: Upgrade",
+            Self::AcceptMissing => "the server's 101 response lacks Sec-WebSocket-Accept",
+            Self::AcceptWrong => "the server's Sec-WebSocket-Accept does not belong to our key",
+            Self::ExtensionsMalformed => {
+                "the server's Sec-WebSocket-Extensions header is malformed"
+            }
+            Self::SubprotocolRepeated => "the server chose more than one subprotocol",
+            Self::SubprotocolMissing => "the server chose none of the offered subprotocols",
+        })
+    }
+}
+
+impl Error for ClientError {}

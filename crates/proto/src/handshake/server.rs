@@ -1,0 +1,487 @@
+//! The server's side: reads a request, judges it, answers it (RFC 6455 §4.2).
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::authority::Authority;
+use super::grammar::{Offer, distinct_tokens, has_element, offers};
+use super::head::{HeadLimits, HeadReader, RequestHead, Version};
+use super::headers::{HeaderError, Headers, is_reserved};
+use super::origin::{Hosts, Origin, Origins};
+use super::rejection::{Refusal, Rejection, reason_phrase};
+use super::uri::is_secure_scheme;
+use super::{Progress, WEBSOCKET_VERSION, accept_for};
+
+/// What a server accepts.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Which pages may connect. Default: those that came from this server.
+    pub origins: Origins,
+    /// Under which names this server may be asked. Default: any.
+    pub hosts: Hosts,
+    /// Whether TLS ends in this process. If so, a same origin is an `https` one; otherwise a proxy may have ended it
+    /// and the scheme is not compared. Default: false.
+    pub tls: bool,
+    /// The subprotocols that are spoken, best first. Default: none.
+    pub subprotocols: Vec<String>,
+    /// Whose order decides among common subprotocols. Default: the client's.
+    pub preference: Preference,
+    /// What happens where there is no common subprotocol. Default: accepted without one.
+    pub no_common_subprotocol: NoCommonSubprotocol,
+    /// How large a request may be; used by [`ServerHandshake`] only.
+    pub limits: HeadLimits,
+    /// How a refused origin is allowed, as the 403 tells it: an order to which the origin is added, such as
+    /// `pass --allow-origin`. Default: `add to the allowed origins`.
+    pub origin_remedy: Cow<'static, str>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            origins: Origins::default(),
+            hosts: Hosts::default(),
+            tls: false,
+            subprotocols: Vec::new(),
+            preference: Preference::default(),
+            no_common_subprotocol: NoCommonSubprotocol::default(),
+            limits: HeadLimits::default(),
+            origin_remedy: Cow::Borrowed("add to the allowed origins"),
+        }
+    }
+}
+
+/// Whose order decides among subprotocols that both sides speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// The order in which the client offers them, which RFC 6455 §4.1 item 10 calls its preference.
+    #[default]
+    Client,
+    /// The order of [`ServerOptions::subprotocols`].
+    Server,
+}
+
+/// What a server does with a client that speaks none of its subprotocols.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NoCommonSubprotocol {
+    /// Goes on without one (RFC 6455 §4.2.2 item 5.5). Browsers that offered any then fail the connection themselves.
+    #[default]
+    Accept,
+    /// Refuses a client that offered only others, and goes on with one that offered none.
+    RefuseIfOffered,
+    /// Refuses.
+    Refuse,
+}
+
+/// The opening handshake as a server sees it, from the first byte of a connection.
+#[derive(Debug)]
+pub struct ServerHandshake {
+    options: Arc<ServerOptions>,
+    reader: HeadReader,
+}
+
+impl ServerHandshake {
+    /// Starts waiting for a request. It takes memory only as bytes arrive.
+    pub fn new(options: impl Into<Arc<ServerOptions>>) -> Self {
+        let options = options.into();
+        Self {
+            reader: HeadReader::new(options.limits),
+            options,
+        }
+    }
+
+    /// Takes bytes that arrived.
+    ///
+    /// Call it until it returns [`Progress::Done`] or an error, then no more.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Rejection`] to write before the connection is closed. The bytes that follow the request are then
+    /// of no interest.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Progress<Request>, Rejection> {
+        let Some((raw, used)) = self.reader.receive(bytes).map_err(Refusal::Head)? else {
+            return Ok(Progress::NeedMore);
+        };
+        let head = raw.parse_request().map_err(Refusal::Head)?;
+        judge(head, &self.options).map(|value| Progress::Done { value, used })
+    }
+
+    /// Returns the answer to a request that did not arrive whole before the deadline.
+    ///
+    /// The deadline counts from the start of the connection, not from the last byte: otherwise one byte a minute holds
+    /// it forever.
+    pub fn timed_out(&self) -> Rejection {
+        Refusal::TimedOut.into()
+    }
+}
+
+/// Checks everything that RFC 6455 §4.2.1 demands of a request, and the server's own rules.
+///
+/// # Errors
+///
+/// Returns the [`Rejection`] to answer with.
+pub fn judge(head: RequestHead, options: &ServerOptions) -> Result<Request, Rejection> {
+    Ok(Request::judge(head, options)?)
+}
+
+/// A request for a WebSocket that passed every check.
+#[derive(Debug, Clone)]
+pub struct Request {
+    head: RequestHead,
+    /// Where path and query start in the target.
+    resource_start: usize,
+    host: Authority,
+    key: String,
+    origin: Option<Origin>,
+    offered: Vec<String>,
+    extensions: Vec<Offer>,
+    subprotocol: Option<String>,
+}
+
+impl Request {
+    fn judge(head: RequestHead, options: &ServerOptions) -> Result<Self, Refusal> {
+        let headers = head.headers();
+        // RFC 6455 §4.2.1 item 1: HTTP/1.1 or higher, GET.
+        if head.version() == Version::Http10 {
+            return Err(Refusal::HttpVersion);
+        }
+        if head.method() != "GET" {
+            return Err(Refusal::Method);
+        }
+        let (target_host, resource_start) = split_target(head.target()).ok_or(Refusal::Target)?;
+        let host_header = one_host(headers).ok_or(Refusal::Host)?;
+        // RFC 9112 §3.2.2: an absolute target counts more than Host, which still has to be there.
+        let host = target_host.unwrap_or(host_header);
+        if !options.hosts.allow(&host) {
+            return Err(Refusal::Misdirected { host });
+        }
+        if has_body(headers) {
+            return Err(Refusal::Body);
+        }
+        // RFC 6455 §4.2.1 items 3 and 4.
+        if !has_element(headers, "Upgrade", "websocket")
+            || !has_element(headers, "Connection", "Upgrade")
+        {
+            return Err(Refusal::NotAnUpgrade);
+        }
+        check_version(headers)?;
+        let key = read_key(headers).ok_or(Refusal::Key)?;
+        let origin = read_origin(headers)?;
+        if let Some(origin) = &origin
+            && !options.origins.allow(origin, &head, &host, options.tls)
+        {
+            let (origin, remedy) = (origin.clone(), options.origin_remedy.clone());
+            return Err(Refusal::OriginNotAllowed {
+                origin,
+                host,
+                remedy,
+            });
+        }
+        let offered = distinct_tokens(headers, "Sec-WebSocket-Protocol")
+            .map_err(|_| Refusal::SubprotocolsMalformed)?;
+        let subprotocol = choose(&offered, options)?;
+        // RFC 6455 §9.1: extensions that are not known are ignored, so only the grammar counts.
+        let extensions = offers(headers).map_err(|_| Refusal::ExtensionsMalformed)?;
+        Ok(Self {
+            head,
+            resource_start,
+            host,
+            key,
+            origin,
+            offered,
+            extensions,
+            subprotocol,
+        })
+    }
+
+    /// Returns the request as it came.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// Returns path and query, percent-encoded as they came.
+    pub fn resource(&self) -> &str {
+        // An absolute target may have no path.
+        match self.head.target().get(self.resource_start..) {
+            None | Some("") => "/",
+            Some(resource) => resource,
+        }
+    }
+
+    /// Returns the path, percent-encoded as it came; it starts with a slash.
+    pub fn path(&self) -> &str {
+        match self.resource().split('?').next() {
+            None | Some("") => "/",
+            Some(path) => path,
+        }
+    }
+
+    /// Returns what follows the first question mark, percent-encoded as it came.
+    pub fn query(&self) -> Option<&str> {
+        self.resource().split_once('?').map(|(_, query)| query)
+    }
+
+    /// Returns the value on the first header line of this name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().get(name)
+    }
+
+    /// Returns the header lines.
+    pub fn headers(&self) -> &Headers {
+        self.head.headers()
+    }
+
+    /// Returns the host under which the server was asked.
+    pub fn host(&self) -> &Authority {
+        &self.host
+    }
+
+    /// Returns the origin of the page; `None` if the client is no browser.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Returns the subprotocols that the client offers, in its order of preference.
+    pub fn subprotocols(&self) -> &[String] {
+        &self.offered
+    }
+
+    /// Returns the subprotocol chosen by [`ServerOptions`].
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Returns the extensions that the client offers, in its order of preference.
+    pub fn extensions(&self) -> &[Offer] {
+        &self.extensions
+    }
+
+    /// Accepts the request, with the chosen subprotocol and no extension.
+    pub fn accept(&self) -> Acceptance {
+        Acceptance {
+            accept: accept_for(self.key.as_bytes()),
+            offered: self.offered.clone(),
+            subprotocol: self.subprotocol.clone(),
+            extra: Headers::new(),
+        }
+    }
+}
+
+/// The 101 response that accepts a request.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Acceptance {
+    accept: String,
+    offered: Vec<String>,
+    subprotocol: Option<String>,
+    extra: Headers,
+}
+
+impl Acceptance {
+    /// Chooses a subprotocol in place of the one that the options chose.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AcceptanceError::NotOffered`] for one that the client did not offer: it would have to fail the
+    /// connection (RFC 6455 §4.1).
+    pub fn subprotocol(mut self, name: &str) -> Result<Self, AcceptanceError> {
+        if !self.offered.iter().any(|offered| offered == name) {
+            return Err(AcceptanceError::NotOffered(name.to_owned()));
+        }
+        self.subprotocol = Some(name.to_owned());
+        Ok(self)
+    }
+
+    /// Answers without a subprotocol, whatever the options chose.
+    pub fn without_subprotocol(mut self) -> Self {
+        self.subprotocol = None;
+        self
+    }
+
+    /// Adds a header line, such as `Set-Cookie`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AcceptanceError::Header`] if the line cannot be sent or is one that the response writes itself.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, AcceptanceError> {
+        if is_reserved(name) {
+            return Err(AcceptanceError::Header(HeaderError::Reserved(
+                name.to_owned(),
+            )));
+        }
+        self.extra
+            .append(name, value)
+            .map_err(AcceptanceError::Header)?;
+        Ok(self)
+    }
+
+    /// Returns the subprotocol that is to be spoken.
+    pub fn chosen_subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Returns the status code, which is 101.
+    pub fn status(&self) -> u16 {
+        101
+    }
+
+    /// Returns all header lines of the response, for a server whose HTTP library writes them.
+    pub fn headers(&self) -> Headers {
+        let mut headers = Headers::new();
+        headers.append_checked("Upgrade", "websocket");
+        headers.append_checked("Connection", "Upgrade");
+        headers.append_checked("Sec-WebSocket-Accept", self.accept.clone());
+        // RFC 6455 §11.3.4: at most one, and as the client wrote it.
+        if let Some(subprotocol) = &self.subprotocol {
+            headers.append_checked("Sec-WebSocket-Protocol", subprotocol.clone());
+        }
+        headers.extend(&self.extra);
+        headers
+    }
+
+    /// Returns the response as it goes on the wire. Frames follow right after it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let status = self.status();
+        let mut out = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(status)).into_bytes();
+        self.headers().write_to(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+/// What cannot be put into an [`Acceptance`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcceptanceError {
+    /// The header line cannot be sent.
+    Header(HeaderError),
+    /// The client did not offer this subprotocol.
+    NotOffered(String),
+}
+
+impl fmt::Display for AcceptanceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(error) => error.fmt(f),
+            Self::NotOffered(name) => {
+                write!(f, "the client did not offer the subprotocol {name:?}")
+            }
+        }
+    }
+}
+
+impl Error for AcceptanceError {}
+
+/// Takes a target apart into its host, if it is absolute, and the place where path and query start.
+///
+/// RFC 9112 §3.2: servers accept the absolute form beside the origin form; the others belong to CONNECT and OPTIONS. A
+/// fragment is never sent (RFC 9112 §3.2.1).
+fn split_target(target: &str) -> Option<(Option<Authority>, usize)> {
+    if !target
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    {
+        return None;
+    }
+    if target.starts_with('/') {
+        return Some((None, 0));
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    is_secure_scheme(scheme)?;
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let resource_start = target.len() - rest.len() + authority.len();
+    Some((Some(authority.parse().ok()?), resource_start))
+}
+
+/// RFC 9112 §3.2: exactly one `Host`, and a valid one.
+fn one_host(headers: &Headers) -> Option<Authority> {
+    ascii(headers.get_once("Host").ok()??)?.parse().ok()
+}
+
+/// RFC 9112 §6: what looks like a body could be read as frames, or as the next request by something in between.
+fn has_body(headers: &Headers) -> bool {
+    let is_zero = |value: &[u8]| !value.is_empty() && value.iter().all(|&byte| byte == b'0');
+    headers.contains("Transfer-Encoding")
+        || !headers
+            .get_once("Content-Length")
+            .is_ok_and(|length| length.is_none_or(is_zero))
+}
+
+/// RFC 6455 §4.2.1 item 6, §4.4, §11.3.5: one version, a number from 0 to 255 without leading zeros.
+fn check_version(headers: &Headers) -> Result<(), Refusal> {
+    let value = headers
+        .get_once("Sec-WebSocket-Version")
+        .map_err(|_| Refusal::VersionMalformed)?;
+    let Some(value) = value else {
+        return Err(Refusal::VersionUnsupported);
+    };
+    let version: u8 = ascii(value)
+        .and_then(|text| text.parse().ok())
+        .ok_or(Refusal::VersionMalformed)?;
+    if version.to_string().as_bytes() != value {
+        return Err(Refusal::VersionMalformed);
+    }
+    if version == WEBSOCKET_VERSION {
+        Ok(())
+    } else {
+        Err(Refusal::VersionUnsupported)
+    }
+}
+
+/// RFC 6455 §4.2.1 item 5, §11.3.1: one key, which decodes to 16 bytes.
+fn read_key(headers: &Headers) -> Option<String> {
+    let value = headers.get_once("Sec-WebSocket-Key").ok()??;
+    let mut nonce = [0; KEY_DECODED_BOUND];
+    let length = STANDARD.decode_slice(value, &mut nonce).ok()?;
+    if length == 16 {
+        ascii(value).map(str::to_owned)
+    } else {
+        None
+    }
+}
+
+/// RFC 6454 §7.3: at most one `Origin`, with one origin in it.
+fn read_origin(headers: &Headers) -> Result<Option<Origin>, Refusal> {
+    match headers.get_once("Origin") {
+        Ok(None) => Ok(None),
+        Ok(Some(value)) => ascii(value)
+            .and_then(|text| text.parse().ok())
+            .map(Some)
+            .ok_or(Refusal::OriginMalformed),
+        Err(_) => Err(Refusal::OriginMalformed),
+    }
+}
+
+/// RFC 6455 §4.2.2 item 5.5: one of those offered, or none.
+fn choose(offered: &[String], options: &ServerOptions) -> Result<Option<String>, Refusal> {
+    let spoken = &options.subprotocols;
+    let (first, second) = match options.preference {
+        Preference::Client => (offered, &**spoken),
+        Preference::Server => (&**spoken, offered),
+    };
+    let chosen = first.iter().find(|name| second.contains(name));
+    let refused = match options.no_common_subprotocol {
+        NoCommonSubprotocol::Accept => false,
+        NoCommonSubprotocol::RefuseIfOffered => !offered.is_empty(),
+        NoCommonSubprotocol::Refuse => true,
+    };
+    if chosen.is_none() && refused {
+        return Err(Refusal::NoCommonSubprotocol {
+            spoken: spoken.clone(),
+        });
+    }
+    Ok(chosen.cloned())
+}
+
+fn ascii(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|text| text.is_ascii())
+}
+
+/// What 24 characters of base64 may decode to, so that a longer value fails for want of room.
+const KEY_DECODED_BOUND: usize = 18;
