@@ -65,8 +65,7 @@ impl Closing {
     pub(super) fn is_over(&self, role: Role) -> bool {
         let server_done = role == Role::Server && self.is_clean() && self.shut;
         let ended_by_both = self.eof && (self.written || self.sent.is_none());
-        let failed_and_ended = self.failed && self.eof;
-        self.over || server_done || ended_by_both || failed_and_ended
+        self.over || server_done || ended_by_both
     }
 
     pub(super) fn outcome(&self) -> Outcome {

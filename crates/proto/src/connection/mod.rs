@@ -130,9 +130,8 @@ impl Connection {
             closing.failed = true;
             Box::new(closing)
         });
+        // If our Close is under way, it may still leave: the peer has ended only its own direction.
         closing.eof = true;
-        // Without the peer's Close none can come now. With it, our answer may still leave.
-        closing.over |= closing.received.is_none();
     }
 
     /// The transport failed. After both Closes were exchanged that is no fault.
@@ -271,11 +270,7 @@ impl Connection {
     /// `key` draws a masking key for each frame; it must be unpredictable (RFC 6455 §10.3), and is not called on a
     /// server. Write the batch and report with [`transmitted`](Self::transmitted), until there is no more.
     pub fn poll_transmit(&self, batch: &mut Batch, mut key: impl FnMut() -> MaskingKey) -> bool {
-        if self
-            .closing
-            .as_ref()
-            .is_some_and(|closing| closing.over || closing.shut)
-        {
+        if self.is_mute() {
             batch.clear();
             return false;
         }
@@ -341,13 +336,13 @@ impl Connection {
 
     /// Something is to be written.
     pub fn wants_write(&self) -> bool {
-        !self.transmit.is_empty()
+        !self.is_mute() && !self.transmit.is_empty()
     }
 
     /// A pong, ping or Close is to be written, or the rest of a frame that the transport took in part. None of them
     /// should wait for the application.
     pub fn wants_control_write(&self) -> bool {
-        self.transmit.has_control()
+        !self.is_mute() && self.transmit.has_control()
     }
 
     /// Bytes already taken may complete more events.
@@ -372,6 +367,13 @@ impl Connection {
         self.closing
             .as_ref()
             .is_some_and(|closing| closing.failed || closing.over || closing.received.is_some())
+    }
+
+    /// Nothing leaves any more: our direction of the transport has been ended, or all is over.
+    fn is_mute(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(|closing| closing.shut || closing.is_over(self.role))
     }
 
     fn drain(&mut self, n: usize) {
