@@ -1,13 +1,258 @@
 //! Rooms, presence and live logs over WebSocket: the server behind `fdx serve`.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use fullduplex_hub::{Config, Hub};
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let hub = Hub::new(Config::default(), listener).await?;
+//! println!("listening on http://{}", hub.local_addr());
+//! hub.run(async { /* until a signal, say */ }).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it speaks is in `docs/hub-protocol.md`. Inside, a message goes
+//! `session` (a command) → [`log`] (its place) → `core` (the room's ring) → `session` (everybody's write).
 
-#![expect(
-    dead_code,
-    unused_imports,
-    reason = "the layers above the core are on their way"
-)]
-
+mod config;
 mod core;
+mod echo;
+mod http;
+mod hub;
+mod identity;
 pub mod log;
+mod logs;
+mod rooms;
+mod server;
+mod session;
 mod wire;
 
-pub use crate::core::{Author, Event, User};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use ::http::HeaderValue;
+use axum::Router;
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+pub use crate::{
+    config::{
+        AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Site, Timeouts, TlsFiles,
+    },
+    core::{Author, Event, User},
+};
+use crate::{
+    http::{Desk, Doors, Hosts, StaticDir},
+    hub::Shared,
+    log::{Committed, Log, MemoryLog},
+    logs::Logs,
+    rooms::{Rooms, SHARDS},
+};
+
+/// How often rooms that may be forgotten are looked for. They wait minutes; a second is soon.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A hub that listens.
+#[derive(Debug)]
+pub struct Hub {
+    shared: Arc<Shared>,
+    router: Router,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// Why a hub can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration contradicts itself or names something that is not what it should be.
+    #[error("{0}")]
+    Config(String),
+    /// A file or folder that the configuration names can't be used.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A log can't be followed.
+    #[error(transparent)]
+    Log(#[from] fullduplex_tail::FollowError),
+    /// The listener has no address.
+    #[error("the listener is of no use: {0}")]
+    Listener(io::Error),
+}
+
+impl Hub {
+    /// A hub on a bound listener, with its log in memory.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is not usable; the error says what to change.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing runs before it returns.
+    pub async fn new(config: Config, listener: TcpListener) -> Result<Self, StartError> {
+        let remembered = config.limits.remembered_messages / SHARDS;
+        Self::with_log(config, listener, |shards, committed| {
+            Arc::new(MemoryLog::new(shards, remembered, committed))
+        })
+        .await
+    }
+
+    /// A hub on a bound listener, with a log of one's own, made from the number of shards it must
+    /// have and from where it hands events that are committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::new`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Hub::new`].
+    pub async fn with_log(
+        config: Config,
+        listener: TcpListener,
+        make_log: impl FnOnce(usize, Arc<dyn Committed>) -> Arc<dyn Log>,
+    ) -> Result<Self, StartError> {
+        let local_addr = listener.local_addr().map_err(StartError::Listener)?;
+        check(&config, local_addr)?;
+        let tls = config.tls.as_ref().map(tls_config).transpose()?;
+        let static_dir = static_dir(&config)?;
+        let doors = Doors::new(&config).map_err(StartError::Config)?;
+        let hosts = Hosts::new(&config, local_addr.ip());
+        let logs = Logs::open(&config.logs).await?;
+        let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
+        let log = make_log(SHARDS, Arc::clone(&rooms) as Arc<dyn Committed>);
+        let shared = Arc::new(Shared::new(config, rooms, log, logs));
+        let desk = Desk {
+            shared: Arc::clone(&shared),
+            doors,
+            static_dir,
+            hosts,
+        };
+        Ok(Self {
+            shared,
+            router: http::router(desk),
+            listener,
+            local_addr,
+            tls,
+        })
+    }
+
+    /// The address that connections come to, with the real port.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `shutdown` resolves; then accepts no more, closes every WebSocket with 1001,
+    /// and returns when all are gone, or were cut off after [`Timeouts::shutdown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it accepts no more; connections that are open go on. To end them let `shutdown`
+    /// resolve.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            shared,
+            router,
+            listener,
+            tls,
+            ..
+        } = self;
+        let tls = tls.map(TlsAcceptor::from);
+        tokio::select! {
+            never = server::accept(&listener, &shared, &router, tls.as_ref()) => never,
+            never = tell_presence(&shared) => never,
+            never = sweep(&shared) => never,
+            () = shutdown => {}
+        }
+        drop(listener);
+        shared.stop().await;
+    }
+}
+
+/// Tells presence changes, those of a short while together.
+async fn tell_presence(shared: &Shared) -> ! {
+    loop {
+        shared.rooms.presence_due().await;
+        sleep(shared.config.timeouts.presence).await;
+        shared.rooms.flush_presence();
+    }
+}
+
+/// Forgets rooms that nobody came back to.
+async fn sweep(shared: &Shared) -> ! {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shared.rooms.sweep();
+    }
+}
+
+/// What can be told from the configuration alone.
+fn check(config: &Config, address: SocketAddr) -> Result<(), StartError> {
+    let refuse = |why: String| Err(StartError::Config(why));
+    if !config.logs.is_empty() && !config.logs_open && !address.ip().is_loopback() {
+        return refuse(format!(
+            "anybody who reaches {address} could read the logs; say that they may"
+        ));
+    }
+    for (at, source) in config.logs.iter().enumerate() {
+        if !core::is_room_name(&source.name) {
+            return refuse(format!("\"{}\" can't name a log", source.name));
+        }
+        if config.logs[..at]
+            .iter()
+            .any(|other| other.name == source.name)
+        {
+            return refuse(format!("two logs are named \"{}\"", source.name));
+        }
+    }
+    match &config.site {
+        Site::Logs { .. } if config.logs.is_empty() => refuse("there is no log to show".into()),
+        Site::Logs { at: Some(path) } if !config::is_extra_path(path) => {
+            refuse(format!("\"{path}\" can't be the path of a log"))
+        }
+        Site::Chat | Site::Logs { .. } => Ok(()),
+    }
+}
+
+fn static_dir(config: &Config) -> Result<Option<StaticDir>, StartError> {
+    let Some(path) = &config.static_dir else {
+        return Ok(None);
+    };
+    let policy = config
+        .static_csp
+        .as_deref()
+        .map(HeaderValue::from_str)
+        .transpose();
+    let policy = policy.map_err(|_| StartError::Config("the policy can't be a header".into()))?;
+    match StaticDir::new(path, policy) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) => Err(StartError::File {
+            path: path.clone(),
+            error,
+        }),
+    }
+}
+
+fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| StartError::File {
+            path: path.clone(),
+            error,
+        })
+    };
+    let (cert, key) = (read(&files.cert)?, read(&files.key)?);
+    fullduplex::tls::server_config(&cert, &key).map_err(|error| StartError::File {
+        path: files.cert.clone(),
+        error,
+    })
+}

@@ -31,6 +31,7 @@ impl Quota {
         self.used.fetch_sub(1, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

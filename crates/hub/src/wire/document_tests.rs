@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     command::{Command, Frame},
-    event, plain, reply,
+    event, log, plain, reply,
 };
 use crate::core::{Author, Entry, Event, Gap, Notice, User};
 
@@ -189,6 +189,15 @@ fn every_event_of_the_document_is_what_we_send() {
         &example("ev", "error"),
     );
     assert_same(event::HB, &example("ev", "hb"));
+}
+
+#[test]
+fn every_event_of_a_log_in_the_document_is_what_we_send() {
+    assert_same(&log::open("app"), &example("ev", "log.open"));
+    let lines = ["first line".into(), "second line".into()];
+    assert_same(&log::lines(&lines), &example("ev", "log"));
+    assert_same(&log::skip(1200), &example("ev", "log.skip"));
+    assert_same(&log::file("rotated"), &example("ev", "log.file"));
 }
 
 #[test]

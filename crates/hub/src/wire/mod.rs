@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod log;
 pub(crate) mod plain;
 pub(crate) mod reply;
 

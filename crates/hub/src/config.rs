@@ -1,0 +1,215 @@
+//! What a hub serves and what it may cost, as plain data.
+
+use std::{path::PathBuf, time::Duration};
+
+/// What a hub serves, to whom, and within which limits.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// What is served: the chat with all it needs, or logs alone.
+    pub site: Site,
+    /// What `/ws` speaks when a client does not say.
+    pub plain: PlainMode,
+    /// Whether plain JSON clients get HTML's special characters escaped, for old pages that insert
+    /// messages as HTML. Off by default: everybody else would see the escapes.
+    pub escape_html: bool,
+    /// A folder served in place of the built-in pages.
+    pub static_dir: Option<PathBuf>,
+    /// The Content-Security-Policy sent with that folder's files; none by default, because a
+    /// tutorial's page may well need inline scripts. The built-in pages always carry a strict one.
+    pub static_csp: Option<String>,
+    /// Which pages of other sites may connect.
+    pub origins: AllowedOrigins,
+    /// Names, besides loopback ones and those of allowed origins, that a `Host` header may carry
+    /// on a loopback listener. Without a check any web page could reach the hub by a name of its
+    /// own that resolves to 127.0.0.1 (DNS rebinding).
+    pub hosts: Vec<String>,
+    /// Certificate and key, to speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// What can be followed.
+    pub logs: Vec<LogSource>,
+    /// Whether logs are shown on a listener that is not on loopback, where anybody may read them.
+    pub logs_open: bool,
+    /// Bounds.
+    pub limits: Limits,
+    /// Waits.
+    pub timeouts: Timeouts,
+}
+
+/// What a hub is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Site {
+    /// Chat page, `/ws`, `/echo`, and logs where some are named.
+    #[default]
+    Chat,
+    /// Logs alone, their page at `/` too.
+    Logs {
+        /// One more path at which the first source is followed, in text mode from the first line.
+        at: Option<String>,
+    },
+}
+
+/// The dialects for clients that ask for none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PlainMode {
+    /// One object of three strings per frame.
+    #[default]
+    Json,
+    /// Lines of text.
+    Text,
+}
+
+/// Which values of `Origin` may connect, besides the hub's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// No others.
+    #[default]
+    SameOrigin,
+    /// These, like `https://example.com`.
+    List(Vec<String>),
+    /// Any page of any site.
+    Any,
+}
+
+/// Where certificate and key are, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Something that can be followed under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSource {
+    /// The name, unique, under the same rules as a room's.
+    pub name: String,
+    /// Where the lines come from.
+    pub input: LogInput,
+}
+
+/// Where a log's lines come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogInput {
+    /// A file, which need not exist yet.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What a hub and its clients may hold. All of it together bounds the hub's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, of any kind. Default 10,000: under the usual 20,000 descriptors, with
+    /// room for files. More are answered 503.
+    pub connections: usize,
+    /// Rooms at once. Default 10,000. An empty one makes place for a new one.
+    pub rooms: usize,
+    /// Rooms one connection may be in. Default 100: far beyond what a person follows.
+    pub rooms_per_connection: usize,
+    /// Bytes of one message on `/ws`. Default 64 KiB: the body with every character escaped, and
+    /// its envelope, still fit for any ordinary text.
+    pub frame: usize,
+    /// Bytes of a message's body in `fdx.v1.json`. Default 16 KiB: some pages of text.
+    pub body: usize,
+    /// Bytes of one message on `/echo`. Default 1 MiB; `fdx echo` is the tool for more.
+    pub echo_message: usize,
+    /// Events a room keeps in memory. Default 1,024: well over the lag a plain client may have
+    /// and the backlog a join may ask for.
+    pub ring_events: usize,
+    /// Bytes a room keeps in memory, its events' encodings included. Default 4 MiB.
+    pub ring_bytes: usize,
+    /// Bytes all rooms keep in memory. Default 128 MiB. Rooms quiet for longest give theirs up.
+    pub total_ring_bytes: usize,
+    /// Events a plain client may fall behind before it is closed with 1013. Default 256, the
+    /// queue of the tutorial that plain clients come from.
+    pub plain_lag: usize,
+    /// Users up to which a room's members are listed. Default 200; above it they are counted, or
+    /// joining would cost the square of their number.
+    pub listed_users: usize,
+    /// Messages whose client-made ids are remembered, to tell a repetition. Default 65,536: some
+    /// 15 MiB, and minutes even under load, where a client repeats within seconds.
+    pub remembered_messages: usize,
+    /// Bytes of a request's head. Default 16 KiB: what browsers send with many cookies.
+    pub request_head: usize,
+    /// Lines a new viewer of a log gets first. Default 100: two screens. `None` is all.
+    pub log_backlog: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            rooms: 10_000,
+            rooms_per_connection: 100,
+            frame: 64 << 10,
+            body: 16 << 10,
+            echo_message: 1 << 20,
+            ring_events: 1024,
+            ring_bytes: 4 << 20,
+            total_ring_bytes: 128 << 20,
+            plain_lag: 256,
+            listed_users: 200,
+            remembered_messages: 65_536,
+            request_head: 16 << 10,
+            log_backlog: Some(100),
+        }
+    }
+}
+
+/// How long a hub waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a request's head, and for the next request on a kept-open connection, and for TLS.
+    /// Default 10 s, many round trips on any link.
+    pub request_head: Duration,
+    /// For `hello` on a new connection of `fdx.v1.json`. Default 10 s.
+    pub hello: Duration,
+    /// Without a sign of life before a ping. `None` never pings. Default 20 s, under the 30 to
+    /// 60 s after which middleboxes forget a connection.
+    pub ping_interval: Option<Duration>,
+    /// For an answer to a ping. Default 20 s.
+    pub ping_timeout: Duration,
+    /// Without a sign of life before a connection is closed with 1001. Default none: who answers
+    /// pings may stay.
+    pub idle: Option<Duration>,
+    /// For a client to take some of what is written to it. Default 10 s.
+    pub write: Duration,
+    /// For a closing handshake. Default 3 s, so that a shutdown has time for it.
+    pub close: Duration,
+    /// For everybody to be gone after a shutdown began. Default 4 s; what is left is cut off.
+    pub shutdown: Duration,
+    /// Presence changes are collected for this long. Default 100 ms: at once for a person, and a
+    /// crowd that arrives together is told in one event.
+    pub presence: Duration,
+    /// A room is forgotten after it was empty for this long. Default 10 minutes: a reload, or a
+    /// night train's tunnel, does not lose it.
+    pub empty_room: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request_head: Duration::from_secs(10),
+            hello: Duration::from_secs(10),
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(20),
+            idle: None,
+            write: Duration::from_secs(10),
+            close: Duration::from_secs(3),
+            shutdown: Duration::from_secs(4),
+            presence: Duration::from_millis(100),
+            empty_room: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Whether a [`Site::Logs`]'s extra path is one: plain, and none of ours.
+pub(crate) fn is_extra_path(path: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    let is_ours = ["/api", "/assets", "/healthz", "/logs"].iter().any(|ours| {
+        path.strip_prefix(ours)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    path.len() > 1 && path.starts_with('/') && path.chars().all(is_plain) && !is_ours
+}

@@ -1,0 +1,304 @@
+//! The routes that become WebSocket connections.
+
+use std::{future::Future, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Extension, Path, Query, Request, State},
+    response::Response,
+};
+use fullduplex::{
+    Acceptor, CloseFrame, Initiator, Outcome, WebSocket, corked, handshake::Origins, upgrade,
+};
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{Connection, Desk, Reception, not_found, pages, sentence};
+use crate::{
+    config::{AllowedOrigins, Config, PlainMode},
+    core::is_room_name,
+    echo,
+    logs::Viewer,
+    session::{Dialect, Session},
+    wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
+};
+
+/// The room of plain clients that name none.
+const DEFAULT_ROOM: &str = "general";
+/// Seconds between two visible heartbeats: often enough to matter, seldom enough to be cheap.
+const HEARTBEAT: std::ops::RangeInclusive<u64> = 5..=300;
+
+/// The rules of each kind of connection.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    v1: Acceptor,
+    chat: Acceptor,
+    plain: Acceptor,
+    echo: Acceptor,
+}
+
+impl Doors {
+    /// # Errors
+    ///
+    /// A sentence: an allowed origin is none, or waits can't work together.
+    pub(crate) fn new(config: &Config) -> Result<Self, String> {
+        let origins = match &config.origins {
+            AllowedOrigins::SameOrigin => Origins::SameOrigin,
+            AllowedOrigins::Any => Origins::Any,
+            AllowedOrigins::List(origins) => Origins::SameOriginOr(
+                origins
+                    .iter()
+                    .map(|origin| {
+                        origin
+                            .parse()
+                            .map_err(|why| format!("origin \"{origin}\": {why}"))
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        let text = rules(config, config.limits.frame, fullduplex::Accept::TextOnly);
+        let any = rules(config, config.limits.echo_message, fullduplex::Accept::Any);
+        text.check()
+            .and_then(|()| any.check())
+            .map_err(|why| why.to_string())?;
+        let acceptor = || Acceptor::new().origins(origins.clone());
+        let text = || acceptor().config(text.clone());
+        Ok(Self {
+            v1: text().subprotocols([SUBPROTOCOL_V1]),
+            chat: text().subprotocols([SUBPROTOCOL_CHAT]),
+            plain: text(),
+            echo: acceptor().config(any),
+        })
+    }
+}
+
+fn rules(config: &Config, max_message: usize, accept: fullduplex::Accept) -> fullduplex::Config {
+    let mut rules = fullduplex::Config::default();
+    rules.limits = fullduplex::Limits::with_max_message(max_message);
+    rules.accept = accept;
+    rules.keepalive_interval = config.timeouts.ping_interval;
+    rules.keepalive_timeout = config.timeouts.ping_timeout;
+    rules.idle_timeout = config.timeouts.idle;
+    rules.write_timeout = config.timeouts.write;
+    rules.close_timeout = config.timeouts.close;
+    rules
+}
+
+#[derive(Deserialize)]
+pub(super) struct ChatQuery {
+    hb: Option<u64>,
+    mode: Option<String>,
+    room: Option<String>,
+    history: Option<usize>,
+}
+
+/// `/ws`.
+pub(super) async fn chat(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    Query(query): Query<ChatQuery>,
+    request: Request,
+) -> Response {
+    let (acceptor, dialect) = match spoken(&desk, &query, request.headers()) {
+        Ok(spoken) => spoken,
+        Err(why) => return sentence(StatusCode::BAD_REQUEST, why),
+    };
+    let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
+    let history = query.history.unwrap_or(0);
+    if !is_room_name(room) || history > MAX_BACKLOG {
+        let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
+        return sentence(StatusCode::BAD_REQUEST, why);
+    }
+    let mut session = Session::new(&desk.shared, dialect);
+    if !matches!(dialect, Dialect::V1 { .. }) && session.enter(room, history).is_err() {
+        let why = "The server has as many rooms as it may.";
+        return sentence(StatusCode::SERVICE_UNAVAILABLE, why);
+    }
+    open(&desk, connection, request, acceptor, |ws| session.run(ws))
+}
+
+/// `/echo`.
+pub(super) async fn echo(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+) -> Response {
+    let stopping = desk.shared.stopping.child_token();
+    open(&desk, connection, request, &desk.doors.echo, |ws| {
+        echo::echo(ws, stopping)
+    })
+}
+
+/// What a client that offers these subprotocols, with this query, will speak.
+fn spoken<'a>(
+    desk: &'a Desk,
+    query: &ChatQuery,
+    headers: &HeaderMap,
+) -> Result<(&'a Acceptor, Dialect), String> {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let lines = lines.iter().filter_map(|line| line.to_str().ok());
+    let offered: Vec<_> = lines
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .collect();
+    if offered.contains(&SUBPROTOCOL_V1) {
+        return Ok((
+            &desk.doors.v1,
+            Dialect::V1 {
+                heartbeat: heartbeat(query.hb)?,
+            },
+        ));
+    }
+    if offered.contains(&SUBPROTOCOL_CHAT) {
+        return Ok((&desk.doors.chat, Dialect::Json));
+    }
+    if !offered.is_empty() {
+        return Err(format!(
+            "None of the subprotocols is spoken here. Offer {SUBPROTOCOL_V1} or {SUBPROTOCOL_CHAT}, or none."
+        ));
+    }
+    let dialect = match (query.mode.as_deref(), desk.shared.config.plain) {
+        (Some("json"), _) | (None, PlainMode::Json) => Dialect::Json,
+        (Some("text"), _) | (None, PlainMode::Text) => Dialect::Text,
+        (Some(_), _) => return Err("mode is json or text.".to_owned()),
+    };
+    Ok((&desk.doors.plain, dialect))
+}
+
+/// The interval of visible heartbeats that was asked for.
+fn heartbeat(seconds: Option<u64>) -> Result<Option<Duration>, String> {
+    match seconds {
+        Some(seconds) if !HEARTBEAT.contains(&seconds) => Err(format!(
+            "hb is {} to {} seconds.",
+            HEARTBEAT.start(),
+            HEARTBEAT.end()
+        )),
+        seconds => Ok(seconds.map(Duration::from_secs)),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct LogQuery {
+    n: Option<String>,
+    from: Option<String>,
+    mode: Option<String>,
+    hb: Option<u64>,
+}
+
+/// `/logs/NAME`: a viewer, or the page around one.
+pub(super) async fn log(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    Path(name): Path<String>,
+    Query(query): Query<LogQuery>,
+    request: Request,
+) -> Response {
+    if !request.headers().contains_key(header::UPGRADE) {
+        return pages::logs(request.headers().clone()).await;
+    }
+    view(&desk, connection, request, &name, &query)
+}
+
+/// The first source at a path of the operator's choice, for the tutorial's page: bare lines, from
+/// the first one on.
+pub(super) async fn first_log(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+) -> Response {
+    let Some(name) = desk.shared.logs.names().next().map(str::to_owned) else {
+        return not_found().await;
+    };
+    let query = LogQuery {
+        n: Some("all".into()),
+        from: None,
+        mode: Some("text".into()),
+        hb: None,
+    };
+    view(&desk, connection, request, &name, &query)
+}
+
+fn view(
+    desk: &Desk,
+    connection: Connection,
+    request: Request,
+    name: &str,
+    query: &LogQuery,
+) -> Response {
+    match viewer(desk, name, query) {
+        Ok(None) => sentence(StatusCode::NOT_FOUND, "There is no log of this name."),
+        Ok(Some(viewer)) => open(desk, connection, request, &desk.doors.plain, |ws| {
+            viewer.run(ws)
+        }),
+        Err(why) => sentence(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+fn viewer(desk: &Desk, name: &str, query: &LogQuery) -> Result<Option<Viewer>, String> {
+    let backlog = match (query.from.as_deref(), query.n.as_deref()) {
+        (Some("start"), _) | (None, Some("all")) => None,
+        (Some(_), _) => return Err("from is start.".to_owned()),
+        (None, None) => desk.shared.config.limits.log_backlog,
+        (None, Some(n)) => Some(
+            n.parse()
+                .map_err(|_| "n is a number of lines, or all.".to_owned())?,
+        ),
+    };
+    let is_text = match query.mode.as_deref() {
+        None | Some("json") => false,
+        Some("text") => true,
+        Some(_) => return Err("mode is json or text.".to_owned()),
+    };
+    let heartbeat = heartbeat(query.hb)?.filter(|_| !is_text);
+    Ok(Viewer::new(&desk.shared, name, backlog, is_text, heartbeat))
+}
+
+/// Answers the handshake. A good one becomes a connection of its own, which ends with one line in
+/// the log.
+fn open<F, Fut>(
+    desk: &Desk,
+    connection: Connection,
+    mut request: Request,
+    acceptor: &Acceptor,
+    session: F,
+) -> Response
+where
+    F: FnOnce(WebSocket) -> Fut + Send + 'static,
+    Fut: Future<Output = Outcome> + Send,
+{
+    let (response, upgrade) = match upgrade::handshake(&mut request, acceptor) {
+        Ok(handshake) => handshake.accept::<Body>(),
+        Err(rejection) => return upgrade::rejection_response(&rejection),
+    };
+    let path = request.uri().path().to_owned();
+    desk.shared.spawn(async move {
+        let Connection { peer, place } = connection;
+        match upgrade.await {
+            Ok(ws) => {
+                let since = Instant::now();
+                let outcome = corked(ws, session).await;
+                log_end(peer, &path, since, &outcome);
+            }
+            Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),
+        }
+        drop(place);
+    });
+    response
+}
+
+fn log_end(peer: std::net::SocketAddr, path: &str, since: Instant, outcome: &Outcome) {
+    let frame = match outcome.initiator {
+        Initiator::Local => outcome.sent.as_ref(),
+        Initiator::Peer => outcome.received.as_ref(),
+    };
+    tracing::info!(
+        %peer,
+        path,
+        seconds = since.elapsed().as_secs_f32(),
+        code = frame.map_or(1006, |frame| frame.code().get()),
+        reason = frame.map_or("", CloseFrame::reason),
+        cause = ?outcome.cause,
+        "connection ended"
+    );
+}

@@ -1,0 +1,142 @@
+//! The routes.
+
+mod conditional;
+mod doors;
+mod files;
+mod hosts;
+mod pages;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) use self::{doors::Doors, files::StaticDir, hosts::Hosts};
+use crate::{config::Site, hub::Shared};
+
+/// The connection a request came over.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    /// Its place among the connections there may be; kept by whatever the connection becomes.
+    pub(crate) place: Arc<OwnedSemaphorePermit>,
+}
+
+/// What the routes need to answer.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) doors: Doors,
+    pub(crate) static_dir: Option<StaticDir>,
+    pub(crate) hosts: Hosts,
+}
+
+type Reception = State<Arc<Desk>>;
+
+/// All routes of a hub. WebSocket routes and `/healthz` win over a static folder.
+pub(crate) fn router(desk: Desk) -> Router {
+    let mut router = Router::new().route("/healthz", get(healthz));
+    let has_logs = !desk.shared.logs.is_empty();
+    if has_logs {
+        router = router
+            .route("/api/v1/logs", get(list_logs))
+            .route("/logs/{name}", get(doors::log));
+    }
+    match &desk.shared.config.site {
+        Site::Chat => {
+            router = router
+                .route("/ws", get(doors::chat))
+                .route("/echo", get(doors::echo));
+        }
+        Site::Logs { at: Some(path) } => router = router.route(path, get(doors::first_log)),
+        Site::Logs { at: None } => {}
+    }
+    router = if desk.static_dir.is_some() {
+        router
+            .route("/", get(files::index))
+            .route("/{*path}", get(files::file))
+    } else {
+        with_pages(router, &desk.shared.config.site, has_logs)
+    };
+    let desk = Arc::new(desk);
+    router
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&desk),
+            hosts::check,
+        ))
+        .layer(middleware::from_fn(no_sniffing))
+        .with_state(desk)
+}
+
+/// The built-in pages.
+fn with_pages(router: Router<Arc<Desk>>, site: &Site, has_logs: bool) -> Router<Arc<Desk>> {
+    let router = match site {
+        Site::Chat => router
+            .route("/", get(pages::chat))
+            .route("/r/{room}", get(pages::chat)),
+        Site::Logs { .. } => router.route("/", get(pages::logs)),
+    };
+    let router = if has_logs {
+        router.route("/logs", get(pages::logs))
+    } else {
+        router
+    };
+    router
+        .route("/assets/{*path}", get(pages::asset))
+        .fallback(not_found)
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+#[derive(Serialize)]
+struct Sources {
+    sources: Vec<Source>,
+}
+
+#[derive(Serialize)]
+struct Source {
+    name: String,
+}
+
+async fn list_logs(State(desk): Reception) -> Response {
+    let names = desk.shared.logs.names().map(|name| Source {
+        name: name.to_owned(),
+    });
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    (
+        headers,
+        Json(Sources {
+            sources: names.collect(),
+        }),
+    )
+        .into_response()
+}
+
+async fn not_found() -> Response {
+    sentence(StatusCode::NOT_FOUND, "There is nothing here.")
+}
+
+/// An answer for people: one sentence.
+fn sentence(status: StatusCode, text: impl Into<String>) -> Response {
+    (status, text.into() + "\n").into_response()
+}
+
+/// What we say something is, it is.
+async fn no_sniffing(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let value = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, value);
+    response
+}

@@ -1,0 +1,95 @@
+//! What all connections of a hub share.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Config, core::SessionId, identity::Identities, log::Log, logs::Logs, rooms::Rooms,
+};
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) logs: Logs,
+    pub(crate) identities: Identities,
+    /// Cancelled when the hub stops: sessions close with 1001.
+    pub(crate) stopping: CancellationToken,
+    /// Cancelled when the hub has waited long enough for them.
+    killing: CancellationToken,
+    /// Everything that runs for a connection.
+    tasks: TaskTracker,
+    sessions: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, rooms: Arc<Rooms>, log: Arc<dyn Log>, logs: Logs) -> Self {
+        Self {
+            config,
+            rooms,
+            log,
+            logs,
+            identities: Identities::new(),
+            stopping: CancellationToken::new(),
+            killing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            sessions: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn next_session(&self) -> SessionId {
+        SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs a connection, or what became of it, until it ends or the hub does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let killing = self.killing.clone();
+        self.tasks.spawn(async move {
+            // None: cut off.
+            let _ = killing.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Tells every connection to end and waits until they have, or the time is up.
+    pub(crate) async fn stop(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if timeout(self.config.timeouts.shutdown, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = self.tasks.len(),
+                "cut off: they did not end in time"
+            );
+            self.killing.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds since 1970; 0 on a clock before that.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(0)
+}

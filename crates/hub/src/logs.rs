@@ -1,0 +1,174 @@
+//! Log files, followed live.
+
+use std::{convert::Infallible, io, pin::pin, time::Duration};
+
+use fullduplex::{CloseCode, Outcome, ReadHalf, WebSocket, WriteHalf};
+use fullduplex_tail::{Backlog, FileEvent, FollowError, Item, Options, Reader, Source};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{LogInput, LogSource},
+    hub::Shared,
+    session::{Alarm, HIGH_WATER, Heartbeat, Stop, feed},
+    wire::{event, log},
+};
+
+/// The named sources.
+#[derive(Debug)]
+pub(crate) struct Logs(Vec<(String, Source)>);
+
+impl Logs {
+    /// Starts to follow every source.
+    pub(crate) async fn open(sources: &[LogSource]) -> Result<Self, FollowError> {
+        let mut logs = Vec::new();
+        for LogSource { name, input } in sources {
+            let source = match input {
+                LogInput::File(path) => Source::follow(path, Options::default()).await?,
+                LogInput::Stdin => Source::stdin(&Options::default()).map_err(|source| {
+                    FollowError::Unreadable {
+                        path: "-".into(),
+                        source,
+                    }
+                })?,
+            };
+            logs.push((name.clone(), source));
+        }
+        Ok(Self(logs))
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names, in the order they were given.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| &**name)
+    }
+
+    fn reader(&self, name: &str, backlog: Backlog) -> Option<Reader> {
+        let (_, source) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(source.reader(backlog))
+    }
+}
+
+/// One connection that follows one source.
+#[derive(Debug)]
+pub(crate) struct Viewer {
+    name: String,
+    reader: Reader,
+    /// Bare lines, and nothing else.
+    is_text: bool,
+    heartbeat: Option<Heartbeat>,
+    stopping: CancellationToken,
+}
+
+impl Viewer {
+    /// A viewer of a source, if there is one of this name. `backlog` is how many of the newest
+    /// lines it gets first, all if none.
+    pub(crate) fn new(
+        hub: &Shared,
+        name: &str,
+        backlog: Option<u64>,
+        is_text: bool,
+        heartbeat: Option<Duration>,
+    ) -> Option<Self> {
+        let backlog = backlog.map_or(Backlog::All, Backlog::Last);
+        Some(Self {
+            name: name.to_owned(),
+            reader: hub.logs.reader(name, backlog)?,
+            is_text,
+            heartbeat: heartbeat.map(Heartbeat::new),
+            stopping: hub.stopping.child_token(),
+        })
+    }
+
+    /// Lives as long as the connection does. Returns how that ended.
+    pub(crate) async fn run(mut self, ws: WebSocket) -> Outcome {
+        let (mut reader, mut writer) = ws.split();
+        let Err(stop) = self.serve(&mut reader, &mut writer).await;
+        stop.carry_out(&mut writer).await
+    }
+
+    async fn serve(
+        &mut self,
+        reader: &mut ReadHalf,
+        writer: &mut WriteHalf,
+    ) -> Result<Infallible, Stop> {
+        let stopping = self.stopping.clone();
+        let mut stopping = pin!(stopping.cancelled());
+        let mut alarm = Alarm::default();
+        if !self.is_text {
+            feed(writer, log::open(&self.name)).await?;
+        }
+        loop {
+            alarm.set(self.heartbeat.as_ref().map(Heartbeat::deadline));
+            tokio::select! {
+                biased;
+                () = &mut stopping => {
+                    return Err(Stop::close(CloseCode::GOING_AWAY, "the server stops"));
+                }
+                message = reader.recv() => {
+                    // Whatever it says, it lives.
+                    message.map_err(|_| Stop::Over)?.ok_or(Stop::Over)?;
+                    self.heartbeat.iter_mut().for_each(Heartbeat::heard);
+                }
+                // A viewer that is slow is not read for: the source counts what it misses.
+                item = self.reader.next(), if writer.queued() < HIGH_WATER => {
+                    self.show(item, writer).await?;
+                }
+                flushed = writer.flush(), if writer.queued() > 0 => {
+                    flushed.map_err(|_| Stop::Over)?;
+                }
+                () = alarm.rings() => {
+                    if let Some(heartbeat) = &mut self.heartbeat
+                        && heartbeat.is_due(writer.queued() > 0)?
+                    {
+                        feed(writer, event::HB).await?;
+                        heartbeat.sent();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands over what the source has.
+    async fn show(
+        &mut self,
+        item: io::Result<Option<Item>>,
+        writer: &mut WriteHalf,
+    ) -> Result<(), Stop> {
+        let item = match item {
+            Ok(Some(item)) => item,
+            Ok(None) => return Err(Stop::close(CloseCode::NORMAL_CLOSURE, "the log has ended")),
+            Err(error) => {
+                tracing::warn!(log = self.name, %error, "older lines can't be read");
+                return Err(Stop::close(
+                    CloseCode::INTERNAL_ERROR,
+                    "the log can't be read",
+                ));
+            }
+        };
+        match item {
+            Item::Lines(lines) if self.is_text => {
+                for line in lines {
+                    feed(writer, &*line).await?;
+                }
+            }
+            _ if self.is_text => {}
+            Item::Lines(lines) => feed(writer, log::lines(&lines)).await?,
+            Item::Skipped(lines) => feed(writer, log::skip(lines)).await?,
+            Item::File(what) => feed(writer, log::file(name_of(what))).await?,
+        }
+        self.heartbeat.iter_mut().for_each(Heartbeat::sent);
+        Ok(())
+    }
+}
+
+const fn name_of(what: FileEvent) -> &'static str {
+    match what {
+        FileEvent::Rotated => "rotated",
+        FileEvent::Truncated => "truncated",
+        FileEvent::Gone => "gone",
+        FileEvent::Back => "back",
+    }
+}

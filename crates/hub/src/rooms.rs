@@ -1,0 +1,233 @@
+//! The rooms of a hub, in shards with a short lock each.
+//!
+//! A room belongs to one shard. A lock is held to append, to read or to change a membership, and
+//! never across an await or a write. What a lock protects is [`core`](crate::core).
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use fullduplex::Prepared;
+use tokio::sync::Notify;
+
+use crate::{
+    config::{Limits, Timeouts},
+    core::{
+        Batch, Event, JoinRefused, Joined, Quota, RoomState, SessionId, Shard, ShardLimits, Slot,
+        User, Wake,
+    },
+    log::Committed,
+};
+
+/// How many shards there are: enough that threads seldom meet at one, few enough that each has a
+/// useful share of the memory.
+pub(crate) const SHARDS: usize = 16;
+
+/// Where a room is. Valid while the holder is in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RoomRef {
+    pub(crate) shard: usize,
+    slot: Slot,
+}
+
+/// Tells one session which rooms have something for it.
+///
+/// A room tells once until it was read to the end, so the list is as long as the session has rooms,
+/// at most.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    ready: Mutex<Vec<RoomRef>>,
+    notify: Notify,
+}
+
+impl Signal {
+    /// Moves the rooms that have something into `rooms`, unless they are in it.
+    pub(crate) fn take(&self, rooms: &mut VecDeque<RoomRef>) {
+        for room in lock(&self.ready).drain(..) {
+            if !rooms.contains(&room) {
+                rooms.push_back(room);
+            }
+        }
+    }
+
+    /// Waits until there may be something to take. Cancel safe: nothing is lost.
+    pub(crate) async fn ready(&self) {
+        self.notify.notified().await;
+    }
+
+    fn push(&self, room: RoomRef) {
+        let mut ready = lock(&self.ready);
+        ready.push(room);
+        if ready.len() == 1 {
+            self.notify.notify_one();
+        }
+    }
+}
+
+/// A session's signal, as one shard knows it.
+#[derive(Debug)]
+pub(crate) struct ShardSignal {
+    shard: usize,
+    signal: Arc<Signal>,
+}
+
+impl Wake for ShardSignal {
+    fn wake(&self, slot: Slot) {
+        self.signal.push(RoomRef {
+            shard: self.shard,
+            slot,
+        });
+    }
+}
+
+type RoomShard = Shard<Prepared, ShardSignal>;
+
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    shards: Box<[Mutex<RoomShard>]>,
+    hasher: RandomState,
+    started: Instant,
+    /// Notified when presence changes wait to be told.
+    presence_due: Notify,
+}
+
+impl Rooms {
+    pub(crate) fn new(limits: &Limits, timeouts: &Timeouts) -> Self {
+        let fair_part = limits.total_ring_bytes / SHARDS;
+        let shard_limits = ShardLimits {
+            ring_entries: limits.ring_events,
+            ring_bytes: limits.ring_bytes.min(fair_part),
+            shard_bytes: fair_part,
+            listed_users: limits.listed_users,
+            empty_room_ttl: timeouts.empty_room,
+        };
+        let total = Arc::new(Quota::new(limits.rooms));
+        let shard = || Mutex::new(Shard::new(shard_limits, Arc::clone(&total)));
+        Self {
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            hasher: RandomState::new(),
+            started: Instant::now(),
+            presence_due: Notify::new(),
+        }
+    }
+
+    /// The shard a room belongs to.
+    pub(crate) fn shard_of(&self, name: &str) -> usize {
+        // The remainder is below the number of shards, a small constant.
+        usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0)
+    }
+
+    /// Puts a session into a room; see [`Shard::join`].
+    pub(crate) fn join(
+        &self,
+        name: &str,
+        session: SessionId,
+        signal: &Arc<Signal>,
+        user: Option<&Arc<User>>,
+        wants_presence: bool,
+        backlog: usize,
+    ) -> Result<(RoomRef, Joined), JoinRefused> {
+        let shard = self.shard_of(name);
+        let join = || {
+            let wake = ShardSignal {
+                shard,
+                signal: Arc::clone(signal),
+            };
+            let mut rooms = self.lock(shard);
+            rooms.join(name, session, wake, user.cloned(), wants_presence, backlog)
+        };
+        // With all places taken, an empty room anywhere makes place.
+        let joined =
+            join().or_else(|refused| if self.reclaim() { join() } else { Err(refused) })?;
+        self.tell_presence(shard);
+        Ok((
+            RoomRef {
+                shard,
+                slot: joined.slot,
+            },
+            joined,
+        ))
+    }
+
+    pub(crate) fn leave(&self, room: RoomRef, session: SessionId) {
+        let now = self.started.elapsed();
+        self.lock(room.shard).leave(room.slot, session, now);
+        self.tell_presence(room.shard);
+    }
+
+    pub(crate) fn rename(&self, room: RoomRef, session: SessionId, user: &Arc<User>) {
+        self.lock(room.shard).rename(room.slot, session, user);
+        self.tell_presence(room.shard);
+    }
+
+    pub(crate) fn state(&self, room: RoomRef) -> Option<RoomState> {
+        self.lock(room.shard).state(room.slot)
+    }
+
+    /// What follows the cursors; see [`Shard::read`].
+    pub(crate) fn read(
+        &self,
+        room: RoomRef,
+        session: SessionId,
+        cursor: u64,
+        notices: u64,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Batch<Prepared> {
+        let mut rooms = self.lock(room.shard);
+        rooms.read(room.slot, session, cursor, notices, max_entries, max_bytes)
+    }
+
+    /// How far behind a cursor is; see [`Shard::lag`].
+    pub(crate) fn lag(&self, room: RoomRef, cursor: u64) -> Option<usize> {
+        self.lock(room.shard).lag(room.slot, cursor)
+    }
+
+    /// Waits until presence changes wait to be told. Cancel safe.
+    pub(crate) async fn presence_due(&self) {
+        self.presence_due.notified().await;
+    }
+
+    /// Tells all presence changes so far, one event per room.
+    pub(crate) fn flush_presence(&self) {
+        for shard in 0..SHARDS {
+            self.lock(shard).flush_presence();
+        }
+    }
+
+    /// Forgets rooms that have been empty for long enough.
+    pub(crate) fn sweep(&self) {
+        let now = self.started.elapsed();
+        for shard in 0..SHARDS {
+            self.lock(shard).sweep(now);
+        }
+    }
+
+    fn reclaim(&self) -> bool {
+        (0..SHARDS).any(|shard| self.lock(shard).reclaim())
+    }
+
+    fn tell_presence(&self, shard: usize) {
+        if self.lock(shard).is_presence_due() {
+            self.presence_due.notify_one();
+        }
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, RoomShard> {
+        lock(&self.shards[shard])
+    }
+}
+
+impl Committed for Rooms {
+    fn committed(&self, shard: usize, event: Event) {
+        self.lock(shard).commit(event);
+    }
+}
+
+/// Takes a lock. The state behind ours is whole between two calls, also after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,129 @@
+//! Accepts connections and speaks HTTP/1.1 on them.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
+
+use crate::{http::Connection, hub::Shared};
+
+/// The first pause after a failed accept; doubled up to the longest. Descriptors run out for as
+/// long as connections last, so trying again at once would only burn the processor.
+const FIRST_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a connection too many gets, if it can be told without waiting.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\nContent-Length: 29\r\n\r\nToo many connections for now\n";
+
+/// Accepts until dropped.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    shared: &Arc<Shared>,
+    router: &Router,
+    tls: Option<&TlsAcceptor>,
+) -> ! {
+    let places = Arc::new(Semaphore::new(shared.config.limits.connections));
+    let mut pause = FIRST_ACCEPT_PAUSE;
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "accepting pauses");
+                sleep(pause).await;
+                pause = LONGEST_ACCEPT_PAUSE.min(pause * 2);
+                continue;
+            }
+        };
+        pause = FIRST_ACCEPT_PAUSE;
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::warn!(%peer, "connection refused: as many as may be");
+            if tls.is_none() {
+                // A new socket takes this much at once; and if not, it is gone without a word.
+                drop(stream.try_write(FULL));
+            }
+            continue;
+        };
+        let connection = Connection {
+            peer,
+            place: Arc::new(place),
+        };
+        let serving = serve(
+            stream,
+            connection,
+            Arc::clone(shared),
+            router.clone(),
+            tls.cloned(),
+        );
+        shared.spawn(serving);
+    }
+}
+
+/// Whether an accept failed because of the connection that was to be accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+async fn serve(
+    stream: TcpStream,
+    connection: Connection,
+    shared: Arc<Shared>,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+) {
+    let peer = connection.peer;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "no TCP_NODELAY");
+    }
+    let Some(tls) = tls else {
+        return serve_http(stream, connection, &shared, router).await;
+    };
+    match timeout(shared.config.timeouts.request_head, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_http(stream, connection, &shared, router).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS failed"),
+        Err(_) => tracing::debug!(%peer, "TLS took too long"),
+    }
+}
+
+async fn serve_http<S>(stream: S, connection: Connection, shared: &Shared, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let peer: SocketAddr = connection.peer;
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        router.clone().call(request.map(Body::new))
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Also how long a kept-open connection may be without a request.
+        .header_read_timeout(shared.config.timeouts.request_head)
+        .max_buf_size(shared.config.limits.request_head)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut serving = pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = shared.stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "HTTP ended");
+    }
+}

@@ -1,0 +1,150 @@
+//! The rooms one session is in.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use fullduplex::Prepared;
+
+use crate::{
+    core::{Batch, JoinRefused, RoomState, SessionId, User},
+    rooms::{RoomRef, Rooms, Signal},
+};
+
+/// A session's rooms and its cursor in each. Leaves them all when dropped, however the session
+/// ends.
+#[derive(Debug)]
+pub(crate) struct Memberships {
+    rooms: Arc<Rooms>,
+    session: SessionId,
+    signal: Arc<Signal>,
+    wants_presence: bool,
+    by_name: HashMap<Arc<str>, RoomRef>,
+    joined: HashMap<RoomRef, Membership>,
+}
+
+/// A session's place in a room.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) name: Arc<str>,
+    /// The position of the next event the session needs.
+    pub(crate) cursor: u64,
+    /// How many presence notices it had.
+    pub(crate) notices: u64,
+}
+
+impl Memberships {
+    pub(crate) fn new(rooms: Arc<Rooms>, session: SessionId, wants_presence: bool) -> Self {
+        Self {
+            rooms,
+            session,
+            signal: Arc::default(),
+            wants_presence,
+            by_name: HashMap::new(),
+            joined: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.signal)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.joined.len()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<RoomRef> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn get(&self, room: RoomRef) -> Option<&Membership> {
+        self.joined.get(&room)
+    }
+
+    pub(crate) fn get_mut(&mut self, room: RoomRef) -> Option<&mut Membership> {
+        self.joined.get_mut(&room)
+    }
+
+    /// Joins a room this session is not in, from the newest `backlog` events on.
+    pub(crate) fn join(
+        &mut self,
+        name: &str,
+        user: Option<&Arc<User>>,
+        backlog: usize,
+    ) -> Result<(RoomRef, RoomState), JoinRefused> {
+        let (room, joined) = self.rooms.join(
+            name,
+            self.session,
+            &self.signal,
+            user,
+            self.wants_presence,
+            backlog,
+        )?;
+        let name: Arc<str> = name.into();
+        self.by_name.insert(Arc::clone(&name), room);
+        let place = Membership {
+            name,
+            cursor: joined.cursor,
+            notices: joined.notices,
+        };
+        self.joined.insert(room, place);
+        Ok((room, joined.state))
+    }
+
+    pub(crate) fn leave(&mut self, name: &str) -> bool {
+        let Some(room) = self.by_name.remove(name) else {
+            return false;
+        };
+        self.joined.remove(&room);
+        self.rooms.leave(room, self.session);
+        true
+    }
+
+    /// Shows the session's user differently in all its rooms.
+    pub(crate) fn rename(&self, user: &Arc<User>) {
+        for &room in self.joined.keys() {
+            self.rooms.rename(room, self.session, user);
+        }
+    }
+
+    pub(crate) fn state(&self, room: RoomRef) -> Option<RoomState> {
+        self.rooms.state(room)
+    }
+
+    /// What this session has to read next in a room.
+    pub(crate) fn read(
+        &self,
+        room: RoomRef,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Option<Batch<Prepared>> {
+        let Membership {
+            cursor, notices, ..
+        } = *self.joined.get(&room)?;
+        Some(
+            self.rooms
+                .read(room, self.session, cursor, notices, max_entries, max_bytes),
+        )
+    }
+
+    /// Whether this session is more than `max` events behind in one of `rooms`.
+    pub(crate) fn lags(&self, rooms: &VecDeque<RoomRef>, max: usize) -> bool {
+        rooms
+            .iter()
+            .filter_map(|room| Some((room, self.joined.get(room)?)))
+            .any(|(room, place)| {
+                self.rooms
+                    .lag(*room, place.cursor)
+                    .is_none_or(|behind| behind > max)
+            })
+    }
+}
+
+impl Drop for Memberships {
+    fn drop(&mut self) {
+        for &room in self.joined.keys() {
+            self.rooms.leave(room, self.session);
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! One connection's session: reads what the client says, writes what it is owed.
+//!
+//! What a session is owed lives in three places: replies in a small outbox, messages and presence
+//! in the rooms, at the session's cursors. [`Session::write_owed`] moves from there to the
+//! connection as long as it takes more, and everything moved leaves in one write. When the
+//! connection takes no more, the outbox fills and commands are no longer read; rooms simply go on.
+
+mod alarm;
+mod heartbeat;
+mod memberships;
+mod plain;
+mod v1;
+
+use std::{collections::VecDeque, convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use fullduplex::{
+    CloseCode, CloseFrame, Message, Outcome, Prepared, ReadHalf, WebSocket, WriteHalf,
+};
+use tokio::time::Instant;
+
+use self::memberships::Memberships;
+pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat};
+use crate::{
+    core::{Batch, Entry, Form, Gap, SessionId},
+    hub::Shared,
+    log::{Append, AppendError, Appended},
+    rooms::{RoomRef, Signal},
+    wire::{self, command::Id, event},
+};
+
+/// Replies, and messages on their way into the log, that one session may have waiting. Above it,
+/// no further command is read. Enough for every command of one read of a busy client.
+const MAX_OUTBOX: usize = 64;
+/// Bytes handed to a connection before they must be flushed: what one write takes.
+pub(crate) const HIGH_WATER: usize = 64 << 10;
+/// Events taken from a room in one go, under its lock.
+const MAX_BATCH: usize = 64;
+/// Commands handled before what is owed must have been flushed, so that a client that only ever
+/// talks gets its replies too.
+const MAX_COMMANDS_PER_FLUSH: usize = 64;
+/// How long a session may take to catch up before its lag is looked at, and then how often.
+const LAG_CHECK: Duration = Duration::from_secs(1);
+
+/// There was no `hello`, or a bad one.
+const BAD_HELLO: CloseCode = CloseCode::new(4000);
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `fdx.v1.json`, with visible heartbeats at this interval if they were asked for.
+    V1 { heartbeat: Option<Duration> },
+    /// Plain JSON.
+    Json,
+    /// Plain text.
+    Text,
+}
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The connection is over.
+    Over,
+    /// We close it.
+    Close(CloseFrame),
+}
+
+impl Stop {
+    pub(crate) fn close(code: CloseCode, reason: &str) -> Self {
+        Self::Close(close_frame(code, reason))
+    }
+
+    /// Ends the connection, if it has not ended, and says how it did.
+    pub(crate) async fn carry_out(self, writer: &mut WriteHalf) -> Outcome {
+        match self {
+            Self::Over => writer.close(CloseFrame::empty()).await,
+            Self::Close(frame) => writer.close(frame).await,
+        }
+    }
+}
+
+/// A Close with a code that may be sent, its reason cut to what fits.
+pub(crate) fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
+    CloseFrame::truncated(code, reason).unwrap_or(CloseFrame::empty())
+}
+
+/// A message on its way into the log, and whom to tell.
+#[derive(Debug)]
+struct Sending {
+    id: Option<Id>,
+    append: Append,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    hub: Arc<Shared>,
+    id: SessionId,
+    dialect: Dialect,
+    rooms: Memberships,
+    signal: Arc<Signal>,
+    /// Rooms with something to read, in turn.
+    ready: VecDeque<RoomRef>,
+    outbox: VecDeque<String>,
+    sending: VecDeque<Sending>,
+    client: v1::Client,
+    heartbeat: Option<Heartbeat>,
+    hello_by: Option<Instant>,
+    /// The one room of a plain session.
+    plain_room: Option<RoomRef>,
+    /// While the session has more to read than the connection took: when to look how far it is behind.
+    check_lag_at: Option<Instant>,
+}
+
+impl Session {
+    /// A session that is in no room yet.
+    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect) -> Self {
+        let id = hub.next_session();
+        let is_v1 = matches!(dialect, Dialect::V1 { .. });
+        let rooms = Memberships::new(Arc::clone(&hub.rooms), id, is_v1);
+        let heartbeat = match dialect {
+            Dialect::V1 { heartbeat } => heartbeat.map(Heartbeat::new),
+            Dialect::Json | Dialect::Text => None,
+        };
+        Self {
+            hub: Arc::clone(hub),
+            id,
+            dialect,
+            signal: rooms.signal(),
+            rooms,
+            ready: VecDeque::new(),
+            outbox: VecDeque::new(),
+            sending: VecDeque::new(),
+            client: v1::Client::new(hub, id),
+            heartbeat,
+            hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
+            plain_room: None,
+            check_lag_at: None,
+        }
+    }
+
+    /// Lives as long as the connection does. Returns how that ended.
+    pub(crate) async fn run(mut self, ws: WebSocket) -> Outcome {
+        let (mut reader, mut writer) = ws.split();
+        let Err(stop) = self.serve(&mut reader, &mut writer).await;
+        // Out of the rooms first: the closing handshake may take its time.
+        drop(self);
+        stop.carry_out(&mut writer).await
+    }
+
+    async fn serve(
+        &mut self,
+        reader: &mut ReadHalf,
+        writer: &mut WriteHalf,
+    ) -> Result<Infallible, Stop> {
+        // A token of its own: polling it takes no lock that sessions share.
+        let stopping = self.hub.stopping.child_token();
+        let mut stopping = pin!(stopping.cancelled());
+        let mut alarm = Alarm::default();
+        let mut commands = 0;
+        loop {
+            self.write_owed(writer).await?;
+            alarm.set(self.next_deadline());
+            if writer.queued() == 0 {
+                commands = 0;
+            }
+            let may_read = self.outbox.len() + self.sending.len() < MAX_OUTBOX
+                && commands < MAX_COMMANDS_PER_FLUSH;
+            tokio::select! {
+                biased;
+                () = &mut stopping => {
+                    return Err(Stop::close(CloseCode::GOING_AWAY, "the server stops"));
+                }
+                (id, result) = next_decided(&mut self.sending) => self.decided(id.as_ref(), result),
+                message = reader.recv(), if may_read => {
+                    commands += 1;
+                    self.take(message.map_err(|_| Stop::Over)?.ok_or(Stop::Over)?)?;
+                }
+                () = self.signal.ready() => {}
+                flushed = writer.flush(), if writer.queued() > 0 => {
+                    flushed.map_err(|_| Stop::Over)?;
+                    commands = 0;
+                }
+                () = alarm.rings() => self.on_alarm(writer.queued() > 0)?,
+            }
+        }
+    }
+
+    /// Takes one message from the client.
+    fn take(&mut self, message: Message) -> Result<(), Stop> {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.heard();
+        }
+        let Message::Text(text) = message else {
+            // The connection's own rules refuse binary messages before.
+            return Err(Stop::close(CloseCode::UNSUPPORTED_DATA, "text only"));
+        };
+        match self.dialect {
+            Dialect::V1 { .. } => self.take_command(&text),
+            Dialect::Json => self.take_json(&text),
+            Dialect::Text => {
+                self.take_line(&text);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands the connection what the session is owed, as much as it takes. Replies first.
+    async fn write_owed(&mut self, writer: &mut WriteHalf) -> Result<(), Stop> {
+        self.signal.take(&mut self.ready);
+        let queued = writer.queued();
+        while writer.queued() < HIGH_WATER {
+            if let Some(reply) = self.outbox.pop_front() {
+                feed(writer, reply).await?;
+            } else if let Some(room) = self.ready.pop_front() {
+                if !self.write_room(room, writer).await? {
+                    self.ready.push_back(room);
+                }
+            } else {
+                break;
+            }
+        }
+        if writer.queued() > queued
+            && let Some(heartbeat) = &mut self.heartbeat
+        {
+            heartbeat.sent();
+        }
+        self.check_lag_at = match self.check_lag_at {
+            _ if self.ready.is_empty() => None,
+            None => Some(Instant::now() + LAG_CHECK),
+            at => at,
+        };
+        Ok(())
+    }
+
+    /// Hands over what a room has for this session. Says whether that was all.
+    async fn write_room(&mut self, room: RoomRef, writer: &mut WriteHalf) -> Result<bool, Stop> {
+        let Some(batch) = self.rooms.read(room, MAX_BATCH, HIGH_WATER) else {
+            return Ok(true);
+        };
+        if let Some(gap) = batch.gap {
+            self.write_gap(room, gap, writer).await?;
+        }
+        let entries = match self.dialect {
+            Dialect::Text => self.write_lines(room, &batch, writer).await?,
+            Dialect::V1 { .. } | Dialect::Json => self.write_entries(room, &batch, writer).await?,
+        };
+        let notices = self.write_notices(room, &batch, writer).await?;
+        Ok(
+            batch.reaches_head()
+                && entries == batch.entries.len()
+                && notices == batch.notices.len(),
+        )
+    }
+
+    async fn write_gap(
+        &mut self,
+        room: RoomRef,
+        gap: Gap,
+        writer: &mut WriteHalf,
+    ) -> Result<(), Stop> {
+        if !matches!(self.dialect, Dialect::V1 { .. }) {
+            return Err(too_slow());
+        }
+        let Some(place) = self.rooms.get_mut(room) else {
+            return Ok(());
+        };
+        place.cursor = gap.to + 1;
+        feed(writer, event::gap(&place.name, gap)).await
+    }
+
+    async fn write_entries(
+        &mut self,
+        room: RoomRef,
+        batch: &Batch<Prepared>,
+        writer: &mut WriteHalf,
+    ) -> Result<usize, Stop> {
+        for (written, entry) in batch.entries.iter().enumerate() {
+            if writer.queued() >= HIGH_WATER {
+                return Ok(written);
+            }
+            feed(writer, self.frame(entry)).await?;
+            if let Some(place) = self.rooms.get_mut(room) {
+                place.cursor = entry.event.seq + 1;
+            }
+        }
+        Ok(batch.entries.len())
+    }
+
+    async fn write_notices(
+        &mut self,
+        room: RoomRef,
+        batch: &Batch<Prepared>,
+        writer: &mut WriteHalf,
+    ) -> Result<usize, Stop> {
+        for (written, notice) in batch.notices.iter().enumerate() {
+            if writer.queued() >= HIGH_WATER {
+                return Ok(written);
+            }
+            let frame = notice.frame(|notice| prepare(event::pres(notice)));
+            feed(writer, frame.clone()).await?;
+            let unread = batch.notices.len() - written - 1;
+            if let Some(place) = self.rooms.get_mut(room) {
+                place.notices = batch.notices_read - unread as u64;
+            }
+        }
+        Ok(batch.notices.len())
+    }
+
+    /// The frame of an entry in this session's dialect, made if nobody needed it before.
+    fn frame(&self, entry: &Entry<Prepared>) -> Prepared {
+        let frame = match self.dialect {
+            Dialect::V1 { .. } => entry.frame(Form::V1, |entry| prepare(event::msg(entry))),
+            Dialect::Json => entry.frame(Form::Json, |entry| {
+                prepare(wire::plain::json(&entry.event, self.hub.config.escape_html))
+            }),
+            Dialect::Text => {
+                entry.frame(Form::Text, |entry| prepare(wire::plain::text(&entry.event)))
+            }
+        };
+        frame.clone()
+    }
+
+    /// Has this session not caught up since the last look, and does it lag too far? A burst that the
+    /// connection takes within that time is no lag.
+    fn check_lag(&mut self) -> Result<(), Stop> {
+        let is_plain = matches!(self.dialect, Dialect::Json | Dialect::Text);
+        if is_plain
+            && self
+                .rooms
+                .lags(&self.ready, self.hub.config.limits.plain_lag)
+        {
+            return Err(too_slow());
+        }
+        self.check_lag_at = Some(Instant::now() + LAG_CHECK);
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
+        [self.hello_by, self.check_lag_at, heartbeat]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Some deadline passed, perhaps one that has moved since.
+    fn on_alarm(&mut self, is_writing: bool) -> Result<(), Stop> {
+        let now = Instant::now();
+        if self.hello_by.is_some_and(|by| by <= now) {
+            return Err(Stop::close(BAD_HELLO, "no hello"));
+        }
+        if self.check_lag_at.is_some_and(|at| at <= now) {
+            self.check_lag()?;
+        }
+        let Some(heartbeat) = &mut self.heartbeat else {
+            return Ok(());
+        };
+        if heartbeat.is_due(is_writing)? {
+            self.outbox.push_back(event::HB.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The log has decided about a message.
+    fn decided(&mut self, id: Option<&Id>, result: Result<Appended, AppendError>) {
+        if let Dialect::V1 { .. } = self.dialect {
+            self.answer_send(id, result);
+        } else if result.is_err() {
+            tracing::warn!(
+                session = self.id.0,
+                "a plain client's message could not be logged"
+            );
+        }
+    }
+}
+
+fn too_slow() -> Stop {
+    Stop::close(CloseCode::TRY_AGAIN_LATER, "too slow")
+}
+
+/// Waits for the log's decision about the oldest message under way; for ever if there is none.
+/// Cancel safe: the message stays first until it is decided.
+async fn next_decided(
+    sending: &mut VecDeque<Sending>,
+) -> (Option<Id>, Result<Appended, AppendError>) {
+    let Some(first) = sending.front_mut() else {
+        return std::future::pending().await;
+    };
+    let result = (&mut first.append).await;
+    (sending.pop_front().and_then(|sending| sending.id), result)
+}
+
+fn prepare(text: String) -> Prepared {
+    Prepared::new(&Message::Text(text.into()))
+}
+
+/// Queues a frame. Does not wait as long as the queue is below [`HIGH_WATER`], the connection's
+/// own limit.
+pub(crate) async fn feed(
+    writer: &mut WriteHalf,
+    frame: impl Into<fullduplex::Outgoing>,
+) -> Result<(), Stop> {
+    writer.feed(frame).await.map_err(|_| Stop::Over)
+}

@@ -1,0 +1,110 @@
+//! The plain modes: one room, messages only.
+
+use std::sync::Arc;
+
+use fullduplex::{CloseCode, Prepared, WriteHalf};
+
+use super::{HIGH_WATER, Sending, Session, Stop, feed};
+use crate::{
+    core::{Author, Batch, JoinRefused},
+    rooms::RoomRef,
+    wire::plain::{self, Plain},
+};
+
+impl Session {
+    /// Joins the one room a plain session is in.
+    pub(crate) fn enter(&mut self, room: &str, history: usize) -> Result<(), JoinRefused> {
+        let (room, _) = self.rooms.join(room, None, history)?;
+        self.plain_room = Some(room);
+        if history > 0 {
+            self.ready.push_back(room);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_json(&mut self, text: &str) -> Result<(), Stop> {
+        let Ok(Plain {
+            email,
+            username,
+            message,
+        }) = Plain::parse(text)
+        else {
+            let reason = "not an object of strings";
+            return Err(Stop::close(CloseCode::INVALID_FRAME_PAYLOAD_DATA, reason));
+        };
+        let seed = if email.trim().is_empty() {
+            &username
+        } else {
+            &email
+        };
+        let from = Author::PlainJson {
+            avatar: self.hub.identities.avatar(seed).into(),
+            email: email.into(),
+            username: username.into(),
+        };
+        self.say(from, message.into());
+        Ok(())
+    }
+
+    pub(super) fn take_line(&mut self, text: &str) {
+        let line = plain::one_line(text);
+        if !line.is_empty() {
+            self.say(Author::PlainText, line.into());
+        }
+    }
+
+    fn say(&mut self, from: Author, body: Arc<str>) {
+        let Some(room) = self.plain_room else { return };
+        let append = self.publish(room, from, body, None);
+        self.sending
+            .extend(append.map(|append| Sending { id: None, append }));
+    }
+
+    /// Hands over a batch as lines, several to a frame. Returns how many.
+    pub(super) async fn write_lines(
+        &mut self,
+        room: RoomRef,
+        batch: &Batch<Prepared>,
+        writer: &mut WriteHalf,
+    ) -> Result<usize, Stop> {
+        let mut written = 0;
+        while written < batch.entries.len() && writer.queued() < HIGH_WATER {
+            let rest = &batch.entries[written..];
+            let frames: Vec<_> = rest.iter().map(|entry| self.frame(entry)).collect();
+            let count = fitting(&frames);
+            if count == 1 {
+                feed(writer, frames[0].clone()).await?;
+            } else {
+                feed(writer, joined(&frames[..count])).await?;
+            }
+            written += count;
+            if let Some(place) = self.rooms.get_mut(room) {
+                place.cursor = rest[count - 1].event.seq + 1;
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// How many of the first frames fit into one of [`HIGH_WATER`] bytes, their headers standing for
+/// the newlines; at least one.
+fn fitting(frames: &[Prepared]) -> usize {
+    let mut bytes = 0;
+    let fits = |frame: &&Prepared| {
+        bytes += frame.len();
+        bytes <= HIGH_WATER
+    };
+    frames.iter().take_while(fits).count().max(1)
+}
+
+/// The texts of several frames, a newline between two.
+fn joined(frames: &[Prepared]) -> String {
+    let mut text = Vec::new();
+    for frame in frames {
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(&frame.payload());
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}

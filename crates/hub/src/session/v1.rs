@@ -1,0 +1,237 @@
+//! `fdx.v1.json`: commands in, replies out.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{BAD_HELLO, Dialect, Sending, Session, Stop};
+use crate::{
+    core::{Author, JoinRefused, RoomState, SessionId, User},
+    hub::{Shared, now},
+    log::{Append, AppendError, Appended, Draft},
+    rooms::RoomRef,
+    wire::{
+        command::{Command, Frame, Hello, Id, MAX_BACKLOG},
+        reply::{self, ErrorCode, Failure},
+    },
+};
+
+/// Who a client is, as far as it said.
+#[derive(Debug)]
+pub(super) struct Client {
+    user_id: Arc<str>,
+    avatar: Arc<str>,
+    /// Who it is to others, once it chose a name.
+    user: Option<Arc<User>>,
+}
+
+impl Client {
+    pub(super) fn new(hub: &Shared, session: SessionId) -> Self {
+        let user_id = hub.identities.stranger(session);
+        Self {
+            avatar: hub.identities.avatar(&user_id).into(),
+            user_id: user_id.into(),
+            user: None,
+        }
+    }
+
+    /// Learns what `hello` says. What it does not mention stays.
+    fn learn(&mut self, hello: &Hello<'_>, hub: &Shared) {
+        let mut avatar = None;
+        if let Some(secret) = &hello.guest {
+            self.user_id = hub.identities.guest(secret).into();
+            avatar = Some(hub.identities.avatar(&self.user_id));
+        }
+        if let Some(email) = hello
+            .email
+            .as_ref()
+            .filter(|email| !email.trim().is_empty())
+        {
+            avatar = Some(hub.identities.avatar(email));
+        }
+        if let Some(avatar) = avatar {
+            self.avatar = avatar.into();
+        }
+        let name = hello.name.as_ref().map(|name| Arc::from(&**name));
+        if let Some(name) = name.or_else(|| self.user.as_ref().map(|user| Arc::clone(&user.name))) {
+            let (id, avatar) = (Arc::clone(&self.user_id), Arc::clone(&self.avatar));
+            self.user = Some(Arc::new(User { id, name, avatar }));
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn take_command(&mut self, text: &str) -> Result<(), Stop> {
+        let frame = Frame::parse(text, self.hub.config.limits.body);
+        let id = frame.id.as_ref();
+        if self.hello_by.is_some() && !matches!(frame.command, Ok(Command::Hello(_))) {
+            let reason = frame
+                .command
+                .map_or_else(|bad| bad.msg, |_| "hello comes first".into());
+            return Err(Stop::close(BAD_HELLO, &reason));
+        }
+        let result = match frame.command {
+            Ok(Command::Hello(hello)) => {
+                self.hello(&hello, id);
+                Ok(())
+            }
+            Ok(Command::Join { room, backlog }) => self.join(&room, backlog, id),
+            Ok(Command::Leave { room }) => {
+                self.rooms.leave(&room);
+                self.reply(id, &reply::Done {});
+                Ok(())
+            }
+            Ok(Command::Send { room, cid, body }) => self.send(&room, &cid, &body, id),
+            Ok(Command::Ping) => {
+                self.reply(id, &reply::Pong { now: now() });
+                Ok(())
+            }
+            Ok(Command::Hb) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = result {
+            self.outbox.push_back(reply::refusal(id, &failure));
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, hello: &Hello<'_>, id: Option<&Id>) {
+        self.hello_by = None;
+        self.client.learn(hello, &self.hub);
+        if let Some(user) = &self.client.user {
+            self.rooms.rename(user);
+        }
+        let heartbeat = match self.dialect {
+            Dialect::V1 { heartbeat } => heartbeat.unwrap_or_default(),
+            Dialect::Json | Dialect::Text => std::time::Duration::ZERO,
+        };
+        let limits = &self.hub.config.limits;
+        let welcome = reply::Welcome {
+            session: &self.hub.identities.session(self.id),
+            user: reply::SelfForm {
+                id: &self.client.user_id,
+                name: self.client.user.as_ref().map(|user| &*user.name),
+                avatar: &self.client.avatar,
+            },
+            now: now(),
+            hb: u64::try_from(heartbeat.as_millis()).unwrap_or(0),
+            limits: reply::Limits {
+                frame: limits.frame,
+                body: limits.body,
+                rooms: limits.rooms_per_connection,
+                backlog: MAX_BACKLOG,
+            },
+            features: [],
+        };
+        self.outbox.extend(reply::success(id, &welcome));
+    }
+
+    fn join(&mut self, name: &str, backlog: usize, id: Option<&Id>) -> Result<(), Failure> {
+        let (room, state) = match self.rooms.find(name) {
+            Some(room) => (room, self.rooms.state(room)),
+            None => self
+                .join_new(name, backlog)
+                .map(|(room, state)| (room, Some(state)))?,
+        };
+        // A joined room is there.
+        let Some(state) = state else { return Ok(()) };
+        let epoch = self.hub.log.epoch(room.shard);
+        let form = reply::RoomForm {
+            room: name,
+            epoch: &epoch,
+            head: state.head,
+            floor: state.floor,
+            cursor: reply::cursor(&epoch, state.head, state.head_id.as_deref()),
+            count: state.count,
+            members: state.users.iter().map(|user| (&**user).into()).collect(),
+        };
+        self.outbox.extend(reply::success(id, &form));
+        Ok(())
+    }
+
+    fn join_new(&mut self, name: &str, backlog: usize) -> Result<(RoomRef, RoomState), Failure> {
+        if self.rooms.len() >= self.hub.config.limits.rooms_per_connection {
+            return Err(Failure::new(
+                ErrorCode::RateLimited,
+                "too many rooms joined",
+            ));
+        }
+        let joined = self.rooms.join(name, self.client.user.as_ref(), backlog);
+        let (room, state) = joined.map_err(|JoinRefused| {
+            Failure::new(
+                ErrorCode::Unavailable,
+                "the server has as many rooms as it may",
+            )
+        })?;
+        self.ready.push_back(room);
+        Ok((room, state))
+    }
+
+    fn send(&mut self, name: &str, cid: &str, body: &str, id: Option<&Id>) -> Result<(), Failure> {
+        let Some(user) = &self.client.user else {
+            return Err(Failure::new(ErrorCode::Forbidden, "choose a name first"));
+        };
+        let Some(room) = self.rooms.find(name) else {
+            return Err(Failure::new(ErrorCode::NotJoined, "join the room first"));
+        };
+        let from = Author::User(Arc::clone(user));
+        let append = self.publish(room, from, body.into(), Some(cid.into()));
+        self.sending.extend(append.map(|append| Sending {
+            id: id.cloned(),
+            append,
+        }));
+        Ok(())
+    }
+
+    /// Hands a message to the log.
+    pub(super) fn publish(
+        &self,
+        room: RoomRef,
+        from: Author,
+        body: Arc<str>,
+        cid: Option<Arc<str>>,
+    ) -> Option<Append> {
+        let name = Arc::clone(&self.rooms.get(room)?.name);
+        let draft = Draft {
+            room: name,
+            from,
+            body,
+            cid,
+            now: now(),
+        };
+        Some(self.hub.log.append(room.shard, draft))
+    }
+
+    pub(super) fn answer_send(&mut self, id: Option<&Id>, result: Result<Appended, AppendError>) {
+        match result {
+            Ok(Appended {
+                seq,
+                id: message,
+                ts,
+                duplicate,
+            }) => {
+                self.reply(
+                    id,
+                    &reply::Sent {
+                        seq,
+                        id: &message,
+                        ts,
+                        dup: duplicate,
+                    },
+                );
+            }
+            Err(error) => {
+                let code = match error {
+                    AppendError::Conflict => ErrorCode::Conflict,
+                    AppendError::Unavailable => ErrorCode::Unavailable,
+                };
+                let failure = Failure::new(code, error.to_string());
+                self.outbox.push_back(reply::refusal(id, &failure));
+            }
+        }
+    }
+
+    fn reply<T: Serialize>(&mut self, id: Option<&Id>, ok: &T) {
+        self.outbox.extend(reply::success(id, ok));
+    }
+}
