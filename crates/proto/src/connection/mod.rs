@@ -208,7 +208,8 @@ impl Connection {
                 kind: SendErrorKind::Full,
             });
         }
-        self.transmit.push_data(outgoing, self.role);
+        self.transmit
+            .push_data(outgoing, self.role, self.config.limits.fragment);
         self.timers.write_begins(now);
         Ok(())
     }

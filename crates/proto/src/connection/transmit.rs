@@ -96,12 +96,15 @@ pub(super) struct Transmit {
 }
 
 impl Transmit {
-    pub(super) fn push_data(&mut self, outgoing: Outgoing, role: Role) {
+    pub(super) fn push_data(&mut self, outgoing: Outgoing, role: Role, fragment: usize) {
         let cost = outgoing.len() + QUEUE_COST;
         let (opcode, payload, encoded) = match outgoing {
             Outgoing::Message(Message::Text(text)) => (Opcode::Text, text.into_bytes(), false),
             Outgoing::Message(Message::Binary(bytes)) => (Opcode::Binary, bytes, false),
-            Outgoing::Prepared(p) if role == Role::Server => (p.opcode, p.frame, true),
+            // As it is, unless it has to be masked or cut.
+            Outgoing::Prepared(p) if role == Role::Server && p.payload().len() <= fragment => {
+                (p.opcode, p.frame, true)
+            }
             Outgoing::Prepared(p) => (p.opcode, p.payload(), false),
         };
         self.queued += cost;
