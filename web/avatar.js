@@ -26,8 +26,10 @@ export function hash(text) {
  * @returns {boolean[][]} rows of columns
  */
 export function pattern(seed) {
-  const bits = hash(`${seed}/cells`);
   const half = Math.ceil(GRID / 2);
+  const drawn = hash(`${seed}/cells`) & (2 ** (half * GRID) - 1);
+  const dark = drawn.toString(2).replaceAll('0', '').length;
+  const bits = dark < (half * GRID) / 2 ? ~drawn : drawn; // a few lost dots would be hard to tell apart
   return Array.from({ length: GRID }, (_row, y) =>
     Array.from({ length: GRID }, (_column, x) => ((bits >>> (y * half + Math.min(x, GRID - 1 - x))) & 1) === 1),
   );

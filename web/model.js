@@ -37,6 +37,8 @@ export class Room {
   /** @type {Send[]} */ sends = [];
   /** @type {Map<string, User>} */ members = new Map();
   count = 0;
+  /** Grows whenever `members` or `count` changed. */
+  presenceVersion = 0;
   epoch = '';
   /** Newest position that was received; null until something is known. */
   /** @type {number | null} */ lastSeq = null;
@@ -80,6 +82,7 @@ export class Room {
     this.joined = true;
     this.members = new Map(reply.members.map((user) => [user.id, user]));
     this.count = reply.count;
+    this.presenceVersion += 1;
   }
 
   /**
@@ -116,6 +119,7 @@ export class Room {
     for (const id of event.out) this.members.delete(id);
     for (const user of event.in) this.members.set(user.id, user);
     this.count = event.count;
+    this.presenceVersion += 1;
   }
 
   /**

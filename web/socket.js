@@ -368,9 +368,17 @@ export class Client {
    * @returns {Promise<HelloReply | null>} null when not connected: it is told at the next hello
    */
   rename(who) {
-    this.#hello = { ...this.#hello, ...who };
+    const before = this.#hello;
+    const said = (this.#hello = { ...before, ...who });
     if (!this.#ready) return Promise.resolve(null);
-    return promised((done) => this.#sayHello(done));
+    return promised((done) =>
+      this.#sayHello((error, ok) => {
+        if (error?.code === 'lost') error = null; // the next hello will tell
+        // A refused name must not be said again: as a first hello it would end the connection.
+        if (error && this.#hello === said) this.#hello = before;
+        done(error, ok);
+      }),
+    );
   }
 
   /**

@@ -367,3 +367,26 @@ test('the address follows the page', () => {
   assert.equal(socketUrl({ protocol: 'https:', host: 'chat.example' }, '/ws'), 'wss://chat.example/ws');
   assert.equal(socketUrl({ protocol: 'http:', host: 'localhost:8080' }, '/logs/a'), 'ws://localhost:8080/logs/a');
 });
+
+test('a name that was refused is not said again after a reconnect', async () => {
+  const { clock, net, client: it } = client();
+  connect(net);
+  const renamed = settled(it.rename({ name: 'bad' }));
+  net.last.say({ re: net.last.got('hello').at(-1).id, err: { code: 'bad_request', msg: 'no' } });
+  await renamed;
+  net.last.end();
+  clock.pass(BACKOFF_FIRST_MS);
+  net.last.accept();
+  assert.equal(net.last.got('hello')[0].name, 'Ana');
+});
+
+test('a new name whose reply was lost is told at the next hello', async () => {
+  const { clock, net, client: it } = client();
+  connect(net);
+  const renamed = it.rename({ name: 'Anna' });
+  net.last.end();
+  assert.equal(await renamed, null);
+  clock.pass(BACKOFF_FIRST_MS);
+  net.last.accept();
+  assert.equal(net.last.got('hello')[0].name, 'Anna');
+});
