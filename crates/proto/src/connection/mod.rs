@@ -403,13 +403,16 @@ impl Connection {
                 None
             }
         };
+        if self.receive.take_data_seen() {
+            self.timers.data_received(now);
+        }
         self.timers.mid_message(now, self.receive.is_mid_message());
         event
     }
 
     fn incoming(&mut self, now: Instant, incoming: Incoming) -> Option<Event> {
         match incoming {
-            Incoming::Message(message) => self.message(now, message),
+            Incoming::Message(message) => self.message(message),
             Incoming::Ping(payload) => {
                 // RFC 6455 §5.5.2: answered with the same data, unless a Close was sent or received.
                 if self.closing.is_none() {
@@ -430,8 +433,7 @@ impl Connection {
         }
     }
 
-    fn message(&mut self, now: Instant, message: Message) -> Option<Event> {
-        self.timers.data_received(now);
+    fn message(&mut self, message: Message) -> Option<Event> {
         self.timers.message_done();
         // Ours is said: what comes before the peer's Close is thrown away.
         if self.closing.is_some() {

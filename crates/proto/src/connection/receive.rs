@@ -41,6 +41,8 @@ pub(super) struct Receive {
     /// What has arrived of a control frame's payload.
     control: Vec<u8>,
     message: Option<Assembly>,
+    /// Bytes of a data frame have arrived since that was last asked.
+    data_seen: bool,
 }
 
 impl Receive {
@@ -108,6 +110,7 @@ impl Receive {
         let (Some(frame), Some(message)) = (&mut self.frame, &mut self.message) else {
             return Ok(None);
         };
+        self.data_seen = true;
         let payload = message.payload();
         let start = payload.len() - n;
         frame.take(payload.get_mut(start..).unwrap_or_default());
@@ -118,6 +121,11 @@ impl Receive {
     /// A message has begun and is not complete.
     pub(super) fn is_mid_message(&self) -> bool {
         self.message.is_some() || self.frame.is_some() || self.head_len > 0
+    }
+
+    /// Whether bytes of a data frame have arrived since this was last asked.
+    pub(super) fn take_data_seen(&mut self) -> bool {
+        std::mem::take(&mut self.data_seen)
     }
 
     /// Bytes are waiting for [`resume`](Self::resume).
@@ -236,6 +244,7 @@ impl Receive {
         let Some(message) = &mut self.message else {
             return Ok(None);
         };
+        self.data_seen = true;
         if frame.remaining == 0 && frame.header.fin && message.is_single() {
             // The usual case: the whole message is here, in one frame. It costs one copy into memory of its own.
             let message = whole_message(frame.header.opcode, piece)?;

@@ -22,7 +22,7 @@ struct Ping {
 pub(super) struct Timers {
     /// The last byte received.
     received: Instant,
-    /// The last data frame received.
+    /// The last byte received of a data frame.
     data_received: Instant,
     /// The last pong that answered a ping of ours.
     answered: Instant,
