@@ -512,8 +512,10 @@ impl Connection {
         self.probes = self.probes.wrapping_add(1);
         let payload = Bytes::copy_from_slice(&self.probes.to_be_bytes());
         if self.timers.outstanding_pings() >= self.config.limits.max_pings {
-            // A peer that shows life but never answers: the oldest ping is not waited for any longer.
-            self.timers.forget_oldest_ping();
+            // A peer that shows life but never answers: the oldest ping is not waited for any longer, and need not leave.
+            if let Some(oldest) = self.timers.forget_oldest_ping() {
+                self.transmit.drop_ping(&oldest);
+            }
         }
         self.timers.ping_sent(payload.clone(), now);
         self.timers.probe_sent(now);

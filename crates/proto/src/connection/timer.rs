@@ -93,8 +93,9 @@ impl Timers {
         self.pings.len()
     }
 
-    pub(super) fn forget_oldest_ping(&mut self) {
-        self.pings.pop_front();
+    /// Waits no longer for the oldest ping, and returns its payload.
+    pub(super) fn forget_oldest_ping(&mut self) -> Option<Bytes> {
+        self.pings.pop_front().map(|ping| ping.payload)
     }
 
     pub(super) fn ping_sent(&mut self, payload: Bytes, now: Instant) {

@@ -129,6 +129,13 @@ impl Transmit {
         self.pings.push_back(payload);
     }
 
+    /// Drops a ping that has not gone, if it is still here.
+    pub(super) fn drop_ping(&mut self, payload: &[u8]) {
+        if self.pings.front().is_some_and(|oldest| oldest == payload) {
+            self.pings.pop_front();
+        }
+    }
+
     /// The Close goes behind all that was accepted: also the pongs, which are owed for pings that came before a Close
     /// did (RFC 6455 §5.5.2).
     pub(super) fn push_close(&mut self, frame: CloseFrame) {
