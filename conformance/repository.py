@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Checks what no compiler does: the text of the repository, and that every requirement has a test that names it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The requirements that are met so far, by number; a test named `pNN_...` stands for each.
+REQUIREMENTS = {*range(1, 32), *range(33, 54), *range(68, 85), *range(86, 91)}
+# A Rust test function, with whatever attributes stand between.
+TEST = re.compile(r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn p(\d+)_")
+
+# Files in which a tab is always a slip. (Go is formatted with tabs.)
+NO_TABS = {".css", ".html", ".js", ".json", ".md", ".mjs", ".py", ".rs", ".svg", ".toml"}
+# What must not get into the repository: paths of one machine, and where one machine fetches its packages.
+FORBIDDEN = [
+    re.compile(r"(?<![\w.~$}-])/(?:work|tmp|root|home)/"),
+    re.compile(r"registry\.[a-z]+js\.org|py[p]i\.org|pythonhoste[d]\.org|(?:static|index)\.crates\.io"),
+    re.compile(r'"resolved"\s*:|^\s*(?:extra-)?index-url\b|^\s*registry\s*=', re.MULTILINE),
+]
+
+
+def files() -> list[Path]:
+    """Every file that is in the repository or would be added to it."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")
+    return [ROOT / name for name in sorted(names) if name and (ROOT / name).is_file()]
+
+
+def faults_of(path: Path, text: str) -> list[str]:
+    """What is wrong with one text file, one line each."""
+    faults = []
+    for number, line in enumerate(text.split("\n"), 1):
+        where = f"{path.relative_to(ROOT)}:{number}"
+        if "\r" in line:
+            faults.append(f"{where}: a carriage return")
+        if "\t" in line and path.suffix in NO_TABS:
+            faults.append(f"{where}: a tab")
+        if line != line.rstrip(" ") and path.suffix in NO_TABS:
+            faults.append(f"{where}: blanks at the end")
+        for pattern in FORBIDDEN:
+            if found := pattern.search(line):
+                faults.append(f"{where}: {found[0]!r} must not be in the repository")
+    if text and not text.endswith("\n"):
+        faults.append(f"{path.relative_to(ROOT)}: no line end at the end")
+    return faults
+
+
+def main() -> int:
+    faults = []
+    tested = set()
+    for path in files():
+        data = path.read_bytes()
+        if b"\0" in data:
+            continue  # not text
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            faults.append(f"{path.relative_to(ROOT)}: {error}")
+            continue
+        faults += faults_of(path, text)
+        if path.suffix == ".rs":
+            tested |= {int(number) for number in TEST.findall(text)}
+    faults += [f"requirement {number}: no test is named p{number:02}_..." for number in sorted(REQUIREMENTS - tested)]
+    for fault in faults:
+        print(fault)
+    print(f"{len(REQUIREMENTS & tested)} of {len(REQUIREMENTS)} requirements have tests; {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
