@@ -209,8 +209,8 @@ enum Next {
 struct Current {
     file: Arc<File>,
     trace: Trace,
-    /// Whether the last read found the end. Only then can the file have become another unnoticed.
-    is_at_end: bool,
+    /// Whether time passed since the last read: then the file can have become another unnoticed.
+    has_paused: bool,
     /// Length and time of change at the last look, so that an idle file is not looked into.
     looked_at: Option<(u64, Option<SystemTime>)>,
     /// Since when the name leads elsewhere and nothing was written to this file.
@@ -234,7 +234,7 @@ impl Current {
         Self {
             file,
             trace,
-            is_at_end: false,
+            has_paused: true,
             looked_at: None,
             nameless_since: None,
         }
@@ -262,13 +262,13 @@ impl Current {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let n = read_at(&self.file, buffer, self.trace.position)?;
         self.trace.advance(&buffer[..n]);
-        self.is_at_end = n == 0;
+        self.has_paused = n == 0;
         Ok(n)
     }
 
     /// Whether the file no longer holds what was read from it.
     fn was_replaced(&mut self) -> bool {
-        if !self.is_at_end {
+        if !self.has_paused {
             return false;
         }
         let Ok(metadata) = self.file.metadata() else {
@@ -285,7 +285,7 @@ impl Current {
     fn restart(&mut self) {
         self.trace.position = 0;
         self.trace.head.clear();
-        self.is_at_end = false;
+        self.has_paused = false;
         self.looked_at = None;
     }
 }
@@ -410,7 +410,7 @@ mod tests {
                     Change::Bytes(n) => news.push_str(str::from_utf8(&buffer[..n]).unwrap()),
                     Change::Event { event, next } => {
                         let start = next.map(|next| next.start);
-                        news += &format!("[{event:?} {start:?}]");
+                        news = format!("{news}[{event:?} {start:?}]");
                     }
                 }
             }
@@ -476,7 +476,7 @@ mod tests {
         scene.rename("log", "log.1");
         assert_eq!(scene.news(), "");
         scene.append("log.1", "2\n");
-        scene.pass(SETTLE - Duration::from_millis(1));
+        scene.pass(SETTLE / 2);
         assert_eq!(scene.news(), "2\n");
         scene.write("log", "3\n");
         assert_eq!(scene.news(), "[Rotated Some(0)]3\n");

@@ -114,3 +114,70 @@ const SAFETY_NET: Duration = Duration::from_secs(1);
 /// Changes found without a sign before signs are given up. One or two can be a race with the watch
 /// being set up.
 const MAX_UNANNOUNCED: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn options() -> Options {
+        let (active, quiet) = (Duration::from_millis(10), Duration::from_millis(50));
+        Options {
+            poll_active: active,
+            poll_quiet: quiet,
+            ..Options::default()
+        }
+    }
+
+    /// How long the next waits take, by the clock of the paused runtime.
+    async fn pauses<const N: usize>(pace: &mut Pace, path: &Path, found: [bool; N]) -> [u128; N] {
+        let mut pauses = [0; N];
+        for (pause, found) in pauses.iter_mut().zip(found) {
+            let before = Instant::now();
+            pace.wait(path, found).await;
+            *pause = before.elapsed().as_millis();
+        }
+        pauses
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_notices_pauses_grow_while_nothing_is_found() {
+        let path = Path::new("log");
+        let mut pace = Pace::new(
+            path,
+            &Options {
+                polling: true,
+                ..options()
+            },
+        );
+        let found = [false, false, false, false, false, true, true, false, false];
+        assert_eq!(
+            pauses(&mut pace, path, found).await,
+            [10, 20, 40, 50, 50, 10, 10, 10, 20]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_comes_without_notice_ends_the_watch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "").unwrap();
+        let mut pace = Pace::new(&path, &options());
+        for _ in 0..5 {
+            fs::write(&path, "1").unwrap();
+            pace.wait(&path, true).await;
+        }
+        assert!(pace.watch.is_some(), "every change was announced");
+        pauses(&mut pace, &path, [true; MAX_UNANNOUNCED as usize]).await;
+        assert!(pace.watch.is_none());
+    }
+
+    #[tokio::test]
+    async fn without_a_folder_to_watch_there_is_polling() {
+        let pace = Pace::new(Path::new("/nonexistent/log"), &options());
+        assert!(pace.watch.is_none());
+    }
+}

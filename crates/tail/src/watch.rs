@@ -125,3 +125,70 @@ const BUFFER: usize = 4096;
 
 /// Buffers of events taken at once, so that a folder in uproar cannot hold up the file.
 const MAX_READS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    async fn expect_sign(watch: &mut Watch, of: &str) {
+        let sign = tokio::time::timeout(DEADLINE, watch.changed()).await;
+        assert!(matches!(sign, Ok(Ok(()))), "no sign of {of}");
+        watch.take_signs();
+    }
+
+    #[tokio::test]
+    async fn all_that_happens_to_the_file_and_its_name_gives_a_sign() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut watch = Watch::new(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        expect_sign(&mut watch, "creation").await;
+        watch.watch_file().unwrap();
+        fs::write(&path, "1").unwrap();
+        expect_sign(&mut watch, "writing").await;
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        expect_sign(&mut watch, "truncation").await;
+        fs::rename(&path, folder.path().join("away")).unwrap();
+        expect_sign(&mut watch, "renaming").await;
+        fs::rename(folder.path().join("away"), &path).unwrap();
+        expect_sign(&mut watch, "return").await;
+        fs::remove_file(&path).unwrap();
+        expect_sign(&mut watch, "deletion").await;
+    }
+
+    #[tokio::test]
+    async fn other_files_in_the_folder_give_no_sign() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(&folder.path().join("log")).unwrap();
+        fs::write(folder.path().join("other"), "1").unwrap();
+        // The system queues events before the call that caused them returns.
+        assert!(!watch.take_signs());
+        fs::write(folder.path().join("log"), "1").unwrap();
+        assert!(watch.take_signs());
+    }
+
+    #[tokio::test]
+    async fn after_a_rotation_the_new_file_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, away) = (folder.path().join("log"), folder.path().join("away"));
+        fs::write(&path, "").unwrap();
+        let mut watch = Watch::new(&path).unwrap();
+        fs::rename(&path, &away).unwrap();
+        fs::write(&path, "").unwrap();
+        watch.watch_file().unwrap();
+        watch.take_signs();
+        fs::write(&away, "1").unwrap();
+        assert!(!watch.take_signs());
+        fs::write(&path, "1").unwrap();
+        assert!(watch.take_signs());
+    }
+}
