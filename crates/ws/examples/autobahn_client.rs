@@ -5,7 +5,7 @@
 
 use std::{error::Error, io, sync::Arc};
 
-use fullduplex::{Client, Config, Limits, Message, WebSocket};
+use fullduplex::{CloseFrame, Client, Config, Limits, Message, WebSocket};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -31,7 +31,7 @@ impl Suite {
         let Some(Message::Text(count)) = ws.recv().await? else {
             return Err("the server did not say how many cases it has".into());
         };
-        ws.close(None).await;
+        ws.close(CloseFrame::normal()).await;
         Ok(count.parse()?)
     }
 
@@ -43,7 +43,7 @@ impl Suite {
                 break;
             }
         }
-        ws.close(None).await;
+        ws.close(CloseFrame::normal()).await;
         Ok(())
     }
 

@@ -1,1 +1,78 @@
-//! fullduplex.
+//! WebSocket for tokio: strict, bounded, cancel-safe.
+//!
+//! A server that echoes:
+//!
+//! ```no_run
+//! # async fn run() -> std::io::Result<()> {
+//! let server = fullduplex::Server::bind("127.0.0.1:9001").await?;
+//! server
+//!     .serve(async |mut ws| {
+//!         while let Some(message) = ws.recv().await? {
+//!             ws.send(message).await?;
+//!         }
+//!         Ok::<_, fullduplex::Error>(())
+//!     })
+//!     .await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A client that talks to it:
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut ws = fullduplex::connect("ws://127.0.0.1:9001").await?;
+//! ws.send("hello").await?;
+//! println!("{:?}", ws.recv().await?);
+//! ws.close(fullduplex::CloseFrame::normal()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`Server`] accepts and serves; [`Acceptor`] shakes hands on any stream, and its [`Handshake`] can be rejected;
+//!   [`upgrade`] takes requests from hyper and axum.
+//! * [`connect`] and [`Client`] open connections.
+//! * [`WebSocket`] receives, sends and closes; [`split`](WebSocket::split) makes two halves of it.
+//! * [`corked`] lets the plainest loop write in batches.
+//! * [`Config`] and [`Limits`] hold every bound and every wait.
+//!
+//! # Cancel safety
+//!
+//! Every future says in its documentation what happens when it is dropped. In short: `recv`, `flush` and `close` can
+//! be dropped and called again; `send` and `feed` either queue a message whole or not at all; `connect`, `handshake` and
+//! `accept` close their stream.
+//!
+//! # Features
+//!
+//! `tls` (wss by rustls) and `hyper` (upgrades); both on by default.
+
+mod accept;
+mod client;
+mod cork;
+mod driver;
+mod error;
+mod info;
+mod scratch;
+mod server;
+mod shared;
+mod split;
+#[cfg(feature = "tls")]
+pub mod tls;
+mod transport;
+#[cfg(feature = "hyper")]
+pub mod upgrade;
+mod websocket;
+
+pub use accept::{Acceptor, Handshake};
+pub use client::{Client, connect};
+pub use cork::corked;
+pub use error::{ConnectError, Error, HandshakeError};
+pub use fullduplex_proto::{
+    Accept, Cause, CloseClass, CloseCode, CloseFrame, CloseSender, Config, ConfigError, Deadline, Initiator,
+    InvalidClose, Life, Limits, Message, Outcome, Outgoing, PingError, Prepared, Role, Utf8Bytes, Violation,
+    handshake,
+};
+pub use server::{HandlerOutput, Server};
+pub use split::{ReadHalf, WriteHalf};
+pub use transport::Stream;
+pub use websocket::WebSocket;

@@ -1,0 +1,64 @@
+//! `fdx echo`: a server that sends every message back, for trying clients.
+
+use clap::Args;
+use fullduplex::{Acceptor, Config, Error, Limits, Server, WebSocket};
+
+use crate::{
+    exit::Failure,
+    listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
+    output, signal,
+};
+
+/// Messages of this size and more are what conformance suites send: the largest has 16 MiB.
+const MAX_MESSAGE: usize = 64 << 20;
+
+/// Connections at a time; the usual hard limit of descriptors is 20,000 or 65,536.
+const MAX_CONNECTIONS: u32 = 50_000;
+
+/// Sends every message back, with the same type
+#[derive(Args, Debug)]
+pub(crate) struct EchoArgs {
+    /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = listen::parse_listen)]
+    listen: String,
+    /// A subprotocol that is spoken (repeatable); the client's first that is among them is agreed on
+    #[arg(long = "subprotocol", value_name = "P")]
+    subprotocols: Vec<String>,
+    /// The longest message that is taken; longer ones close with 1009
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE)]
+    max_message: usize,
+    #[command(flatten)]
+    origin: OriginArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
+}
+
+/// Serves until a signal comes.
+pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
+    let mut config = Config::default();
+    config.limits = Limits::with_max_message(args.max_message);
+    args.timeouts.apply(&mut config)?;
+    let tls = args.tls.load()?;
+    let (listener, addr) = listen::bind(&args.listen).await?;
+    let acceptor = Acceptor::new()
+        .origins(args.origin.origins())
+        .subprotocols(args.subprotocols)
+        .config(config);
+    let mut server = Server::new(listener).acceptor(acceptor).max_connections(MAX_CONNECTIONS);
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    if let Some(tls) = tls {
+        server = server.tls(tls);
+    }
+    output::line(&format!("listening on {scheme}://{addr}"));
+    server.serve_until(echo, signal::shutdown()).await;
+    Ok(())
+}
+
+async fn echo(mut ws: WebSocket) -> Result<(), Error> {
+    while let Some(message) = ws.recv().await? {
+        ws.send(message).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The opening handshake as a server: a value that is accepted or rejected.
+
+use std::{io, sync::Arc, time::Duration};
+
+use fullduplex_proto::{
+    Config, Connection, Role,
+    handshake::{Acceptance, Hosts, Origins, Progress, Rejection, Request, ServerHandshake, ServerOptions},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    driver::{Driver, now},
+    error::HandshakeError,
+    info::Info,
+    transport::{Stream, Transport},
+    websocket::WebSocket,
+};
+
+/// How long a client may take for its request, from the first look at the connection. Ten seconds: several round
+/// trips with losses. One byte a second does not extend it.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Read at a time: most requests come whole in one.
+const READ_SIZE: usize = 2 << 10;
+
+/// After a rejection so much, for so long, is read and thrown away: closing at once could make the system discard the
+/// answer before the client has read it.
+const DRAIN_BYTES: usize = 64 << 10;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A server's rules for opening handshakes, and the settings of the connections that pass.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    pub(crate) options: Arc<ServerOptions>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Acceptor {
+    fn default() -> Self {
+        Self {
+            options: Arc::default(),
+            config: Arc::new(Config::default()),
+            timeout: HANDSHAKE_TIMEOUT,
+        }
+    }
+}
+
+impl Acceptor {
+    /// Same origin only, any Host, no subprotocols, default [`Config`], ten seconds for the handshake.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which origins may connect; clients that send none always may.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        Arc::make_mut(&mut self.options).origins = origins;
+        self
+    }
+
+    /// Under which names the server may be asked.
+    #[must_use]
+    pub fn hosts(mut self, hosts: Hosts) -> Self {
+        Arc::make_mut(&mut self.options).hosts = hosts;
+        self
+    }
+
+    /// Which subprotocols are spoken. The first of the client's that is among them is agreed on.
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(mut self, subprotocols: impl IntoIterator<Item = S>) -> Self {
+        Arc::make_mut(&mut self.options).subprotocols = subprotocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// All rules of the handshake at once.
+    #[must_use]
+    pub fn options(mut self, options: impl Into<Arc<ServerOptions>>) -> Self {
+        self.options = options.into();
+        self
+    }
+
+    /// The settings of the connections.
+    #[must_use]
+    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// How long the client may take for its request.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Reads a request and judges it. A request that breaks a rule is answered here, with status and sentence.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`]: what was answered, or why nothing could be.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the stream.
+    pub async fn handshake<S: Stream>(&self, stream: S) -> Result<Handshake, HandshakeError> {
+        let mut transport = Transport::new(stream);
+        transport.set_nodelay();
+        let mut options = Arc::clone(&self.options);
+        if transport.is_tls() && !options.tls {
+            Arc::make_mut(&mut options).tls = true;
+        }
+        let mut reader = ServerHandshake::new(options);
+        let deadline = Instant::now() + self.timeout;
+        match timeout_at(deadline, read_request(&mut transport, &mut reader)).await {
+            Ok(Ok((request, early))) => {
+                Ok(Handshake { transport, request, early, config: Arc::clone(&self.config) })
+            }
+            Ok(Err(ReadError::Rejected(rejection))) => Err(reject(transport, rejection).await),
+            Ok(Err(ReadError::Io(error))) => Err(HandshakeError::Io(error)),
+            Err(_) => Err(reject(transport, reader.timed_out()).await),
+        }
+    }
+
+    /// Reads a request and accepts it if it keeps the rules.
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the stream.
+    pub async fn accept<S: Stream>(&self, stream: S) -> Result<WebSocket, HandshakeError> {
+        self.handshake(stream).await?.accept().await
+    }
+}
+
+/// A request that keeps the rules and waits for its answer. Dropped, it is not answered.
+#[derive(Debug)]
+pub struct Handshake {
+    transport: Transport,
+    request: Request,
+    /// What came behind the request: the front of the first frames. At most one read.
+    early: Vec<u8>,
+    config: Arc<Config>,
+}
+
+impl Handshake {
+    /// What the client asks for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Answers 101 with the subprotocol that was agreed on.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Io`] if the answer could not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the stream.
+    pub async fn accept(self) -> Result<WebSocket, HandshakeError> {
+        let acceptance = self.request.accept();
+        self.accept_with(acceptance).await
+    }
+
+    /// Answers with an acceptance made from [`request`](Self::request): with headers, or another subprotocol.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Io`] if the answer could not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the stream.
+    pub async fn accept_with(mut self, acceptance: Acceptance) -> Result<WebSocket, HandshakeError> {
+        write(&mut self.transport, &acceptance.to_bytes(), self.config.write_timeout).await?;
+        let info = Info {
+            peer: self.transport.peer_addr(),
+            resource: self.request.resource().into(),
+            subprotocol: acceptance.chosen_subprotocol().map(Into::into),
+        };
+        Ok(open(self.transport, Role::Server, self.config, &self.early, info))
+    }
+
+    /// Answers with a rejection: `Rejection::new(401, "Log in first.")`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the stream.
+    pub async fn reject(self, rejection: Rejection) -> HandshakeError {
+        reject(self.transport, rejection).await
+    }
+}
+
+/// A connection whose handshake is done.
+pub(crate) fn open(
+    transport: Transport,
+    role: Role,
+    config: Arc<Config>,
+    early: &[u8],
+    info: Info,
+) -> WebSocket {
+    let mut connection = Connection::new(role, config, now());
+    connection.hold_input(early);
+    WebSocket::new(Driver::new(connection, transport), info)
+}
+
+enum ReadError {
+    Rejected(Rejection),
+    Io(io::Error),
+}
+
+async fn read_request(
+    transport: &mut Transport,
+    reader: &mut ServerHandshake,
+) -> Result<(Request, Vec<u8>), ReadError> {
+    let mut bytes = Vec::with_capacity(READ_SIZE);
+    loop {
+        bytes.clear();
+        if transport.read_buf(&mut bytes).await.map_err(ReadError::Io)? == 0 {
+            return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if let Progress::Done { value, used } = reader.receive(&bytes).map_err(ReadError::Rejected)? {
+            return Ok((value, bytes.split_off(used)));
+        }
+    }
+}
+
+/// Answers, ends our direction, and drains a little, so that the answer arrives.
+async fn reject(mut transport: Transport, rejection: Rejection) -> HandshakeError {
+    let answered = async {
+        transport.write_all(&rejection.to_bytes()).await?;
+        transport.shutdown().await?;
+        let mut drained = vec![0; READ_SIZE];
+        let mut left = DRAIN_BYTES;
+        while left > 0 {
+            match transport.read(&mut drained).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        io::Result::Ok(())
+    };
+    if let Ok(Err(error)) = timeout(DRAIN_TIMEOUT, answered).await {
+        tracing::debug!(%error, "rejection not delivered");
+    }
+    HandshakeError::Rejected(Box::new(rejection))
+}
+
+async fn write(transport: &mut Transport, bytes: &[u8], limit: Duration) -> Result<(), HandshakeError> {
+    let written = timeout(limit, async {
+        transport.write_all(bytes).await?;
+        transport.flush().await
+    });
+    match written.await {
+        Ok(result) => result.map_err(HandshakeError::Io),
+        Err(_) => Err(HandshakeError::Io(io::ErrorKind::TimedOut.into())),
+    }
+}

@@ -1,0 +1,345 @@
+//! The only loop that touches bytes: it moves them between a transport and the protocol's state.
+//!
+//! Everything here is a poll function under one short lock (see `shared.rs`), so dropping a future between two polls
+//! loses nothing: whatever was read is in the [`Connection`], whatever was accepted is in its queue.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use fullduplex_proto::{
+    Batch, CloseFrame, Connection, Event, MaskingKey, Message, Outcome, Outgoing, PingError, SendErrorKind, State,
+    Step,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+use tokio_util::io::poll_read_buf;
+
+use crate::{error::Error, scratch, transport::Transport};
+
+/// Slices of one vectored write. A batch rarely has more, and if it has, the rest leaves with the next.
+const MAX_SLICES: usize = 64;
+
+/// A connection with its transport and its timer.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    connection: Connection,
+    /// `None` once it has been dropped, which closes it.
+    transport: Option<Transport>,
+    /// Fires at or before the connection's next deadline. It is not moved when the deadline moves away, which
+    /// happens with every read, but looks again when it fires.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The transport may hold bytes back until it is flushed.
+    unflushed: bool,
+    /// Writes wait for the end of the poll that is going on (see `cork.rs`).
+    pub(crate) corked: bool,
+    /// Handles that share it (see `shared.rs`).
+    pub(crate) owners: usize,
+}
+
+impl Driver {
+    pub(crate) fn new(connection: Connection, transport: Transport) -> Self {
+        Self { connection, transport: Some(transport), timer: None, unflushed: false, corked: false, owners: 1 }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The next message; `None` once the connection is over and its outcome known.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            if let Some(event) = self.connection.poll_event(now()) {
+                if let Some(message) = self.deliver(event, cx) {
+                    return Poll::Ready(Some(message));
+                }
+                continue;
+            }
+            if !self.settle(cx) {
+                return Poll::Ready(None);
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Some(event)) => {
+                    if let Some(message) = self.deliver(event, cx) {
+                        return Poll::Ready(Some(message));
+                    }
+                }
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    ready!(self.poll_deadline(cx, self.connection.poll_timeout()));
+                    self.connection.handle_timeout(now());
+                }
+            }
+        }
+    }
+
+    /// Takes a message into the queue, waiting while the queue is over its soft limit.
+    pub(crate) fn poll_feed(&mut self, cx: &mut Context<'_>, slot: &mut Option<Outgoing>) -> Poll<Result<(), Error>> {
+        let soft = self.connection.config().limits.soft_queue;
+        while let Some(outgoing) = slot.take() {
+            if self.connection.queued() < soft {
+                match self.connection.send(now(), outgoing) {
+                    Ok(()) => break,
+                    Err(refused) if refused.kind == SendErrorKind::Full => *slot = Some(refused.outgoing),
+                    Err(_) => return Poll::Ready(Err(self.closed())),
+                }
+            } else {
+                *slot = Some(outgoing);
+            }
+            ready!(self.poll_write_some(cx));
+            if self.connection.state() != State::Open {
+                return Poll::Ready(Err(self.closed()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a message and writes it; while corked it is only taken, unless the queue is over its soft limit.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, slot: &mut Option<Outgoing>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_feed(cx, slot))?;
+        self.poll_flush_unless_corked(cx)
+    }
+
+    /// Writes all, or leaves it to the end of the poll while little is queued.
+    pub(crate) fn poll_flush_unless_corked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.corked && self.connection.queued() < self.connection.config().limits.soft_queue {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_flush(cx)
+    }
+
+    /// Writes until nothing is left to write.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_write(cx));
+        Poll::Ready(match self.connection.state() {
+            State::Open | State::Closing => Ok(()),
+            // What was accepted after the last flush may not have left.
+            State::Closed if self.connection.wants_write() => Err(self.closed()),
+            State::Closed => Ok(()),
+        })
+    }
+
+    pub(crate) fn ping(&mut self, payload: Bytes) -> Result<(), Error> {
+        self.connection.ping(now(), payload).map_err(|error| match error {
+            PingError::Closed => self.closed(),
+            refused => Error::Ping(refused),
+        })
+    }
+
+    /// Begins the closing handshake, or does nothing if it has begun.
+    pub(crate) fn close(&mut self, frame: CloseFrame) {
+        self.connection.close(now(), frame);
+    }
+
+    /// Goes through the closing handshake to its end. Messages that still arrive are thrown away.
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            let message = ready!(self.poll_recv(cx));
+            if let (None, Some(outcome)) = (message, self.connection.outcome()) {
+                return Poll::Ready(outcome);
+            }
+        }
+    }
+
+    /// Lets go of the transport at once.
+    pub(crate) fn abandon(&mut self) {
+        self.connection.abandon(now());
+        self.drop_transport();
+    }
+
+    /// What the application is told when it uses a connection that has ended or is about to.
+    pub(crate) fn closed(&self) -> Error {
+        match self.connection.outcome() {
+            Some(outcome) => Error::Ended(Box::new(outcome)),
+            None => Error::Closing,
+        }
+    }
+
+    /// The transport has been dropped.
+    pub(crate) fn is_over(&self) -> bool {
+        self.transport.is_none()
+    }
+
+    /// Gives out what is the application's; the rest has been dealt with by the connection.
+    fn deliver(&mut self, event: Event, cx: &mut Context<'_>) -> Option<Message> {
+        let Event::Message(message) = event else { return None };
+        if !self.corked && self.connection.wants_control_write() {
+            // A pong must not wait until the application comes back. If the transport is full, it leaves later.
+            let _ = self.poll_write(cx).is_ready();
+        }
+        Some(message)
+    }
+
+    /// Writes what is due before more is read, and ends what is to be ended; false when all is over.
+    fn settle(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let open = self.connection.state() == State::Open;
+            let written = (open && self.corked) || self.poll_write(cx).is_ready();
+            match self.connection.step() {
+                Step::Run => return true,
+                Step::Drop => {
+                    self.drop_transport();
+                    return false;
+                }
+                Step::Shutdown if !written => return true,
+                Step::Shutdown => {
+                    let Some(transport) = &mut self.transport else { return false };
+                    match Pin::new(transport).poll_shutdown(cx) {
+                        // Reading goes on meanwhile: the peer may have to be drained before it reads.
+                        Poll::Pending => return true,
+                        Poll::Ready(Ok(())) => self.connection.shutdown_done(),
+                        Poll::Ready(Err(error)) => self.connection.handle_error(now(), error.kind()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once. `Ready(None)`: something was read, or the transport has ended, and no event came of it.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let connection = &mut self.connection;
+        let transport = match &mut self.transport {
+            Some(transport) if connection.wants_read() => Pin::new(transport),
+            // Only the deadline, or room to write, can bring this to its end.
+            _ => return Poll::Pending,
+        };
+        if let Some(mut space) = connection.payload_space() {
+            let read = ready!(poll_read_buf(transport, cx, &mut space));
+            return Poll::Ready(match read {
+                Ok(0) => none(|| connection.handle_eof(now())),
+                Ok(n) => connection.handle_payload(now(), n),
+                Err(error) => none(|| connection.handle_error(now(), error.kind())),
+            });
+        }
+        scratch::with_read(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            let read = ready!(transport.poll_read(cx, &mut buffer));
+            Poll::Ready(match read {
+                Ok(()) if buffer.filled().is_empty() => none(|| connection.handle_eof(now())),
+                Ok(()) => connection.handle_input(now(), buffer.filled_mut()),
+                Err(error) => none(|| connection.handle_error(now(), error.kind())),
+            })
+        })
+    }
+
+    /// Writes all there is to write. `Pending` once the transport takes no more, or its deadline is not over.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.connection.wants_write() && self.transport.is_some() {
+            match self.poll_write_once(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => break,
+                Poll::Pending => return self.poll_write_deadline(cx),
+            }
+        }
+        self.poll_flush_transport(cx)
+    }
+
+    /// Writes until the queue has become shorter.
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.poll_write_once(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.poll_write_deadline(cx),
+        }
+    }
+
+    /// One write; false if there is nothing to write.
+    fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(transport) = &mut self.transport else { return Poll::Ready(false) };
+        let connection = &mut self.connection;
+        let written: Poll<io::Result<usize>> = scratch::with_batch(|batch| {
+            if !connection.poll_transmit(batch, masking_key) {
+                return Poll::Ready(Ok(0));
+            }
+            let written = ready!(poll_write_batch(transport, cx, batch))?;
+            connection.transmitted(now(), batch, written);
+            Poll::Ready(Ok(written))
+        });
+        match ready!(written) {
+            Ok(n) => {
+                self.unflushed |= n > 0 && transport.buffers_writes();
+                Poll::Ready(n > 0)
+            }
+            Err(error) => {
+                connection.handle_error(now(), error.kind());
+                Poll::Ready(false)
+            }
+        }
+    }
+
+    fn poll_flush_transport(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let (true, Some(transport)) = (self.unflushed, &mut self.transport) {
+            if let Err(error) = ready!(Pin::new(transport).poll_flush(cx)) {
+                self.connection.handle_error(now(), error.kind());
+            }
+            self.unflushed = false;
+        }
+        Poll::Ready(())
+    }
+
+    /// The transport is full: waits for it, but not for ever. `Ready` when the connection was given up.
+    fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.connection.state() != State::Open {
+            ready!(self.poll_deadline(cx, self.connection.poll_timeout()));
+            self.connection.handle_timeout(now());
+        } else {
+            ready!(self.poll_deadline(cx, self.connection.poll_write_timeout()));
+            self.connection.handle_write_timeout(now());
+        }
+        Poll::Ready(())
+    }
+
+    /// `Ready` when `deadline` has passed.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        let Some(deadline) = deadline else { return Poll::Pending };
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if deadline <= tokio::time::Instant::now() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn drop_transport(&mut self) {
+        self.transport = None;
+        self.timer = None;
+    }
+}
+
+fn poll_write_batch(transport: &mut Transport, cx: &mut Context<'_>, batch: &Batch) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let used = batch.slices(&mut slices);
+    let slices = slices.get(..used).unwrap_or_default();
+    let written = match slices {
+        [one] => ready!(Pin::new(transport).poll_write(cx, one))?,
+        many => ready!(Pin::new(transport).poll_write_vectored(cx, many))?,
+    };
+    Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+}
+
+/// RFC 6455 §10.3: derived from a strong source of entropy, so that nobody can foresee it.
+fn masking_key() -> MaskingKey {
+    rand::random()
+}
+
+/// By tokio's clock, so that tests can hold it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn none(f: impl FnOnce()) -> Option<Event> {
+    f();
+    None
+}

@@ -1,0 +1,11 @@
+//! What the opening handshake settled, for as long as the connection lives.
+
+use std::net::SocketAddr;
+
+/// Facts about a connection that do not change.
+#[derive(Debug, Default)]
+pub(crate) struct Info {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) resource: Box<str>,
+    pub(crate) subprotocol: Option<Box<str>>,
+}

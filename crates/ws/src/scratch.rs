@@ -1,0 +1,33 @@
+//! Buffers that all connections of a thread share, so that an idle one owns none.
+//!
+//! Each is taken out of its thread-local place while in use and put back afterwards, never borrowed: a connection whose
+//! transport is itself a connection finds the place empty and gets a buffer of its own for the moment.
+
+use std::cell::Cell;
+
+use fullduplex_proto::Batch;
+
+/// Bytes that one read can bring: as much as the kernel usually has ready, and a fragment of the default size.
+const READ_SIZE: usize = 64 << 10;
+
+thread_local! {
+    static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    static BATCH: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
+}
+
+/// Lends the read buffer. What it holds is left over from other connections: look only at what was read.
+pub(crate) fn with_read<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = READ.take().unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
+    let result = f(&mut buffer);
+    READ.set(Some(buffer));
+    result
+}
+
+/// Lends the batch in which frames are written. It comes and goes empty.
+pub(crate) fn with_batch<R>(f: impl FnOnce(&mut Batch) -> R) -> R {
+    let mut batch = BATCH.take().unwrap_or_default();
+    let result = f(&mut batch);
+    batch.clear();
+    BATCH.set(Some(batch));
+    result
+}

@@ -1,0 +1,157 @@
+//! A connection as its owners share it: one short lock, never held across an await.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use fullduplex_proto::CloseFrame;
+
+use crate::{driver::Driver, info::Info};
+
+/// What the whole, its halves and a corking helper have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) info: Info,
+    driver: Mutex<Driver>,
+    wakers: Mutex<Wakers>,
+}
+
+/// Who waits. Kept apart from the driver, because a transport may wake while it is polled under the driver's lock.
+#[derive(Debug, Default)]
+struct Wakers {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// Which part of a connection polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// All of it: a single task.
+    Whole,
+    /// The receiving half.
+    Reader,
+    /// The sending half.
+    Writer,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Driver> {
+        // A panic under the lock can only be a transport's; the state it leaves is still one that can be closed.
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for this connection.
+    pub(crate) fn wake_all(&self) {
+        let (reader, writer) = {
+            let wakers = self.wakers();
+            (wakers.reader.clone(), wakers.writer.clone())
+        };
+        for waker in [reader, writer].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    /// Begins the closing handshake for whoever owns the connection, who may be busy elsewhere.
+    pub(crate) fn close(&self, frame: CloseFrame) {
+        {
+            let mut driver = self.lock();
+            driver.close(frame);
+            // If the transport is full, the owner goes on, once woken.
+            let _ = driver.poll_write(&mut Context::from_waker(Waker::noop())).is_ready();
+        }
+        self.wake_all();
+    }
+
+    /// Takes the transport away from whoever owns the connection.
+    pub(crate) fn abandon(&self) {
+        self.lock().abandon();
+        self.wake_all();
+    }
+
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, side: Side, waker: &Waker) {
+        let mut wakers = self.wakers();
+        let slot = match side {
+            Side::Whole | Side::Reader => &mut wakers.reader,
+            Side::Writer => &mut wakers.writer,
+        };
+        match slot {
+            Some(known) => known.clone_from(waker),
+            None => *slot = Some(waker.clone()),
+        }
+    }
+}
+
+/// Halves poll the transport with this waker: it knows one reader and one writer, and either half reads and writes.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
+    }
+}
+
+/// A share in a connection. When the last one goes, so does the transport.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(driver: Driver, info: Info) -> Self {
+        let shared = Shared { info, driver: Mutex::new(driver), wakers: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Polls the driver under its lock, and sees to it that `cx` is woken when it is worth polling again.
+    pub(crate) fn poll<R>(
+        &self,
+        side: Side,
+        cx: &mut Context<'_>,
+        f: impl FnOnce(&mut Driver, &mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        let mut driver = self.shared.lock();
+        let was_over = driver.is_over();
+        let result = if side == Side::Whole {
+            let result = f(&mut driver, cx);
+            if result.is_pending() {
+                self.shared.wait(side, cx.waker());
+            }
+            result
+        } else {
+            self.shared.wait(side, cx.waker());
+            let waker = Waker::from(Arc::clone(&self.shared));
+            f(&mut driver, &mut Context::from_waker(&waker))
+        };
+        if driver.is_over() && !was_over {
+            drop(driver);
+            // The other half may wait for a transport that is gone.
+            self.shared.wake_all();
+        }
+        result
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        self.shared.lock().owners += 1;
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut driver = self.shared.lock();
+        driver.owners -= 1;
+        // The waker that halves leave in the transport and its timer keeps `Shared` alive: they have to go first.
+        if driver.owners == 0 {
+            driver.abandon();
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The two halves of a connection. Neither holds a lock while it waits, and either keeps both directions going.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use fullduplex_proto::{CloseFrame, Message, Outcome, Outgoing};
+
+use crate::{
+    error::Error,
+    shared::{Handle, Side},
+    websocket::{self, WebSocket},
+};
+
+/// The receiving half. While it waits it answers pings and writes what is queued, as [`WebSocket::recv`] does.
+#[derive(Debug)]
+pub struct ReadHalf {
+    pub(crate) handle: Handle,
+}
+
+impl ReadHalf {
+    /// Receives the next message. See [`WebSocket::recv`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        websocket::recv(&self.handle, Side::Reader).await
+    }
+
+    /// How the connection ended; `None` while it has not.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.handle.shared.lock().connection().outcome()
+    }
+
+    /// Joins the halves again; gives them back if they are not of one connection.
+    ///
+    /// # Errors
+    ///
+    /// Both halves, unchanged.
+    pub fn reunite(self, write: WriteHalf) -> Result<WebSocket, (Self, WriteHalf)> {
+        if std::sync::Arc::ptr_eq(&self.handle.shared, &write.handle.shared) {
+            Ok(WebSocket { handle: self.handle })
+        } else {
+            Err((self, write))
+        }
+    }
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct WriteHalf {
+    pub(crate) handle: Handle,
+}
+
+impl WriteHalf {
+    /// Sends a message. See [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// All or nothing, as [`WebSocket::send`].
+    pub async fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
+        websocket::send(&self.handle, Side::Writer, message.into()).await
+    }
+
+    /// Queues a message without writing it. See [`WebSocket::feed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// All or nothing, as [`WebSocket::send`].
+    pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
+        websocket::feed(&self.handle, Side::Writer, message.into()).await
+    }
+
+    /// Writes until nothing is queued. See [`WebSocket::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::flush`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        websocket::flush(&self.handle, Side::Writer).await
+    }
+
+    /// Sends a ping. See [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::ping`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the ping is queued at the first poll.
+    pub async fn ping(&mut self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        websocket::ping(&self.handle, Side::Writer, payload.into()).await
+    }
+
+    /// Closes, reading as well until the peer's Close has come. See [`WebSocket::close`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
+    pub async fn close(&mut self, frame: CloseFrame) -> Outcome {
+        websocket::close(&self.handle, Side::Writer, frame).await
+    }
+
+    /// Bytes accepted and not yet written, with a fixed cost for each message.
+    pub fn queued(&self) -> usize {
+        self.handle.shared.lock().connection().queued()
+    }
+
+    /// How the connection ended; `None` while it has not.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.handle.shared.lock().connection().outcome()
+    }
+
+    /// The round trip of the last ping that was answered.
+    pub fn latency(&self) -> Option<Duration> {
+        self.handle.shared.lock().connection().latency()
+    }
+
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.handle.shared.info.subprotocol.as_deref()
+    }
+
+    /// The address at the other end, if the transport has one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.handle.shared.info.peer
+    }
+}

@@ -1,0 +1,182 @@
+//! An open connection, whole.
+
+use std::{future::poll_fn, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use fullduplex_proto::{CloseFrame, Message, Outcome, Outgoing};
+
+use crate::{
+    driver::Driver,
+    error::Error,
+    info::Info,
+    shared::{Handle, Side},
+    split::{ReadHalf, WriteHalf},
+};
+
+/// An open WebSocket connection, as client or as server.
+///
+/// Pings are answered, keepalive pings sent and deadlines kept while [`recv`](Self::recv) is being awaited; so
+/// receive, even if no message is expected. Dropping it closes the transport at once, without a Close; use
+/// [`close`](Self::close) to part in good order. It needs a tokio runtime with time and I/O enabled.
+#[derive(Debug)]
+pub struct WebSocket {
+    pub(crate) handle: Handle,
+}
+
+impl WebSocket {
+    pub(crate) fn new(driver: Driver, info: Info) -> Self {
+        Self { handle: Handle::new(driver, info) }
+    }
+
+    /// Receives the next message; `None` once the connection has been closed cleanly, by either side.
+    ///
+    /// While it waits, whatever is queued is written too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] if the connection ended in any other way; its [`Outcome`] says how. Asked again, it says the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read stays in the connection.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        recv(&self.handle, Side::Whole).await
+    }
+
+    /// Sends a message: queues it and writes until the transport has taken all. Inside [`corked`](crate::corked), and so
+    /// in a [`Server`](crate::Server)'s handlers, the writing is left to the end of the poll.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closing`] or [`Error::Ended`] if nothing can be sent any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// All or nothing: dropped before there was room in the queue, the message is dropped with it; dropped later, the
+    /// message is queued and leaves with the next operation. Never is half a message sent.
+    pub async fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
+        send(&self.handle, Side::Whole, message.into()).await
+    }
+
+    /// Queues a message without writing it; waits only while more than
+    /// [`soft_queue`](fullduplex_proto::Limits::soft_queue) bytes are queued. It leaves with the next
+    /// [`flush`](Self::flush), [`send`](Self::send) or [`recv`](Self::recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
+        feed(&self.handle, Side::Whole, message.into()).await
+    }
+
+    /// Writes until nothing is queued, at once even inside [`corked`](crate::corked).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] if the connection ended before all was written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: call it again to go on.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        flush(&self.handle, Side::Whole).await
+    }
+
+    /// Sends a ping with up to 125 bytes. The pong shows in [`latency`](Self::latency) once it was received.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ping`] if the payload is too long or too many pings are unanswered; else as [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`flush`](Self::flush): the ping is queued at the first poll.
+    pub async fn ping(&mut self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        ping(&self.handle, Side::Whole, payload.into()).await
+    }
+
+    /// Closes: what is queued leaves, then a Close, then the peer's is awaited, for at most
+    /// [`close_timeout`](fullduplex_proto::Config::close_timeout). Messages that still arrive are thrown away, as browsers do.
+    /// If the end has begun already, only waits for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
+    pub async fn close(&mut self, frame: CloseFrame) -> Outcome {
+        close(&self.handle, Side::Whole, frame).await
+    }
+
+    /// Two halves, for two tasks or for one `select!`.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        let read = ReadHalf { handle: self.handle.clone() };
+        (read, WriteHalf { handle: self.handle })
+    }
+
+    /// Bytes accepted and not yet written, with a fixed cost for each message.
+    pub fn queued(&self) -> usize {
+        self.handle.shared.lock().connection().queued()
+    }
+
+    /// How the connection ended; `None` while it has not.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.handle.shared.lock().connection().outcome()
+    }
+
+    /// The round trip of the last ping that was answered.
+    pub fn latency(&self) -> Option<Duration> {
+        self.handle.shared.lock().connection().latency()
+    }
+
+    /// The subprotocol that the handshake agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.handle.shared.info.subprotocol.as_deref()
+    }
+
+    /// The resource that was asked for: path and query.
+    pub fn resource(&self) -> &str {
+        &self.handle.shared.info.resource
+    }
+
+    /// The address at the other end, if the transport has one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.handle.shared.info.peer
+    }
+}
+
+// What the whole and its halves do alike.
+
+pub(crate) async fn recv(handle: &Handle, side: Side) -> Result<Option<Message>, Error> {
+    let message = poll_fn(|cx| handle.poll(side, cx, Driver::poll_recv)).await;
+    match (message, handle.shared.lock().connection().outcome()) {
+        (None, Some(outcome)) if !outcome.clean => Err(Error::Ended(Box::new(outcome))),
+        (message, _) => Ok(message),
+    }
+}
+
+pub(crate) async fn send(handle: &Handle, side: Side, message: Outgoing) -> Result<(), Error> {
+    let mut slot = Some(message);
+    poll_fn(|cx| handle.poll(side, cx, |driver, cx| driver.poll_send(cx, &mut slot))).await
+}
+
+pub(crate) async fn feed(handle: &Handle, side: Side, message: Outgoing) -> Result<(), Error> {
+    let mut slot = Some(message);
+    poll_fn(|cx| handle.poll(side, cx, |driver, cx| driver.poll_feed(cx, &mut slot))).await
+}
+
+pub(crate) async fn flush(handle: &Handle, side: Side) -> Result<(), Error> {
+    poll_fn(|cx| handle.poll(side, cx, Driver::poll_flush)).await
+}
+
+pub(crate) async fn ping(handle: &Handle, side: Side, payload: Bytes) -> Result<(), Error> {
+    handle.shared.lock().ping(payload)?;
+    poll_fn(|cx| handle.poll(side, cx, Driver::poll_flush_unless_corked)).await
+}
+
+pub(crate) async fn close(handle: &Handle, side: Side, frame: CloseFrame) -> Outcome {
+    handle.shared.lock().close(frame);
+    poll_fn(|cx| handle.poll(side, cx, Driver::poll_closed)).await
+}

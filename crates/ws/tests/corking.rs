@@ -1,0 +1,174 @@
+//! Goal: replies made while one read is handled leave in one write, and nothing is held back.
+//! Method: a transport that counts its writes.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Wire, server};
+use fullduplex::{Config, Error, Message, WebSocket, corked};
+use fullduplex_testkit::{Fault, wire};
+use tokio::{sync::oneshot, time::timeout};
+
+async fn echo(mut ws: WebSocket) -> Result<(), Error> {
+    while let Some(message) = ws.recv().await? {
+        ws.send(message).await?;
+    }
+    Ok(())
+}
+
+async fn until(wire: &Wire, condition: impl Fn(&Wire) -> bool) {
+    timeout(Duration::from_secs(5), wire.script.until(|_| condition(wire))).await.expect("in time");
+}
+
+#[tokio::test]
+async fn sixteen_messages_in_one_read_are_answered_with_one_write() {
+    let (ws, wire) = server(Config::default()).await;
+    let messages: Vec<_> = (0..16).map(|i| wire::text(format!("message {i}"))).collect();
+    wire.push(messages.clone());
+    let task = tokio::spawn(corked(ws, echo));
+    until(&wire, |wire| wire.frames().len() == 16).await;
+    assert_eq!(wire.writes(), [messages]);
+    task.abort();
+}
+
+#[tokio::test]
+async fn without_a_cork_each_send_writes_before_it_returns() {
+    let (ws, wire) = server(Config::default()).await;
+    wire.push((0..3).map(|i| wire::text(format!("message {i}"))));
+    wire.script.push_end();
+    assert!(matches!(echo(ws).await, Err(Error::Ended(_))));
+    assert_eq!(wire.writes().len(), 3);
+}
+
+#[tokio::test]
+async fn a_handler_that_sleeps_after_sending_holds_nothing_back() {
+    let (ws, wire) = server(Config::default()).await;
+    let (wake, sleep) = oneshot::channel::<()>();
+    let task = tokio::spawn(corked(ws, async |mut ws| {
+        ws.send("before").await.unwrap();
+        sleep.await.unwrap();
+        ws.send("after").await.unwrap();
+    }));
+    until(&wire, |wire| wire.frames() == [wire::text("before")]).await;
+    wake.send(()).unwrap();
+    task.await.unwrap();
+    assert_eq!(wire.frames(), [wire::text("before"), wire::text("after")]);
+}
+
+#[tokio::test]
+async fn flush_writes_at_once_even_when_corked() {
+    let (ws, wire) = server(Config::default()).await;
+    corked(ws, async |mut ws| {
+        ws.send("one").await.unwrap();
+        ws.send("two").await.unwrap();
+        assert_eq!(wire.writes().len(), 0);
+        ws.flush().await.unwrap();
+        assert_eq!(wire.writes().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn above_the_soft_limit_a_corked_send_writes() {
+    let mut config = Config::default();
+    config.limits.soft_queue = 1000;
+    let (ws, wire) = server(config).await;
+    corked(ws, async |mut ws| {
+        ws.send(vec![1; 500]).await.unwrap();
+        assert_eq!(wire.writes().len(), 0);
+        ws.send(vec![2; 500]).await.unwrap();
+        assert_eq!(wire.writes().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_half_in_another_task_gets_its_bytes_out() {
+    let (ws, wire) = server(Config::default()).await;
+    let task = tokio::spawn(corked(ws, async |ws| {
+        let (mut read, mut write) = ws.split();
+        let sender = tokio::spawn(async move {
+            for i in 0..10 {
+                write.send(format!("{i}")).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            write
+        });
+        while let Ok(Some(_)) = read.recv().await {}
+        sender.await.unwrap();
+    }));
+    until(&wire, |wire| wire.frames().len() == 10).await;
+    wire.script.push_end();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_last_poll_sent_leaves_before_the_connection_goes_even_through_a_slow_transport() {
+    let (ws, wire) = server(Config::default()).await;
+    wire.script.chunk_writes(7);
+    wire.script.single_steps();
+    corked(ws, async |mut ws| {
+        ws.send("the last words of a handler").await.unwrap();
+    })
+    .await;
+    assert_eq!(wire.frames(), [wire::text("the last words of a handler")]);
+    assert!(wire.script.is_dropped());
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_has_its_replies_written() {
+    let (ws, wire) = server(Config::default()).await;
+    let task = tokio::spawn(corked(ws, async |mut ws| {
+        ws.send("before the panic").await.unwrap();
+        panic!("as the test wants");
+    }));
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(wire.frames(), [wire::text("before the panic")]);
+    assert!(wire.script.is_dropped());
+}
+
+#[tokio::test]
+async fn a_deferred_write_that_fails_is_reported_by_the_next_call() {
+    let (ws, wire) = server(Config::default()).await;
+    let handshake = wire.script.written().len();
+    wire.script.fault_writes_at(handshake, Fault::Error(std::io::ErrorKind::BrokenPipe));
+    corked(ws, async |mut ws| {
+        ws.send("into the void").await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(matches!(ws.send("again").await, Err(Error::Ended(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_that_drops_its_connection_closes_it_though_it_lives_on() {
+    let (ws, wire) = server(Config::default()).await;
+    let (_keep, forever) = oneshot::channel::<()>();
+    let task = tokio::spawn(corked(ws, async |ws| {
+        drop(ws);
+        forever.await
+    }));
+    timeout(Duration::from_secs(5), wire.script.until(|script| script.is_dropped())).await.expect("closed");
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_websocket_inside_a_websocket_shares_no_buffer_with_it() {
+    // The inner connection's transport is a pipe; the outer one carries it message by message.
+    let (outer, wire) = server(Config::default()).await;
+    let (near, far) = fullduplex_testkit::pipe(4096);
+    wire.push([wire::binary(b"carried")]);
+    let carry = tokio::spawn(corked(outer, async move |mut outer| {
+        let mut near = near;
+        while let Some(Message::Binary(bytes)) = outer.recv().await? {
+            tokio::io::AsyncWriteExt::write_all(&mut near, &bytes).await.unwrap();
+        }
+        Ok::<_, Error>(())
+    }));
+    let mut far = far;
+    let mut got = [0; 7];
+    tokio::io::AsyncReadExt::read_exact(&mut far, &mut got).await.unwrap();
+    assert_eq!(&got, b"carried");
+    carry.abort();
+}

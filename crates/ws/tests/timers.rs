@@ -1,0 +1,139 @@
+//! Goal: every deadline is kept by the driver, without anyone having to tick.
+//! Method: scripted transports, and tokio's clock held still, which moves on when all wait.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{client, server};
+use fullduplex::{Cause, Config, Deadline, Error, Life};
+use fullduplex_testkit::{Fault, wire};
+use tokio::time::{Instant, sleep};
+
+fn cause(result: Result<Option<fullduplex::Message>, Error>) -> Cause {
+    match result {
+        Err(Error::Ended(outcome)) => outcome.cause,
+        other => panic!("expected an abnormal end: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p83_a_silent_peer_is_pinged_after_twenty_seconds_and_given_up_twenty_later() {
+    let (mut ws, wire) = server(Config::default()).await;
+    let begun = Instant::now();
+    assert_eq!(cause(ws.recv().await), Cause::Timeout(Deadline::Keepalive));
+    // Then our Close is drained for five more.
+    assert_eq!(begun.elapsed().as_secs(), 45);
+    let frames = wire.frames();
+    assert_eq!(frames.len(), 2);
+    assert_eq!(frames[0].opcode, 0x9);
+    assert_eq!(frames[1], wire::close(1011, "keepalive timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p83_a_peer_that_answers_pings_stays_and_its_latency_is_known() {
+    let (mut ws, wire) = client(Config::default()).await;
+    let answering = async {
+        for n in 1..=50 {
+            wire.script.until(|_| wire.frames().len() == n).await;
+            sleep(Duration::from_millis(30)).await;
+            wire.push([wire::pong(&wire.frames()[n - 1].payload)]);
+        }
+        wire.push([wire::text("still here")]);
+    };
+    let (received, ()) = tokio::join!(ws.recv(), answering);
+    assert_eq!(received, Ok(Some("still here".into())));
+    assert_eq!(ws.latency(), Some(Duration::from_millis(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p83_an_application_that_was_away_finds_a_peer_that_answered_meanwhile_alive() {
+    let (mut ws, wire) = server(Config::default()).await;
+    // One ping leaves, then nobody receives for a long time; the pong waits in the transport.
+    let receiving = tokio::time::timeout(Duration::from_secs(21), ws.recv()).await;
+    assert!(receiving.is_err());
+    let ping = wire.frames().remove(0);
+    wire.push([wire::pong(&ping.payload)]);
+    sleep(Duration::from_secs(3600)).await;
+    wire.push([wire::text("alive")]);
+    assert_eq!(ws.recv().await, Ok(Some("alive".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p84_keepalive_does_not_fire_while_a_message_trickles_in_but_its_own_deadline_does() {
+    let (mut ws, wire) = server(Config::default()).await;
+    let begun = Instant::now();
+    let trickling = async {
+        let bytes = wire::binary(vec![0; 1000]).masked().bytes();
+        for byte in bytes {
+            wire.script.push([byte]);
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let result = tokio::select! {
+        result = ws.recv() => result,
+        () = trickling => panic!("given up before"),
+    };
+    assert_eq!(cause(result), Cause::Timeout(Deadline::Message));
+    assert_eq!(begun.elapsed().as_secs(), 65, "sixty for the message, five to drain");
+    assert_eq!(wire.frames(), [wire::close(1008, "message timeout")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_peer_is_closed_with_1001_and_may_answer() {
+    let mut config = Config::default();
+    config.idle_timeout = Some(Duration::from_secs(30));
+    config.idle_life = Life::Strict;
+    let (mut ws, wire) = server(config).await;
+    let peer = async {
+        // Pongs are no data.
+        wire.script.until(|_| wire.frames().len() == 1).await;
+        wire.push([wire::pong(&wire.frames()[0].payload)]);
+        wire.script.until(|_| wire.frames().len() == 2).await;
+        wire.push([wire::close(1001, "")]);
+    };
+    let begun = Instant::now();
+    let (received, ()) = tokio::join!(ws.recv(), peer);
+    assert_eq!(received, Ok(None));
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(wire.frames()[1], wire::close(1001, "idle"));
+    assert_eq!(ws.outcome().unwrap().cause, Cause::Timeout(Deadline::Idle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_ends_a_send_after_the_write_timeout() {
+    let (mut ws, wire) = server(Config::default()).await;
+    wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let begun = Instant::now();
+    let Err(Error::Ended(outcome)) = ws.send("anyone?").await else { panic!("nobody reads") };
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(outcome.cause, Cause::Timeout(Deadline::Write));
+    assert!(ws.recv().await.is_err());
+    assert!(wire.script.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_is_noticed_by_recv_too() {
+    let (mut ws, wire) = server(Config::default()).await;
+    wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
+    wire.push([wire::ping("answer me")]);
+    let begun = Instant::now();
+    assert_eq!(cause(ws.recv().await), Cause::Timeout(Deadline::Write));
+    assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_that_reads_a_little_now_and_then_is_not_cut_off() {
+    let (mut ws, wire) = server(Config::default()).await;
+    let start = wire.script.written().len();
+    wire.script.fault_writes_at(start, Fault::Stall);
+    let reading = async {
+        for i in 1..=20 {
+            sleep(Duration::from_secs(9)).await;
+            wire.script.fault_writes_at(start + i * 100, Fault::Stall);
+        }
+        wire.script.heal();
+    };
+    let (sent, ()) = tokio::join!(ws.send(vec![0; 5000]), reading);
+    assert_eq!(sent, Ok(()));
+}
