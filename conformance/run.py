@@ -43,7 +43,13 @@ def suite(mode: str, address: str, reports: Path) -> list[str]:
 
 
 def test_server(fdx: str, reports: Path) -> None:
-    with subprocess.Popen([fdx, "echo", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True) as echo:
+    command = [fdx, "echo", "--listen", "127.0.0.1:0"]
+    reports.mkdir(parents=True, exist_ok=True)
+    # It logs the end of every connection: good to have, too much to show.
+    with (
+        open(reports / "echo.log", "w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as echo,
+    ):
         try:
             url = listening_url(echo.stdout.readline())
             # Its exit code lets NON-STRICT pass: the report decides.
