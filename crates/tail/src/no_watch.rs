@@ -1,6 +1,6 @@
 //! Where a system tells nothing about files, there is no [`Watch`] and files are polled.
 
-use std::{convert::Infallible, io, path::Path};
+use std::{convert::Infallible, future::Ready, io, path::Path};
 
 /// Never made.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl Watch {
         match self.0 {}
     }
 
-    pub(crate) async fn changed(&mut self) -> io::Result<()> {
+    pub(crate) fn changed(&mut self) -> Ready<io::Result<()>> {
         match self.0 {}
     }
 

@@ -115,7 +115,7 @@ const SAFETY_NET: Duration = Duration::from_secs(1);
 /// being set up.
 const MAX_UNANNOUNCED: u32 = 3;
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs;
 

@@ -218,6 +218,30 @@ async fn truncation_while_the_old_content_is_read_is_announced_where_it_breaks_o
 }
 
 #[tokio::test]
+async fn a_file_that_came_and_went_while_an_older_one_was_read_is_counted_as_skipped() {
+    let log = Log::with(numbered(0..5_000));
+    let source = log
+        .follow(Options {
+            settle: NEVER,
+            ..small()
+        })
+        .await;
+    let mut viewer = Viewer::of(&source, Backlog::All);
+    let mut witness = Viewer::of(&source, Backlog::Last(0));
+    viewer.see(1).await;
+    log.rename_to("log.1");
+    log.append(numbered(0..30) + "end of the second\n");
+    witness.see_line("end of the second").await;
+    log.rename_to("log.2");
+    log.append(numbered(0..100));
+    witness.see_line("line 99").await;
+    let mut expected = texts(0..5_000);
+    expected.extend(["File(Rotated)".to_owned(), format!("Skipped({})", 31 + 92)]);
+    expected.extend(texts(92..100));
+    assert_eq!(viewer.see(expected.len()).await, expected);
+}
+
+#[tokio::test]
 async fn batches_are_bounded_from_file_and_ring() {
     let full = "x".repeat(MAX_LINE);
     let content = "\n".repeat(5_000) + &format!("{full}\n").repeat(10) + "end\n";
