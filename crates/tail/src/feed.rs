@@ -11,7 +11,8 @@ use crate::{
     ring::Ring,
 };
 
-/// The writing end of a ring. It does not keep the ring alive: without its source all writing fails.
+/// The writing end of a ring. It does not keep the ring alive: without its source all writing
+/// fails.
 #[derive(Debug)]
 pub(crate) struct Feed {
     ring: Weak<watch::Sender<Ring>>,

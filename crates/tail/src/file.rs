@@ -1,7 +1,7 @@
 //! Opening what may be followed, and telling one file from another.
 //!
-//! Only regular files are followed. A pipe or a device would block the reader or be changed by being
-//! read, and a kernel pseudo-file makes its bytes up at every read.
+//! Only regular files are followed. A pipe or a device would block the reader or be changed by
+//! being read, and a kernel pseudo-file makes its bytes up at every read.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},

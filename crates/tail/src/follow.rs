@@ -11,7 +11,8 @@
 //! 3. The name leads nowhere, or to an empty file: the writer may still write to the old one, which
 //!    is read on until it was quiet for [`Options::settle`](crate::Options::settle).
 //!
-//! No clock, no waiting, no thread: [`Follower::poll`] is called whenever there may be something new.
+//! No clock, no waiting, no thread: [`Follower::poll`] is called whenever there may be something
+//! new.
 
 use std::{
     fs::{self, File},
@@ -344,8 +345,8 @@ fn head(file: &File, position: u64) -> Vec<u8> {
 /// so a few of them are enough.
 const HEAD: usize = 1024;
 
-/// Bytes searched at the start for the beginning of an unfinished last line. A line that long is shown
-/// cut anyway, so it may as well be entered in its middle.
+/// Bytes searched at the start for the beginning of an unfinished last line. A line that long is
+/// shown cut anyway, so it may as well be entered in its middle.
 const MAX_START_SCAN: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]

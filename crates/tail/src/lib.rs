@@ -1,11 +1,12 @@
 //! Follows growing files the way `tail -F` does, for any number of readers at once.
 //!
 //! A [`Source`] follows one name: through rotation, truncation, absence and return, by the system's
-//! notices where they work and by polling where they do not. It keeps the newest lines in a bounded ring. A
-//! [`Reader`] is a place in that ring, and before that in the file itself: it costs no queue, and when it
-//! is too slow it learns how many lines it missed.
+//! notices where they work and by polling where they do not. It keeps the newest lines in a bounded
+//! ring. A [`Reader`] is a place in that ring, and before that in the file itself: it costs no
+//! queue, and when it is too slow it learns how many lines it missed.
 //!
-//! Memory does not grow with the file, its lines or its readers' slowness. There is no network here.
+//! Memory does not grow with the file, its lines or its readers' slowness. There is no network
+//! here.
 //!
 //! ```no_run
 //! use fullduplex_tail::{Backlog, Item, Options, Source};

@@ -133,7 +133,8 @@ impl Splitter {
         }
     }
 
-    /// Makes the line of `bytes`, or of what was kept if they are empty, and starts the next at `end`.
+    /// Makes the line of `bytes`, or of what was kept if they are empty, and starts the next at
+    /// `end`.
     fn give_out(&mut self, bytes: &[u8], end: u64) -> Line {
         let mut len = self.position - self.start;
         if len > 0 && self.last == b'\r' {

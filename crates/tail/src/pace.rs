@@ -1,9 +1,10 @@
 //! When to look at a file again.
 //!
-//! After something new: soon, so that a busy file is read in pieces rather than line by line. After nothing
-//! new: later and later, unless the system says that something changed. Where the system says nothing
-//! the last interval bounds how late a line is seen; where it does, that last look is only a safety
-//! net. What the safety net catches tells that the signs do not come, and then they are not waited for.
+//! After something new: soon, so that a busy file is read in pieces rather than line by line. After
+//! nothing new: later and later, unless the system says that something changed. Where the system
+//! says nothing the last interval bounds how late a line is seen; where it does, that last look is
+//! only a safety net. What the safety net catches tells that the signs do not come, and then they
+//! are not waited for.
 
 use std::{io, path::Path, time::Duration};
 
@@ -55,8 +56,8 @@ impl Pace {
 
     /// Waits until it is time to look again, given whether the last look found something.
     ///
-    /// A look that found something is always followed by another one soon, which also finds what was
-    /// written before a new watch was in place.
+    /// A look that found something is always followed by another one soon, which also finds what
+    /// was written before a new watch was in place.
     pub(crate) async fn wait(&mut self, path: &Path, found_something: bool) {
         if let Some(watch) = &mut self.watch {
             self.has_sign |= watch.take_signs();

@@ -14,8 +14,8 @@ use crate::{
 /// Which lines a new reader gets before those to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backlog {
-    /// All lines of the file that is there now, from its first one. Of a stream that is no file, all
-    /// that are still kept; the others are reported as skipped.
+    /// All lines of the file that is there now, from its first one. Of a stream that is no file,
+    /// all that are still kept; the others are reported as skipped.
     All,
     /// At most so many of the newest lines, fewer if there are not as many.
     Last(u64),
@@ -24,7 +24,8 @@ pub enum Backlog {
 /// What happened to the followed file, between two lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileEvent {
-    /// The name leads to another file. The old one was read to its end; lines of the new one follow.
+    /// The name leads to another file. The old one was read to its end; lines of the new one
+    /// follow.
     Rotated,
     /// The file became shorter or was written anew in place. Reading starts over at its beginning.
     /// Bytes not read before that are lost; how many, nobody can know.
@@ -50,8 +51,8 @@ pub enum Item {
 
 /// A place in a source, from which it is read on.
 ///
-/// Costs no queue: lines are shared with all other readers, older ones are read from the disk when they are
-/// asked for. A reader does not keep its source alive.
+/// Costs no queue: lines are shared with all other readers, older ones are read from the disk when
+/// they are asked for. A reader does not keep its source alive.
 #[derive(Debug)]
 pub struct Reader {
     ring: watch::Receiver<Ring>,
@@ -95,11 +96,12 @@ impl Reader {
         }
     }
 
-    /// Makes the reader go back to the file for what the source no longer keeps, instead of skipping.
+    /// Makes the reader go back to the file for what the source no longer keeps, instead of
+    /// skipping.
     ///
-    /// It then holds the file it is reading open, even one that was deleted. Lines are still skipped when
-    /// there is no file to go back to: when it was truncated or rotated more than once since,
-    /// or never was one.
+    /// It then holds the file it is reading open, even one that was deleted. Lines are still
+    /// skipped when there is no file to go back to: when it was truncated or rotated more than once
+    /// since, or never was one.
     #[must_use]
     pub fn lossless(mut self) -> Self {
         self.is_lossless = true;

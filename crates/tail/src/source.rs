@@ -24,20 +24,22 @@ use crate::{
 /// How a source is followed and how much of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Lines and events kept for readers. 10,000: some screens of scrolling for a viewer that joins, and
-    /// some seconds of a busy log for one that stalls.
+    /// Lines and events kept for readers. 10,000: some screens of scrolling for a viewer that
+    /// joins, and some seconds of a busy log for one that stalls.
     pub max_lines: usize,
-    /// Bytes of memory for them, bookkeeping included. 4 MiB: the limit that matters when lines are long.
+    /// Bytes of memory for them, bookkeeping included. 4 MiB: the limit that matters when lines are
+    /// long.
     pub max_bytes: usize,
     /// Whether to look at the file at intervals only, even where the system tells of changes.
     pub polling: bool,
-    /// Pause between two looks at a file that is being written. 10 ms: below what an eye sees, and lines
-    /// arrive in batches. At least 1 ms.
+    /// Pause between two looks at a file that is being written. 10 ms: below what an eye sees, and
+    /// lines arrive in batches. At least 1 ms.
     pub poll_active: Duration,
-    /// Pause that the looks slow down to while nothing is written and the system tells nothing. 250 ms.
+    /// Pause that the looks slow down to while nothing is written and the system tells nothing. 250
+    /// ms.
     pub poll_quiet: Duration,
-    /// How long a file that lost its name has to be quiet before it is given up for an empty file or for
-    /// none. 1 s: a writer that is told to reopen its log does so within that time.
+    /// How long a file that lost its name has to be quiet before it is given up for an empty file
+    /// or for none. 1 s: a writer that is told to reopen its log does so within that time.
     pub settle: Duration,
 }
 
@@ -56,8 +58,8 @@ impl Default for Options {
 
 /// A file or stream whose newest lines are kept for any number of [`Reader`]s.
 ///
-/// It is read while this value lives, whether there are readers or not. Dropping it ends the reading;
-/// readers get what is there and then the end.
+/// It is read while this value lives, whether there are readers or not. Dropping it ends the
+/// reading; readers get what is there and then the end.
 #[derive(Debug)]
 pub struct Source {
     ring: Arc<watch::Sender<Ring>>,
@@ -67,14 +69,14 @@ pub struct Source {
 impl Source {
     /// Follows the file of this name, like `tail -F`.
     ///
-    /// The file may be missing; it is waited for. Symbolic links are followed, at every look anew. Call it
-    /// on a tokio runtime with timer and I/O; work that may wait for a disk is done on its
+    /// The file may be missing; it is waited for. Symbolic links are followed, at every look anew.
+    /// Call it on a tokio runtime with timer and I/O; work that may wait for a disk is done on its
     /// blocking threads.
     ///
     /// # Errors
     ///
-    /// When the path leads to something else than a regular file, or to one that cannot be read. If that
-    /// happens later, the file counts as gone.
+    /// When the path leads to something else than a regular file, or to one that cannot be read. If
+    /// that happens later, the file counts as gone.
     ///
     /// # Cancel safety
     ///
@@ -118,8 +120,8 @@ impl Source {
 
     /// Reads a stream that is no file to its end, on a thread of its own.
     ///
-    /// What readers were too slow for cannot be read again. After the source was dropped the thread ends with
-    /// the next bytes that come.
+    /// What readers were too slow for cannot be read again. After the source was dropped the thread
+    /// ends with the next bytes that come.
     ///
     /// # Errors
     ///
@@ -130,7 +132,8 @@ impl Source {
             options.max_bytes,
         )));
         let feed = Feed::new(Arc::downgrade(&ring), 0);
-        // Not one of the runtime's blocking threads: a read that never returns would hold up its end.
+        // Not one of the runtime's blocking threads: a read that never returns would hold up its
+        // end.
         thread::Builder::new()
             .name("fdx-tail".to_owned())
             .spawn(move || {

@@ -1,8 +1,8 @@
 //! Being told by Linux that a followed file may have changed.
 //!
-//! The file is watched for writing and its folder for the name: a watch on a file stays with the file
-//! when the name moves on. Only a hint: files on network file systems and in some containers change
-//! without notice, so whoever waits here looks now and then all the same.
+//! The file is watched for writing and its folder for the name: a watch on a file stays with the
+//! file when the name moves on. Only a hint: files on network file systems and in some containers
+//! change without notice, so whoever waits here looks now and then all the same.
 
 use std::{
     ffi::{OsStr, OsString},
