@@ -121,7 +121,7 @@ impl Driver {
         Poll::Ready(match self.connection.state() {
             State::Open | State::Closing => Ok(()),
             // What was accepted after the last flush may not have left.
-            State::Closed if self.connection.wants_write() => Err(self.closed()),
+            State::Closed if self.connection.queued() > 0 => Err(self.closed()),
             State::Closed => Ok(()),
         })
     }

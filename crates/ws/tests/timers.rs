@@ -105,7 +105,8 @@ async fn a_peer_that_never_reads_ends_a_send_after_the_write_timeout() {
     let (mut ws, wire) = server(Config::default()).await;
     wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
     let begun = Instant::now();
-    let Err(Error::Ended(outcome)) = ws.send("anyone?").await else { panic!("nobody reads") };
+    let sent = ws.send("anyone?").await;
+    let Err(Error::Ended(outcome)) = sent else { panic!("nobody reads: {sent:?}") };
     assert_eq!(begun.elapsed().as_secs(), 10);
     assert_eq!(outcome.cause, Cause::Timeout(Deadline::Write));
     assert!(ws.recv().await.is_err());

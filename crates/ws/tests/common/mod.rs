@@ -83,9 +83,8 @@ pub async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Opt
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => {
-                if left == 0 {
-                    cx.waker().wake_by_ref();
-                }
+                // Polled again at once, whether or not the future asks for it.
+                cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }
