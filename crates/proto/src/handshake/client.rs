@@ -573,3 +573,32 @@ impl fmt::Display for ClientError {
 }
 
 impl Error for ClientError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No extension is implemented yet, so only from in here can one be offered.
+    #[test]
+    fn p24_an_offered_extension_may_be_accepted_once() {
+        let offer = |name: &str| Offer {
+            name: name.to_owned(),
+            params: Vec::new(),
+        };
+        let offered = [offer("a"), offer("b")];
+        let check = |value: &str| {
+            let mut headers = Headers::new();
+            headers.append("Sec-WebSocket-Extensions", value).unwrap();
+            check_extensions(&headers, &offered)
+        };
+        assert!(check("a").is_ok());
+        assert!(check("b; x=1, a").is_ok());
+        for (value, name) in [("c", "c"), ("a, c", "c"), ("a, b, a", "a"), ("A", "A")] {
+            let error = check(value).unwrap_err();
+            assert!(
+                matches!(&error, ClientError::ExtensionNotOffered(other) if other == name),
+                "{error}"
+            );
+        }
+    }
+}

@@ -295,12 +295,13 @@ impl RawHead {
             matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit())
         };
-        // Last in a request line, first in a status line.
-        let mut words = line.split(|&byte| byte == b' ');
-        if words.next().is_some_and(is_version) || words.next_back().is_some_and(is_version) {
-            HeadError::HttpVersion
-        } else {
-            HeadError::StartLine
+        let words: Vec<_> = line.split(|&byte| byte == b' ').take(4).collect();
+        match words[..] {
+            // A status line.
+            [first, ..] if is_version(first) => HeadError::HttpVersion,
+            // A request line.
+            [_, target, last] if !target.is_empty() && is_version(last) => HeadError::HttpVersion,
+            _ => HeadError::StartLine,
         }
     }
 }

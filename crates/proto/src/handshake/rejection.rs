@@ -99,7 +99,7 @@ impl Rejection {
 
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
-        let mut rejection = Self::new(refusal.status(), format!("{refusal}."));
+        let mut rejection = Self::new(refusal.status(), refusal.to_string());
         let headers = &mut rejection.headers;
         match refusal {
             // RFC 9110 §15.5.6: the answer says which methods would do.

@@ -48,7 +48,9 @@ impl Uri {
 
     /// Returns the port to dial: the written one, else 80 or 443 (RFC 6455 §3).
     pub fn port(&self) -> u16 {
-        self.authority.port().unwrap_or_else(|| default_port(self.secure))
+        self.authority
+            .port()
+            .unwrap_or_else(|| default_port(self.secure))
     }
 
     /// Returns the value for `Host`: IPv6 addresses in brackets, the port only where it is not the scheme's default
