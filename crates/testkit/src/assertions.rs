@@ -1,6 +1,6 @@
 //! Assertions in the words of RFC 6455 §7.1.
 
-use fullduplex_proto::{CloseCode, Event, Outcome, Role, State, Step};
+use fullduplex_proto::{CloseCode, Config, Event, Initiator, Outcome, Role, Step};
 
 use crate::{Endpoint, Pair, wire};
 
@@ -19,7 +19,7 @@ pub fn assert_fails_with(role: Role, code: CloseCode, input: &[u8]) -> Outcome {
 }
 
 fn fail<'a>(role: Role, code: CloseCode, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
-    let mut endpoint = Endpoint::new(role, fullduplex_proto::Config::default());
+    let mut endpoint = Endpoint::new(role, Config::default());
     let events: Vec<Event> = pieces
         .flat_map(|piece| endpoint.receive_bytes(piece))
         .collect();
@@ -43,7 +43,7 @@ fn fail<'a>(role: Role, code: CloseCode, pieces: impl Iterator<Item = &'a [u8]>)
     );
     assert_eq!(endpoint.transmit(), [], "nothing follows a Close");
     endpoint.finish();
-    outcome(&endpoint)
+    endpoint.outcome()
 }
 
 /// Asserts that the WebSocket Connection was Closed Cleanly (RFC 6455 §7.1.4) on both sides: each has sent and received one
@@ -62,24 +62,14 @@ pub fn assert_clean_close(pair: &Pair, code: CloseCode, reason: &str) {
             frames.last().is_some_and(|frame| frame.opcode == 0x8),
             "the {role:?}'s last frame is a Close: {frames:?}"
         );
-        let outcome = outcome(&side.endpoint);
+        let outcome = side.endpoint.outcome();
         assert!(outcome.clean, "{role:?}: {outcome}");
         let first = match outcome.initiator {
-            fullduplex_proto::Initiator::Local => outcome.sent,
-            fullduplex_proto::Initiator::Peer => outcome.received,
+            Initiator::Local => outcome.sent,
+            Initiator::Peer => outcome.received,
         };
         let first = first.map(|close| (close.code(), close.reason().to_owned()));
         assert_eq!(first, Some((code, reason.to_owned())), "{role:?}");
-    }
-}
-
-fn outcome(endpoint: &Endpoint) -> Outcome {
-    assert_eq!(endpoint.connection.state(), State::Closed);
-    assert_eq!(endpoint.connection.step(), Step::Drop);
-    assert_eq!(endpoint.connection.poll_timeout(), None);
-    match endpoint.connection.outcome() {
-        Some(outcome) => outcome,
-        None => panic_with("a closed connection has an outcome"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::BufMut;
-use fullduplex_proto::{Batch, Config, Connection, Event, Message, Role, Step};
+use fullduplex_proto::{Batch, Config, Connection, Event, Message, Outcome, Role, State, Step};
 
 use crate::wire::{self, Frame};
 
@@ -174,6 +174,21 @@ impl Endpoint {
             self.connection.shutdown_done();
         }
         self.connection.handle_eof(self.now);
+    }
+
+    /// How the connection ended.
+    ///
+    /// # Panics
+    ///
+    /// If it has not, or if it wants anything else of its driver than to drop the transport.
+    pub fn outcome(&self) -> Outcome {
+        assert_eq!(self.connection.state(), State::Closed);
+        assert_eq!(self.connection.step(), Step::Drop);
+        assert_eq!(self.connection.poll_timeout(), None);
+        assert!(!self.connection.wants_write());
+        self.connection
+            .outcome()
+            .unwrap_or_else(|| unreachable!("a closed connection has an outcome"))
     }
 }
 
