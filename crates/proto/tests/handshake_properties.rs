@@ -58,7 +58,7 @@ fn client_verdict(pieces: &[&[u8]]) -> String {
     let request = ClientRequest::new(uri)
         .subprotocol("chat")
         .unwrap()
-        .max_body(40);
+        .max_body(60);
     let mut handshake = request.start(*b"the sample nonce");
     let mut before = 0;
     for piece in pieces {

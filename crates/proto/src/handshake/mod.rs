@@ -40,6 +40,7 @@ mod grammar;
 mod head;
 mod headers;
 mod origin;
+mod refused;
 mod rejection;
 mod server;
 mod uri;
@@ -50,13 +51,14 @@ use sha1::{Digest as _, Sha1};
 
 pub use authority::{Authority, AuthorityError};
 pub use client::{
-    ClientError, ClientHandshake, ClientRequest, DEFAULT_MAX_BODY, MAX_INTERIM_RESPONSES, Refused,
-    RequestError, Response, RetryAfter,
+    ClientError, ClientHandshake, ClientRequest, DEFAULT_MAX_BODY, MAX_INTERIM_RESPONSES,
+    RequestError, Response,
 };
 pub use grammar::{MAX_LIST_ELEMENTS, Offer, Param};
 pub use head::{HeadError, HeadLimits, RequestHead, ResponseHead, Version};
 pub use headers::{HeaderError, Headers};
 pub use origin::{Hosts, Origin, OriginCheck, OriginError, Origins};
+pub use refused::{Refused, RetryAfter};
 pub use rejection::{Refusal, Rejection};
 pub use server::{
     Acceptance, AcceptanceError, NoCommonSubprotocol, Preference, Request, ServerHandshake,
