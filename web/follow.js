@@ -1,7 +1,7 @@
 /** Follows one log source into a model. No DOM. */
 
 import { overlap } from './log-model.js';
-import { HEARTBEAT_S, Link, parse } from './socket.js';
+import { HEARTBEAT_S, Link, environment, parse } from './socket.js';
 
 /** Newest lines asked for at each connection. */
 export const BACKLOG_LINES = 100;
@@ -28,6 +28,7 @@ const FILE_MARKS = {
 /** One source over one link. */
 export class Follower {
   /** @type {FollowerOptions} */ #options;
+  /** @type {import('./socket.js').Env} */ #env;
   /** @type {Link} */ #link;
   /** The newest lines, to know them again. @type {string[]} */ #had = [];
   /** Lines since a reconnect while it is not known which are new; null otherwise. @type {string[] | null} */ #fresh = null;
@@ -37,6 +38,7 @@ export class Follower {
   /** @param {FollowerOptions} options */
   constructor(options) {
     this.#options = options;
+    this.#env = environment(options.env);
     this.#link = new Link({
       url: `${options.url}?n=${BACKLOG_LINES}&hb=${HEARTBEAT_S}`,
       heartbeatMs: HEARTBEAT_S * 1000,
@@ -98,9 +100,8 @@ export class Follower {
       this.#opened = true;
       return;
     }
-    const later = this.#options.env?.setTimeout ?? ((run, ms) => setTimeout(run, ms));
     this.#fresh = [];
-    this.#settling = later(() => {
+    this.#settling = this.#env.setTimeout(() => {
       this.#settle();
       this.#options.onChange();
     }, SETTLE_MS);
@@ -121,8 +122,7 @@ export class Follower {
     const fresh = this.#fresh;
     if (fresh === null) return;
     this.#fresh = null;
-    const cancel = this.#options.env?.clearTimeout ?? ((/** @type {any} */ timer) => clearTimeout(timer));
-    cancel(this.#settling);
+    this.#env.clearTimeout(this.#settling);
     const known = overlap(this.#had, fresh);
     const sure = known > 0 || this.#had.length === 0 || fresh.length === 0;
     this.#mark('reconnected', sure ? 'reconnected' : 'reconnected; lines may be missing here');

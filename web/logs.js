@@ -80,7 +80,7 @@ function make(entry) {
   }
   const text = el('span', { class: 'text' }, ...shown(entry, SHOWN_CHARS));
   const line = el('div', { class: 'line', 'data-id': String(entry.id), 'data-level': entry.level });
-  if (sources.length > 1) line.append(el('span', { class: 'source', 'data-hue': hue(entry.source) }, entry.source), ' ');
+  if (sources.length > 1) line.append(el('span', { class: 'source', 'data-hue': hue(entry.source) }, entry.source));
   line.append(text);
   if (entry.text.length > SHOWN_CHARS) line.append(more(entry, text));
   return line;

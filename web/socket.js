@@ -88,10 +88,11 @@ export function backoff(attempt, random) {
 }
 
 /**
+ * The browser's own clock and sockets, but for what is given.
  * @param {Partial<Env>} [given]
  * @returns {Env}
  */
-function environment(given = {}) {
+export function environment(given = {}) {
   return {
     WebSocket: given.WebSocket ?? globalThis.WebSocket,
     now: given.now ?? (() => Date.now()),
