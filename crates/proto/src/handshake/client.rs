@@ -278,11 +278,7 @@ impl ClientHandshake {
             State::Head(_) => ClientError::Eof,
             State::Body(head, body) => {
                 let (body, complete) = body.finish();
-                ClientError::Refused(Box::new(Refused {
-                    head: head.clone(),
-                    body,
-                    complete,
-                }))
+                ClientError::Refused(Box::new(Refused::new(head.clone(), body, complete)))
             }
         }
     }
