@@ -58,8 +58,6 @@ test('filter, pause and clear do what they say', async (t) => {
   await page.locator('#filter').fill('500');
   await eventually(() => lines(page), ['GET /b 500']);
   await page.locator('#filter').fill('/[ac] 2/');
-  await eventually(() => lines(page), []);
-  await page.locator('#filter').fill('/\\/[ac] 2/');
   await eventually(() => lines(page), ['GET /a 200', 'GET /c 200']);
   await page.locator('#filter').fill('');
   await page.locator('#pause').click();
