@@ -5,7 +5,7 @@
 
 use std::{error::Error, io, sync::Arc};
 
-use fullduplex::{CloseFrame, Client, Config, Limits, Message, WebSocket};
+use fullduplex::{Client, CloseFrame, Config, Limits, Message, WebSocket};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -21,7 +21,8 @@ struct Suite {
 
 impl Suite {
     async fn open(&self, target: &str) -> Result<WebSocket, Failure> {
-        let client = Client::new(&format!("{}{target}", self.server))?.config(Arc::clone(&self.config));
+        let client =
+            Client::new(&format!("{}{target}", self.server))?.config(Arc::clone(&self.config));
         let (ws, _) = client.connect().await?;
         Ok(ws)
     }
@@ -37,7 +38,9 @@ impl Suite {
 
     /// How a case ends is the server's to judge, so an error here is only the end of it.
     async fn run_case(&self, case: usize) -> Result<(), Failure> {
-        let mut ws = self.open(&format!("/runCase?case={case}&agent={AGENT}")).await?;
+        let mut ws = self
+            .open(&format!("/runCase?case={case}&agent={AGENT}"))
+            .await?;
         while let Ok(Some(message)) = ws.recv().await {
             if ws.send(message).await.is_err() {
                 break;
