@@ -4,7 +4,9 @@ use std::{io, sync::Arc, time::Duration};
 
 use fullduplex_proto::{
     Config, Connection, Role,
-    handshake::{Acceptance, Hosts, Origins, Progress, Rejection, Request, ServerHandshake, ServerOptions},
+    handshake::{
+        Acceptance, Hosts, Origins, Progress, Rejection, Request, ServerHandshake, ServerOptions,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -71,8 +73,12 @@ impl Acceptor {
 
     /// Which subprotocols are spoken. The first of the client's that is among them is agreed on.
     #[must_use]
-    pub fn subprotocols<S: Into<String>>(mut self, subprotocols: impl IntoIterator<Item = S>) -> Self {
-        Arc::make_mut(&mut self.options).subprotocols = subprotocols.into_iter().map(Into::into).collect();
+    pub fn subprotocols<S: Into<String>>(
+        mut self,
+        subprotocols: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Arc::make_mut(&mut self.options).subprotocols =
+            subprotocols.into_iter().map(Into::into).collect();
         self
     }
 
@@ -116,9 +122,12 @@ impl Acceptor {
         let mut reader = ServerHandshake::new(options);
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, read_request(&mut transport, &mut reader)).await {
-            Ok(Ok((request, early))) => {
-                Ok(Handshake { transport, request, early, config: Arc::clone(&self.config) })
-            }
+            Ok(Ok((request, early))) => Ok(Handshake {
+                transport,
+                request,
+                early,
+                config: Arc::clone(&self.config),
+            }),
             Ok(Err(ReadError::Rejected(rejection))) => Err(reject(transport, rejection).await),
             Ok(Err(ReadError::Io(error))) => Err(HandshakeError::Io(error)),
             Err(_) => Err(reject(transport, reader.timed_out()).await),
@@ -178,14 +187,28 @@ impl Handshake {
     /// # Cancel safety
     ///
     /// Dropping it closes the stream.
-    pub async fn accept_with(mut self, acceptance: Acceptance) -> Result<WebSocket, HandshakeError> {
-        write(&mut self.transport, &acceptance.to_bytes(), self.config.write_timeout).await?;
+    pub async fn accept_with(
+        mut self,
+        acceptance: Acceptance,
+    ) -> Result<WebSocket, HandshakeError> {
+        write(
+            &mut self.transport,
+            &acceptance.to_bytes(),
+            self.config.write_timeout,
+        )
+        .await?;
         let info = Info {
             peer: self.transport.peer_addr(),
             resource: self.request.resource().into(),
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
         };
-        Ok(open(self.transport, Role::Server, self.config, &self.early, info))
+        Ok(open(
+            self.transport,
+            Role::Server,
+            self.config,
+            &self.early,
+            info,
+        ))
     }
 
     /// Answers with a rejection: `Rejection::new(401, "Log in first.")`.
@@ -223,10 +246,17 @@ async fn read_request(
     let mut bytes = Vec::with_capacity(READ_SIZE);
     loop {
         bytes.clear();
-        if transport.read_buf(&mut bytes).await.map_err(ReadError::Io)? == 0 {
+        if transport
+            .read_buf(&mut bytes)
+            .await
+            .map_err(ReadError::Io)?
+            == 0
+        {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
-        if let Progress::Done { value, used } = reader.receive(&bytes).map_err(ReadError::Rejected)? {
+        if let Progress::Done { value, used } =
+            reader.receive(&bytes).map_err(ReadError::Rejected)?
+        {
             return Ok((value, bytes.split_off(used)));
         }
     }
@@ -253,7 +283,11 @@ async fn reject(mut transport: Transport, rejection: Rejection) -> HandshakeErro
     HandshakeError::Rejected(Box::new(rejection))
 }
 
-async fn write(transport: &mut Transport, bytes: &[u8], limit: Duration) -> Result<(), HandshakeError> {
+async fn write(
+    transport: &mut Transport,
+    bytes: &[u8],
+    limit: Duration,
+) -> Result<(), HandshakeError> {
     let written = timeout(limit, async {
         transport.write_all(bytes).await?;
         transport.flush().await

@@ -86,7 +86,10 @@ impl Client {
     ///
     /// [`ConnectError::Request`].
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConnectError> {
-        self.request = self.request.header(name, value).map_err(ConnectError::Request)?;
+        self.request = self
+            .request
+            .header(name, value)
+            .map_err(ConnectError::Request)?;
         Ok(self)
     }
 
@@ -96,7 +99,9 @@ impl Client {
     ///
     /// [`ConnectError::Origin`].
     pub fn origin(mut self, origin: &str) -> Result<Self, ConnectError> {
-        self.request = self.request.origin(origin.parse().map_err(ConnectError::Origin)?);
+        self.request = self
+            .request
+            .origin(origin.parse().map_err(ConnectError::Origin)?);
         Ok(self)
     }
 
@@ -106,7 +111,10 @@ impl Client {
     ///
     /// [`ConnectError::Request`].
     pub fn subprotocol(mut self, subprotocol: &str) -> Result<Self, ConnectError> {
-        self.request = self.request.subprotocol(subprotocol).map_err(ConnectError::Request)?;
+        self.request = self
+            .request
+            .subprotocol(subprotocol)
+            .map_err(ConnectError::Request)?;
         Ok(self)
     }
 
@@ -144,11 +152,14 @@ impl Client {
     pub async fn connect(self) -> Result<(WebSocket, Response), ConnectError> {
         let limit = self.timeout;
         // Boxed: it is large, and lives only until the connection is open.
-        let connected = timeout(limit, Box::pin(async {
-            let tcp = self.dial().await?;
-            let transport = self.secure(tcp).await?;
-            self.shake_hands(transport).await
-        }));
+        let connected = timeout(
+            limit,
+            Box::pin(async {
+                let tcp = self.dial().await?;
+                let transport = self.secure(tcp).await?;
+                self.shake_hands(transport).await
+            }),
+        );
         connected.await.unwrap_or(Err(ConnectError::Timeout))
     }
 
@@ -161,14 +172,19 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping it closes the stream.
-    pub async fn connect_over<S: Stream>(self, stream: S) -> Result<(WebSocket, Response), ConnectError> {
+    pub async fn connect_over<S: Stream>(
+        self,
+        stream: S,
+    ) -> Result<(WebSocket, Response), ConnectError> {
         let limit = self.timeout;
         let connected = timeout(limit, Box::pin(self.shake_hands(Transport::new(stream))));
         connected.await.unwrap_or(Err(ConnectError::Timeout))
     }
 
     async fn dial(&self) -> Result<TcpStream, ConnectError> {
-        TcpStream::connect((self.uri.host(), self.uri.port())).await.map_err(ConnectError::Connect)
+        TcpStream::connect((self.uri.host(), self.uri.port()))
+            .await
+            .map_err(ConnectError::Connect)
     }
 
     #[cfg(feature = "tls")]
@@ -181,28 +197,48 @@ impl Client {
             None => crate::tls::client_config().map_err(ConnectError::Tls)?,
         };
         // An IP address is no server name: rustls leaves SNI out for it.
-        let name = rustls::pki_types::ServerName::try_from(self.uri.host().to_owned())
-            .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let tls = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await;
+        let name = rustls::pki_types::ServerName::try_from(self.uri.host().to_owned()).map_err(
+            |error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)),
+        )?;
+        let tls = tokio_rustls::TlsConnector::from(config)
+            .connect(name, tcp)
+            .await;
         tls.map(Transport::new).map_err(ConnectError::Tls)
     }
 
     #[cfg(not(feature = "tls"))]
     async fn secure(&self, tcp: TcpStream) -> Result<Transport, ConnectError> {
-        if self.uri.is_secure() { Err(ConnectError::NoTls) } else { Ok(Transport::new(tcp)) }
+        if self.uri.is_secure() {
+            Err(ConnectError::NoTls)
+        } else {
+            Ok(Transport::new(tcp))
+        }
     }
 
-    async fn shake_hands(self, mut transport: Transport) -> Result<(WebSocket, Response), ConnectError> {
+    async fn shake_hands(
+        self,
+        mut transport: Transport,
+    ) -> Result<(WebSocket, Response), ConnectError> {
         transport.set_nodelay();
         let resource = self.uri.resource().into();
         // RFC 6455 §4.1: sixteen bytes, chosen at random for each connection.
         let mut handshake = self.request.start(rand::random());
-        transport.write_all(handshake.request()).await.map_err(ConnectError::Io)?;
+        transport
+            .write_all(handshake.request())
+            .await
+            .map_err(ConnectError::Io)?;
         transport.flush().await.map_err(ConnectError::Io)?;
         let (response, early) = read_response(&mut transport, &mut handshake).await?;
         let subprotocol = response.subprotocol().map(Into::into);
-        let info = Info { peer: transport.peer_addr(), resource, subprotocol };
-        Ok((open(transport, Role::Client, self.config, &early, info), response))
+        let info = Info {
+            peer: transport.peer_addr(),
+            resource,
+            subprotocol,
+        };
+        Ok((
+            open(transport, Role::Client, self.config, &early, info),
+            response,
+        ))
     }
 }
 
@@ -214,7 +250,10 @@ async fn read_response(
     let mut bytes = Vec::with_capacity(READ_SIZE);
     loop {
         bytes.clear();
-        let n = transport.read_buf(&mut bytes).await.map_err(ConnectError::Io)?;
+        let n = transport
+            .read_buf(&mut bytes)
+            .await
+            .map_err(ConnectError::Io)?;
         if n == 0 {
             return Err(ConnectError::Handshake(handshake.eof()));
         }

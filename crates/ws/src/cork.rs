@@ -1,10 +1,12 @@
 //! Corking: all that is sent during one poll of a handler leaves in one write at its end.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::{Context, Poll, Waker},
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
+
+use pin_project_lite::pin_project;
 
 use crate::{
     driver::Driver,
@@ -34,30 +36,57 @@ use crate::{
 /// # Cancel safety
 ///
 /// As the handler's: dropping this drops it.
-pub async fn corked<F, Fut>(ws: WebSocket, handler: F) -> Fut::Output
+pub fn corked<F, Fut>(ws: WebSocket, handler: F) -> impl Future<Output = Fut::Output>
 where
     F: FnOnce(WebSocket) -> Fut,
     Fut: Future,
 {
     let handle = ws.handle.clone();
-    run(&handle, handler(ws)).await
+    Corked::new(handle, handler(ws))
 }
 
-/// Runs `future`, which owns the rest of the connection, with its writes corked.
-pub(crate) async fn run<Fut: Future>(handle: &Handle, future: Fut) -> Fut::Output {
-    let mut future = pin!(future);
-    let output = poll_fn(|cx| {
-        let scope = Scope::enter(handle, cx.waker());
-        let output = future.as_mut().poll(cx);
-        scope.leave(output.is_ready());
-        output
-    })
-    .await;
-    // What the last poll sent has been accepted, so it leaves before the connection may go.
-    if let Err(error) = poll_fn(|cx| handle.poll(Side::Whole, cx, Driver::poll_flush)).await {
-        tracing::debug!(%error, "not all was written");
+pin_project! {
+    /// A future that owns a connection, or a part of it, with its writes corked.
+    ///
+    /// Written by hand because an async block would hold the future twice, and every connection has one.
+    pub(crate) struct Corked<Fut: Future> {
+        handle: Handle,
+        #[pin]
+        future: Fut,
+        output: Option<Fut::Output>,
     }
-    output
+}
+
+impl<Fut: Future> Corked<Fut> {
+    pub(crate) fn new(handle: Handle, future: Fut) -> Self {
+        Self {
+            handle,
+            future,
+            output: None,
+        }
+    }
+}
+
+impl<Fut: Future> Future for Corked<Fut> {
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.output.is_none() {
+            let scope = Scope::enter(this.handle, cx.waker());
+            let polled = this.future.poll(cx);
+            scope.leave(polled.is_ready());
+            *this.output = Some(ready!(polled));
+        }
+        // What the last poll sent has been accepted, so it leaves before the connection may go.
+        if let Err(error) = ready!(this.handle.poll(Side::Whole, cx, Driver::poll_flush)) {
+            tracing::debug!(%error, "not all was written");
+        }
+        match this.output.take() {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
+        }
+    }
 }
 
 /// One poll of a handler. Leaving it, also by a panic, writes what was queued.
@@ -70,7 +99,11 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn enter(handle: &'a Handle, waker: &'a Waker) -> Self {
         handle.shared.lock().corked = true;
-        Self { handle, waker, done: false }
+        Self {
+            handle,
+            waker,
+            done: false,
+        }
     }
 
     fn leave(mut self, done: bool) {
@@ -80,15 +113,22 @@ impl<'a> Scope<'a> {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        let mut driver = self.handle.shared.lock();
-        driver.corked = false;
-        let mut cx = Context::from_waker(self.waker);
-        if driver.connection().wants_write() {
-            // If the transport is full, it wakes the task when it has room, and the next poll ends here again.
-            if let Poll::Pending = driver.poll_write(&mut cx) {
-                tracing::trace!("transport full");
-            }
+        let (wants_write, split) = {
+            let mut driver = self.handle.shared.lock();
+            driver.corked = false;
+            (driver.connection().wants_write(), driver.split)
+        };
+        if wants_write {
+            // If the transport is full, it wakes this task when it has room, and the next poll ends here again. Halves
+            // may wait for room in other tasks, so with them it has to wake those too.
+            let side = if split { Side::Helper } else { Side::Whole };
+            let mut cx = Context::from_waker(self.waker);
+            let _done = self
+                .handle
+                .poll(side, &mut cx, Driver::poll_write)
+                .is_ready();
         }
+        let mut driver = self.handle.shared.lock();
         // The handler lives on without its connection: only this helper still holds it.
         if driver.owners == 1 && !self.done && !std::thread::panicking() {
             driver.abandon();

@@ -13,8 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use fullduplex_proto::{
-    Batch, CloseFrame, Connection, Event, MaskingKey, Message, Outcome, Outgoing, PingError, SendErrorKind, State,
-    Step,
+    Batch, CloseFrame, Connection, Event, MaskingKey, Message, Outcome, Outgoing, PingError,
+    SendErrorKind, State, Step,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -40,13 +40,23 @@ pub(crate) struct Driver {
     unflushed: bool,
     /// Writes wait for the end of the poll that is going on (see `cork.rs`).
     pub(crate) corked: bool,
+    /// Its halves may be in different tasks.
+    pub(crate) split: bool,
     /// Handles that share it (see `shared.rs`).
     pub(crate) owners: usize,
 }
 
 impl Driver {
     pub(crate) fn new(connection: Connection, transport: Transport) -> Self {
-        Self { connection, transport: Some(transport), timer: None, unflushed: false, corked: false, owners: 1 }
+        Self {
+            connection,
+            transport: Some(transport),
+            timer: None,
+            unflushed: false,
+            corked: false,
+            split: false,
+            owners: 1,
+        }
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -54,7 +64,7 @@ impl Driver {
     }
 
     /// The next message; `None` once the connection is over and its outcome known.
-    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             if let Some(event) = self.connection.poll_event(now()) {
                 if let Some(message) = self.deliver(event, cx) {
@@ -80,14 +90,38 @@ impl Driver {
         }
     }
 
+    /// The next message, or the end: clean, or an error.
+    pub(crate) fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        Poll::Ready(match ready!(self.poll_recv(cx)) {
+            Some(message) => Ok(Some(message)),
+            None if self
+                .connection
+                .outcome()
+                .is_some_and(|outcome| outcome.clean) =>
+            {
+                Ok(None)
+            }
+            None => Err(self.closed()),
+        })
+    }
+
     /// Takes a message into the queue, waiting while the queue is over its soft limit.
-    pub(crate) fn poll_feed(&mut self, cx: &mut Context<'_>, slot: &mut Option<Outgoing>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_feed(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<Outgoing>,
+    ) -> Poll<Result<(), Error>> {
         let soft = self.connection.config().limits.soft_queue;
         while let Some(outgoing) = slot.take() {
             if self.connection.queued() < soft {
                 match self.connection.send(now(), outgoing) {
                     Ok(()) => break,
-                    Err(refused) if refused.kind == SendErrorKind::Full => *slot = Some(refused.outgoing),
+                    Err(refused) if refused.kind == SendErrorKind::Full => {
+                        *slot = Some(refused.outgoing);
+                    }
                     Err(_) => return Poll::Ready(Err(self.closed())),
                 }
             } else {
@@ -102,13 +136,20 @@ impl Driver {
     }
 
     /// Takes a message and writes it; while corked it is only taken, unless the queue is over its soft limit.
-    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, slot: &mut Option<Outgoing>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<Outgoing>,
+    ) -> Poll<Result<(), Error>> {
         ready!(self.poll_feed(cx, slot))?;
         self.poll_flush_unless_corked(cx)
     }
 
     /// Writes all, or leaves it to the end of the poll while little is queued.
-    pub(crate) fn poll_flush_unless_corked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_flush_unless_corked(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
         if self.corked && self.connection.queued() < self.connection.config().limits.soft_queue {
             return Poll::Ready(Ok(()));
         }
@@ -118,19 +159,26 @@ impl Driver {
     /// Writes until nothing is left to write.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_write(cx));
-        Poll::Ready(match self.connection.state() {
-            State::Open | State::Closing => Ok(()),
-            // What was accepted after the last flush may not have left.
-            State::Closed if self.connection.queued() > 0 => Err(self.closed()),
-            State::Closed => Ok(()),
-        })
+        // What was accepted after the last flush may not have left.
+        let lost = self.connection.state() == State::Closed && self.connection.queued() > 0;
+        Poll::Ready(if lost { Err(self.closed()) } else { Ok(()) })
     }
 
-    pub(crate) fn ping(&mut self, payload: Bytes) -> Result<(), Error> {
-        self.connection.ping(now(), payload).map_err(|error| match error {
-            PingError::Closed => self.closed(),
-            refused => Error::Ping(refused),
-        })
+    /// Queues a ping and writes it.
+    pub(crate) fn poll_ping(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<Bytes>,
+    ) -> Poll<Result<(), Error>> {
+        if let Some(payload) = slot.take() {
+            self.connection
+                .ping(now(), payload)
+                .map_err(|error| match error {
+                    PingError::Closed => self.closed(),
+                    refused => Error::Ping(refused),
+                })?;
+        }
+        self.poll_flush_unless_corked(cx)
     }
 
     /// Begins the closing handshake, or does nothing if it has begun.
@@ -138,8 +186,15 @@ impl Driver {
         self.connection.close(now(), frame);
     }
 
-    /// Goes through the closing handshake to its end. Messages that still arrive are thrown away.
-    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    /// Closes, and goes through the closing handshake to its end. Messages that still arrive are thrown away.
+    pub(crate) fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<CloseFrame>,
+    ) -> Poll<Outcome> {
+        if let Some(frame) = slot.take() {
+            self.close(frame);
+        }
         loop {
             let message = ready!(self.poll_recv(cx));
             if let (None, Some(outcome)) = (message, self.connection.outcome()) {
@@ -169,7 +224,9 @@ impl Driver {
 
     /// Gives out what is the application's; the rest has been dealt with by the connection.
     fn deliver(&mut self, event: Event, cx: &mut Context<'_>) -> Option<Message> {
-        let Event::Message(message) = event else { return None };
+        let Event::Message(message) = event else {
+            return None;
+        };
         if !self.corked && self.connection.wants_control_write() {
             // A pong must not wait until the application comes back. If the transport is full, it leaves later.
             let _ = self.poll_write(cx).is_ready();
@@ -190,12 +247,16 @@ impl Driver {
                 }
                 Step::Shutdown if !written => return true,
                 Step::Shutdown => {
-                    let Some(transport) = &mut self.transport else { return false };
+                    let Some(transport) = &mut self.transport else {
+                        return false;
+                    };
                     match Pin::new(transport).poll_shutdown(cx) {
                         // Reading goes on meanwhile: the peer may have to be drained before it reads.
                         Poll::Pending => return true,
                         Poll::Ready(Ok(())) => self.connection.shutdown_done(),
-                        Poll::Ready(Err(error)) => self.connection.handle_error(now(), error.kind()),
+                        Poll::Ready(Err(error)) => {
+                            self.connection.handle_error(now(), error.kind());
+                        }
                     }
                 }
             }
@@ -251,7 +312,9 @@ impl Driver {
 
     /// One write; false if there is nothing to write.
     fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(transport) = &mut self.transport else { return Poll::Ready(false) };
+        let Some(transport) = &mut self.transport else {
+            return Poll::Ready(false);
+        };
         let connection = &mut self.connection;
         let written: Poll<io::Result<usize>> = scratch::with_batch(|batch| {
             if !connection.poll_transmit(batch, masking_key) {
@@ -285,21 +348,25 @@ impl Driver {
 
     /// The transport is full: waits for it, but not for ever. `Ready` when the connection was given up.
     fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.connection.state() != State::Open {
-            ready!(self.poll_deadline(cx, self.connection.poll_timeout()));
-            self.connection.handle_timeout(now());
-        } else {
+        if self.connection.state() == State::Open {
             ready!(self.poll_deadline(cx, self.connection.poll_write_timeout()));
             self.connection.handle_write_timeout(now());
+        } else {
+            ready!(self.poll_deadline(cx, self.connection.poll_timeout()));
+            self.connection.handle_timeout(now());
         }
         Poll::Ready(())
     }
 
     /// `Ready` when `deadline` has passed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Some(deadline) = deadline else { return Poll::Pending };
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
         let deadline = tokio::time::Instant::from_std(deadline);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
@@ -318,7 +385,11 @@ impl Driver {
     }
 }
 
-fn poll_write_batch(transport: &mut Transport, cx: &mut Context<'_>, batch: &Batch) -> Poll<io::Result<usize>> {
+fn poll_write_batch(
+    transport: &mut Transport,
+    cx: &mut Context<'_>,
+    batch: &Batch,
+) -> Poll<io::Result<usize>> {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let used = batch.slices(&mut slices);
     let slices = slices.get(..used).unwrap_or_default();
@@ -326,7 +397,11 @@ fn poll_write_batch(transport: &mut Transport, cx: &mut Context<'_>, batch: &Bat
         [one] => ready!(Pin::new(transport).poll_write(cx, one))?,
         many => ready!(Pin::new(transport).poll_write_vectored(cx, many))?,
     };
-    Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+    Poll::Ready(if written == 0 {
+        Err(io::ErrorKind::WriteZero.into())
+    } else {
+        Ok(written)
+    })
 }
 
 /// RFC 6455 §10.3: derived from a strong source of entropy, so that nobody can foresee it.

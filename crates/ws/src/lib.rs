@@ -68,9 +68,9 @@ pub use client::{Client, connect};
 pub use cork::corked;
 pub use error::{ConnectError, Error, HandshakeError};
 pub use fullduplex_proto::{
-    Accept, Cause, CloseClass, CloseCode, CloseFrame, CloseSender, Config, ConfigError, Deadline, Initiator,
-    InvalidClose, Life, Limits, Message, Outcome, Outgoing, PingError, Prepared, Role, Utf8Bytes, Violation,
-    handshake,
+    Accept, Cause, CloseClass, CloseCode, CloseFrame, CloseSender, Config, ConfigError, Deadline,
+    Initiator, InvalidClose, Life, Limits, Message, Outcome, Outgoing, PingError, Prepared, Role,
+    Utf8Bytes, Violation, handshake,
 };
 pub use server::{HandlerOutput, Server};
 pub use split::{ReadHalf, WriteHalf};

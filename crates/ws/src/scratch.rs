@@ -17,7 +17,9 @@ thread_local! {
 
 /// Lends the read buffer. What it holds is left over from other connections: look only at what was read.
 pub(crate) fn with_read<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut buffer = READ.take().unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
+    let mut buffer = READ
+        .take()
+        .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
     let result = f(&mut buffer);
     READ.set(Some(buffer));
     result

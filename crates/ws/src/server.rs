@@ -7,16 +7,17 @@ use std::{
     io,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use fullduplex_proto::{CloseCode, CloseFrame, Outcome};
+use pin_project_lite::pin_project;
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -25,7 +26,7 @@ use tokio::{
 
 use crate::{
     accept::Acceptor,
-    cork,
+    cork::Corked,
     error::HandshakeError,
     shared::{Shared, Side},
     websocket::{self, WebSocket},
@@ -186,7 +187,10 @@ impl Server {
         }
         service.open.close_all();
         // Every task gives its slot back when it ends.
-        if timeout(close_timeout, slots.acquire_many(max)).await.is_err() {
+        if timeout(close_timeout, slots.acquire_many(max))
+            .await
+            .is_err()
+        {
             service.open.abandon_all();
         }
     }
@@ -201,8 +205,11 @@ struct Service<H> {
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
-async fn accept_loop<H, Fut>(listener: TcpListener, service: &Arc<Service<H>>, slots: &Arc<Semaphore>)
-where
+async fn accept_loop<H, Fut>(
+    listener: TcpListener,
+    service: &Arc<Service<H>>,
+    slots: &Arc<Semaphore>,
+) where
     H: Fn(WebSocket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
@@ -227,7 +234,9 @@ where
 fn is_connections_own(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
     )
 }
 
@@ -236,7 +245,12 @@ where
     H: Fn(WebSocket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
-    async fn connection(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+    async fn connection(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        slot: OwnedSemaphorePermit,
+    ) {
         let begun = Instant::now();
         // Boxed, so that the handshake's buffers do not stay part of the task for as long as the connection lives.
         let ws = match Box::pin(self.open(tcp)).await {
@@ -273,13 +287,20 @@ where
     Fut: Future<Output: HandlerOutput>,
 {
     let handle = ws.handle.clone();
-    let close = match cork::run(&handle, caught(async { handler(ws).await.error() })).await {
-        Some(None) => CloseFrame::normal(),
-        Some(Some(error)) => {
+    let close = match Corked::new(
+        handle.clone(),
+        Caught {
+            future: handler(ws),
+        },
+    )
+    .await
+    {
+        Ok(None) => CloseFrame::normal(),
+        Ok(Some(error)) => {
             tracing::debug!(%error, "handler failed");
             internal_error()
         }
-        None => internal_error(),
+        Err(Panicked) => internal_error(),
     };
     websocket::close(&handle, Side::Whole, close).await
 }
@@ -289,14 +310,27 @@ fn internal_error() -> CloseFrame {
     CloseFrame::new(CloseCode::INTERNAL_ERROR, "").unwrap_or(CloseFrame::empty())
 }
 
-/// `None` if the future panicked. The panic's hook has reported it.
-async fn caught<Fut: Future>(future: Fut) -> Option<Fut::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Some),
-        Err(_panic) => Poll::Ready(None),
-    })
-    .await
+pin_project! {
+    /// A handler's future whose panic ends its own connection and nothing else.
+    struct Caught<Fut> {
+        #[pin]
+        future: Fut,
+    }
+}
+
+/// The handler panicked; the panic's hook has reported it.
+struct Panicked;
+
+impl<Fut: Future<Output: HandlerOutput>> Future for Caught<Fut> {
+    type Output = Result<Option<String>, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(polled) => polled.map(|output| Ok(output.error())),
+            Err(_panic) => Poll::Ready(Err(Panicked)),
+        }
+    }
 }
 
 /// The open connections, to be closed when the server ends.
@@ -340,7 +374,11 @@ impl Registry {
     }
 
     fn all(&self) -> Vec<Arc<Shared>> {
-        self.lock().open.values().filter_map(Weak::upgrade).collect()
+        self.lock()
+            .open
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {

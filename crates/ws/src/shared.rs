@@ -22,6 +22,8 @@ pub(crate) struct Shared {
 struct Wakers {
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// A corking helper whose write did not get through.
+    helper: Option<Waker>,
 }
 
 /// Which part of a connection polls.
@@ -33,6 +35,8 @@ pub(crate) enum Side {
     Reader,
     /// The sending half.
     Writer,
+    /// The helper that corks a handler which may have split it.
+    Helper,
 }
 
 impl Shared {
@@ -43,11 +47,15 @@ impl Shared {
 
     /// Wakes whoever waits for this connection.
     pub(crate) fn wake_all(&self) {
-        let (reader, writer) = {
+        let waiting = {
             let wakers = self.wakers();
-            (wakers.reader.clone(), wakers.writer.clone())
+            [
+                wakers.reader.clone(),
+                wakers.writer.clone(),
+                wakers.helper.clone(),
+            ]
         };
-        for waker in [reader, writer].into_iter().flatten() {
+        for waker in waiting.into_iter().flatten() {
             waker.wake();
         }
     }
@@ -58,7 +66,9 @@ impl Shared {
             let mut driver = self.lock();
             driver.close(frame);
             // If the transport is full, the owner goes on, once woken.
-            let _ = driver.poll_write(&mut Context::from_waker(Waker::noop())).is_ready();
+            let _ = driver
+                .poll_write(&mut Context::from_waker(Waker::noop()))
+                .is_ready();
         }
         self.wake_all();
     }
@@ -78,6 +88,7 @@ impl Shared {
         let slot = match side {
             Side::Whole | Side::Reader => &mut wakers.reader,
             Side::Writer => &mut wakers.writer,
+            Side::Helper => &mut wakers.helper,
         };
         match slot {
             Some(known) => known.clone_from(waker),
@@ -105,8 +116,14 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(driver: Driver, info: Info) -> Self {
-        let shared = Shared { info, driver: Mutex::new(driver), wakers: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+        let shared = Shared {
+            info,
+            driver: Mutex::new(driver),
+            wakers: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Polls the driver under its lock, and sees to it that `cx` is woken when it is worth polling again.
@@ -141,7 +158,9 @@ impl Handle {
 impl Clone for Handle {
     fn clone(&self) -> Self {
         self.shared.lock().owners += 1;
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 

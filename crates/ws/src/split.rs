@@ -1,6 +1,6 @@
 //! The two halves of a connection. Neither holds a lock while it waits, and either keeps both directions going.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use fullduplex_proto::{CloseFrame, Message, Outcome, Outgoing};
@@ -27,8 +27,8 @@ impl ReadHalf {
     /// # Cancel safety
     ///
     /// Cancel-safe.
-    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        websocket::recv(&self.handle, Side::Reader).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
+        websocket::recv(&self.handle, Side::Reader)
     }
 
     /// How the connection ended; `None` while it has not.
@@ -43,7 +43,10 @@ impl ReadHalf {
     /// Both halves, unchanged.
     pub fn reunite(self, write: WriteHalf) -> Result<WebSocket, (Self, WriteHalf)> {
         if std::sync::Arc::ptr_eq(&self.handle.shared, &write.handle.shared) {
-            Ok(WebSocket { handle: self.handle })
+            self.handle.shared.lock().split = false;
+            Ok(WebSocket {
+                handle: self.handle,
+            })
         } else {
             Err((self, write))
         }
@@ -66,8 +69,11 @@ impl WriteHalf {
     /// # Cancel safety
     ///
     /// All or nothing, as [`WebSocket::send`].
-    pub async fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
-        websocket::send(&self.handle, Side::Writer, message.into()).await
+    pub fn send(
+        &mut self,
+        message: impl Into<Outgoing>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        websocket::send(&self.handle, Side::Writer, message.into())
     }
 
     /// Queues a message without writing it. See [`WebSocket::feed`].
@@ -79,8 +85,11 @@ impl WriteHalf {
     /// # Cancel safety
     ///
     /// All or nothing, as [`WebSocket::send`].
-    pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
-        websocket::feed(&self.handle, Side::Writer, message.into()).await
+    pub fn feed(
+        &mut self,
+        message: impl Into<Outgoing>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        websocket::feed(&self.handle, Side::Writer, message.into())
     }
 
     /// Writes until nothing is queued. See [`WebSocket::flush`].
@@ -92,8 +101,8 @@ impl WriteHalf {
     /// # Cancel safety
     ///
     /// Cancel-safe.
-    pub async fn flush(&mut self) -> Result<(), Error> {
-        websocket::flush(&self.handle, Side::Writer).await
+    pub fn flush(&mut self) -> impl Future<Output = Result<(), Error>> + Send {
+        websocket::flush(&self.handle, Side::Writer)
     }
 
     /// Sends a ping. See [`WebSocket::ping`].
@@ -105,8 +114,11 @@ impl WriteHalf {
     /// # Cancel safety
     ///
     /// Cancel-safe: the ping is queued at the first poll.
-    pub async fn ping(&mut self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        websocket::ping(&self.handle, Side::Writer, payload.into()).await
+    pub fn ping(
+        &mut self,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        websocket::ping(&self.handle, Side::Writer, payload.into())
     }
 
     /// Closes, reading as well until the peer's Close has come. See [`WebSocket::close`].
@@ -114,8 +126,8 @@ impl WriteHalf {
     /// # Cancel safety
     ///
     /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
-    pub async fn close(&mut self, frame: CloseFrame) -> Outcome {
-        websocket::close(&self.handle, Side::Writer, frame).await
+    pub fn close(&mut self, frame: CloseFrame) -> impl Future<Output = Outcome> + Send {
+        websocket::close(&self.handle, Side::Writer, frame)
     }
 
     /// Bytes accepted and not yet written, with a fixed cost for each message.

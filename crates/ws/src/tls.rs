@@ -19,7 +19,9 @@ const ALPN: &[u8] = b"http/1.1";
 ///
 /// The provider does not support the default versions of TLS, which does not happen with `ring`.
 pub fn client_config() -> io::Result<Arc<ClientConfig>> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
     client_config_with_roots(roots)
 }
 
@@ -64,8 +66,14 @@ fn client_config_with_roots(roots: RootCertStore) -> io::Result<Arc<ClientConfig
 }
 
 fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(invalid)?;
-    if found.is_empty() { Err(invalid("no certificate in PEM form")) } else { Ok(found) }
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(invalid)?;
+    if found.is_empty() {
+        Err(invalid("no certificate in PEM form"))
+    } else {
+        Ok(found)
+    }
 }
 
 pub(crate) fn only_http1_client(config: Arc<ClientConfig>) -> Arc<ClientConfig> {

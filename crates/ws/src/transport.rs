@@ -88,7 +88,9 @@ impl Transport {
 /// Turns an `S` into a `T` if it is one.
 fn downcast<S: 'static, T: 'static>(stream: S) -> Result<T, S> {
     let mut slot = Some(stream);
-    let found = (&mut slot as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take);
+    let found = (&mut slot as &mut dyn Any)
+        .downcast_mut::<Option<T>>()
+        .and_then(Option::take);
     match (found, slot) {
         (Some(found), _) => Ok(found),
         (None, Some(stream)) => Err(stream),
@@ -123,13 +125,21 @@ macro_rules! each {
 }
 
 impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         each!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         each!(self, stream => Pin::new(stream).poll_write(cx, buf))
     }
 

@@ -19,7 +19,12 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::{accept::{Acceptor, open}, info::Info, transport::Transport, websocket::WebSocket};
+use crate::{
+    accept::{Acceptor, open},
+    info::Info,
+    transport::Transport,
+    websocket::WebSocket,
+};
 
 /// A request that keeps the rules and waits for its answer.
 #[derive(Debug)]
@@ -34,11 +39,18 @@ pub struct Handshake {
 /// # Errors
 ///
 /// The answer to a request that breaks a rule; [`rejection_response`] turns it into a response.
-pub fn handshake<B>(request: &mut http::Request<B>, acceptor: &Acceptor) -> Result<Handshake, Rejection> {
+pub fn handshake<B>(
+    request: &mut http::Request<B>,
+    acceptor: &Acceptor,
+) -> Result<Handshake, Rejection> {
     let upgrade = hyper::upgrade::on(&mut *request);
     let head = head_of(request)?;
     let request = judge(head, &acceptor.options)?;
-    Ok(Handshake { request, upgrade, config: Arc::clone(&acceptor.config) })
+    Ok(Handshake {
+        request,
+        upgrade,
+        config: Arc::clone(&acceptor.config),
+    })
 }
 
 impl Handshake {
@@ -61,7 +73,13 @@ impl Handshake {
             resource: self.request.resource().into(),
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
         };
-        (response, Upgrade { upgrade: self.upgrade, pending: Some((self.config, info)) })
+        (
+            response,
+            Upgrade {
+                upgrade: self.upgrade,
+                pending: Some((self.config, info)),
+            },
+        )
     }
 }
 
@@ -93,7 +111,8 @@ fn unwrap(upgraded: Upgraded) -> (Transport, bytes::Bytes) {
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<TokioIo<tokio_rustls::server::TlsStream<TcpStream>>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<tokio_rustls::server::TlsStream<TcpStream>>>()
+    {
         Ok(parts) => return (Transport::new(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => upgraded,
     };
@@ -102,7 +121,11 @@ fn unwrap(upgraded: Upgraded) -> (Transport, bytes::Bytes) {
 
 /// The response for a rejection.
 pub fn rejection_response<B: From<Vec<u8>>>(rejection: &Rejection) -> http::Response<B> {
-    response(rejection.status(), rejection.headers(), B::from(rejection.body().to_owned()))
+    response(
+        rejection.status(),
+        rejection.headers(),
+        B::from(rejection.body().to_owned()),
+    )
 }
 
 fn response<B>(status: u16, headers: &Headers, body: B) -> http::Response<B> {
@@ -111,9 +134,10 @@ fn response<B>(status: u16, headers: &Headers, body: B) -> http::Response<B> {
     *response.status_mut() =
         http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in headers.iter() {
-        if let (Ok(name), Ok(value)) =
-            (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_bytes(value))
-        {
+        if let (Ok(name), Ok(value)) = (
+            http::HeaderName::from_bytes(name.as_bytes()),
+            http::HeaderValue::from_bytes(value),
+        ) {
             response.headers_mut().append(name, value);
         }
     }
@@ -124,7 +148,12 @@ fn head_of<B>(request: &http::Request<B>) -> Result<RequestHead, Rejection> {
     let version = match request.version() {
         http::Version::HTTP_11 => Version::Http11,
         http::Version::HTTP_10 => Version::Http10,
-        _ => return Err(Rejection::new(505, "A WebSocket is opened by HTTP/1.1 here.")),
+        _ => {
+            return Err(Rejection::new(
+                505,
+                "A WebSocket is opened by HTTP/1.1 here.",
+            ));
+        }
     };
     let mut headers = Headers::new();
     for (name, value) in request.headers() {
@@ -132,7 +161,12 @@ fn head_of<B>(request: &http::Request<B>) -> Result<RequestHead, Rejection> {
             return Err(Rejection::new(400, "A header line is not valid."));
         }
     }
-    Ok(RequestHead::new(request.method().as_str(), request.uri().to_string(), version, headers))
+    Ok(RequestHead::new(
+        request.method().as_str(),
+        request.uri().to_string(),
+        version,
+        headers,
+    ))
 }
 
 /// The HTTP connection ended before it became a WebSocket.

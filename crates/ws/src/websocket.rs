@@ -1,6 +1,10 @@
 //! An open connection, whole.
 
-use std::{future::poll_fn, net::SocketAddr, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fullduplex_proto::{CloseFrame, Message, Outcome, Outgoing};
@@ -25,7 +29,9 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub(crate) fn new(driver: Driver, info: Info) -> Self {
-        Self { handle: Handle::new(driver, info) }
+        Self {
+            handle: Handle::new(driver, info),
+        }
     }
 
     /// Receives the next message; `None` once the connection has been closed cleanly, by either side.
@@ -39,8 +45,8 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// Cancel-safe: what was read stays in the connection.
-    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        recv(&self.handle, Side::Whole).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
+        recv(&self.handle, Side::Whole)
     }
 
     /// Sends a message: queues it and writes until the transport has taken all. Inside [`corked`](crate::corked), and so
@@ -54,8 +60,11 @@ impl WebSocket {
     ///
     /// All or nothing: dropped before there was room in the queue, the message is dropped with it; dropped later, the
     /// message is queued and leaves with the next operation. Never is half a message sent.
-    pub async fn send(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
-        send(&self.handle, Side::Whole, message.into()).await
+    pub fn send(
+        &mut self,
+        message: impl Into<Outgoing>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        send(&self.handle, Side::Whole, message.into())
     }
 
     /// Queues a message without writing it; waits only while more than
@@ -69,8 +78,11 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
-    pub async fn feed(&mut self, message: impl Into<Outgoing>) -> Result<(), Error> {
-        feed(&self.handle, Side::Whole, message.into()).await
+    pub fn feed(
+        &mut self,
+        message: impl Into<Outgoing>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        feed(&self.handle, Side::Whole, message.into())
     }
 
     /// Writes until nothing is queued, at once even inside [`corked`](crate::corked).
@@ -82,8 +94,8 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// Cancel-safe: call it again to go on.
-    pub async fn flush(&mut self) -> Result<(), Error> {
-        flush(&self.handle, Side::Whole).await
+    pub fn flush(&mut self) -> impl Future<Output = Result<(), Error>> + Send {
+        flush(&self.handle, Side::Whole)
     }
 
     /// Sends a ping with up to 125 bytes. The pong shows in [`latency`](Self::latency) once it was received.
@@ -95,8 +107,11 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// As [`flush`](Self::flush): the ping is queued at the first poll.
-    pub async fn ping(&mut self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        ping(&self.handle, Side::Whole, payload.into()).await
+    pub fn ping(
+        &mut self,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        ping(&self.handle, Side::Whole, payload.into())
     }
 
     /// Closes: what is queued leaves, then a Close, then the peer's is awaited, for at most
@@ -106,14 +121,22 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
-    pub async fn close(&mut self, frame: CloseFrame) -> Outcome {
-        close(&self.handle, Side::Whole, frame).await
+    pub fn close(&mut self, frame: CloseFrame) -> impl Future<Output = Outcome> + Send {
+        close(&self.handle, Side::Whole, frame)
     }
 
     /// Two halves, for two tasks or for one `select!`.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
-        let read = ReadHalf { handle: self.handle.clone() };
-        (read, WriteHalf { handle: self.handle })
+        self.handle.shared.lock().split = true;
+        let read = ReadHalf {
+            handle: self.handle.clone(),
+        };
+        (
+            read,
+            WriteHalf {
+                handle: self.handle,
+            },
+        )
     }
 
     /// Bytes accepted and not yet written, with a fixed cost for each message.
@@ -147,36 +170,52 @@ impl WebSocket {
     }
 }
 
-// What the whole and its halves do alike.
+// What the whole and its halves do alike. Plain functions that return futures: an async one would hold the message, and
+// every other argument, once for each layer.
 
-pub(crate) async fn recv(handle: &Handle, side: Side) -> Result<Option<Message>, Error> {
-    let message = poll_fn(|cx| handle.poll(side, cx, Driver::poll_recv)).await;
-    match (message, handle.shared.lock().connection().outcome()) {
-        (None, Some(outcome)) if !outcome.clean => Err(Error::Ended(Box::new(outcome))),
-        (message, _) => Ok(message),
-    }
+pub(crate) fn recv(
+    handle: &Handle,
+    side: Side,
+) -> impl Future<Output = Result<Option<Message>, Error>> {
+    poll_fn(move |cx| handle.poll(side, cx, Driver::poll_message))
 }
 
-pub(crate) async fn send(handle: &Handle, side: Side, message: Outgoing) -> Result<(), Error> {
+pub(crate) fn send(
+    handle: &Handle,
+    side: Side,
+    message: Outgoing,
+) -> impl Future<Output = Result<(), Error>> {
     let mut slot = Some(message);
-    poll_fn(|cx| handle.poll(side, cx, |driver, cx| driver.poll_send(cx, &mut slot))).await
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_send(cx, &mut slot)))
 }
 
-pub(crate) async fn feed(handle: &Handle, side: Side, message: Outgoing) -> Result<(), Error> {
+pub(crate) fn feed(
+    handle: &Handle,
+    side: Side,
+    message: Outgoing,
+) -> impl Future<Output = Result<(), Error>> {
     let mut slot = Some(message);
-    poll_fn(|cx| handle.poll(side, cx, |driver, cx| driver.poll_feed(cx, &mut slot))).await
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_feed(cx, &mut slot)))
 }
 
-pub(crate) async fn flush(handle: &Handle, side: Side) -> Result<(), Error> {
-    poll_fn(|cx| handle.poll(side, cx, Driver::poll_flush)).await
+pub(crate) fn flush(handle: &Handle, side: Side) -> impl Future<Output = Result<(), Error>> {
+    poll_fn(move |cx| handle.poll(side, cx, Driver::poll_flush))
 }
 
-pub(crate) async fn ping(handle: &Handle, side: Side, payload: Bytes) -> Result<(), Error> {
-    handle.shared.lock().ping(payload)?;
-    poll_fn(|cx| handle.poll(side, cx, Driver::poll_flush_unless_corked)).await
+pub(crate) fn ping(
+    handle: &Handle,
+    side: Side,
+    payload: Bytes,
+) -> impl Future<Output = Result<(), Error>> {
+    let mut slot = Some(payload);
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_ping(cx, &mut slot)))
 }
 
-pub(crate) async fn close(handle: &Handle, side: Side, frame: CloseFrame) -> Outcome {
-    handle.shared.lock().close(frame);
-    poll_fn(|cx| handle.poll(side, cx, Driver::poll_closed)).await
+pub(crate) fn close(
+    handle: &Handle,
+    side: Side,
+    frame: CloseFrame,
+) -> impl Future<Output = Outcome> {
+    let mut slot = Some(frame);
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_close(cx, &mut slot)))
 }

@@ -23,7 +23,12 @@ fn sample() -> Vec<wire::Frame> {
 }
 
 fn sample_messages() -> Vec<Message> {
-    vec!["hello".into(), "fragmented é".into(), vec![7; 300].into(), "".into()]
+    vec![
+        "hello".into(),
+        "fragmented é".into(),
+        vec![7; 300].into(),
+        "".into(),
+    ]
 }
 
 #[tokio::test]
@@ -44,7 +49,10 @@ async fn p86_recv_dropped_after_every_poll_loses_nothing() {
         };
         assert_eq!(end, Ok(None));
         assert_eq!(messages, sample_messages());
-        assert_eq!(wire.frames(), [wire::pong("are you there"), wire::close(1000, "")]);
+        assert_eq!(
+            wire.frames(),
+            [wire::pong("are you there"), wire::close(1000, "")]
+        );
     }
 }
 
@@ -76,11 +84,16 @@ async fn p87_send_dropped_after_every_poll_is_all_or_nothing() {
         let (mut ws, wire) = server(Config::default()).await;
         wire.script.chunk_writes(100);
         wire.script.single_steps();
-        completed = poll_times(pin!(ws.send(payload.clone())), polls).await.is_some();
+        completed = poll_times(pin!(ws.send(payload.clone())), polls)
+            .await
+            .is_some();
         ws.send("the next").await.unwrap();
         let frames = wire.frames();
         let whole = [wire::binary(&payload), wire::text("the next")];
-        assert!(frames == whole || (polls == 0 && frames == whole[1..]), "{polls} polls: {frames:?}");
+        assert!(
+            frames == whole || (polls == 0 && frames == whole[1..]),
+            "{polls} polls: {frames:?}"
+        );
         if completed {
             break;
         }
@@ -93,9 +106,16 @@ async fn p87_feed_that_waits_for_room_and_is_dropped_queues_nothing() {
     let mut config = Config::default();
     config.limits.soft_queue = 10;
     let (mut ws, wire) = server(config).await;
-    wire.script.fault_writes_at(wire.script.written().len(), fullduplex_testkit::Fault::Stall);
+    wire.script.fault_writes_at(
+        wire.script.written().len(),
+        fullduplex_testkit::Fault::Stall,
+    );
     ws.feed("more than the soft limit").await.unwrap();
-    assert!(poll_times(pin!(ws.feed("lost with its future")), 3).await.is_none());
+    assert!(
+        poll_times(pin!(ws.feed("lost with its future")), 3)
+            .await
+            .is_none()
+    );
     wire.script.heal();
     ws.flush().await.unwrap();
     assert_eq!(wire.frames(), [wire::text("more than the soft limit")]);
@@ -110,8 +130,17 @@ async fn p88_flush_dropped_after_every_poll_goes_on_where_it_was() {
         ws.feed(format!("message {i}")).await.unwrap();
     }
     while poll_times(pin!(ws.flush()), 1).await.is_none() {}
-    let texts: Vec<_> = wire.frames().into_iter().map(wire::Frame::without_key).collect();
-    assert_eq!(texts, (0..5).map(|i| wire::text(format!("message {i}"))).collect::<Vec<_>>());
+    let texts: Vec<_> = wire
+        .frames()
+        .into_iter()
+        .map(wire::Frame::without_key)
+        .collect();
+    assert_eq!(
+        texts,
+        (0..5)
+            .map(|i| wire::text(format!("message {i}")))
+            .collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -130,13 +159,19 @@ async fn p88_close_dropped_after_every_poll_goes_on_where_it_was() {
     assert!(outcome.clean);
     assert_eq!(outcome.code().get(), 4000);
     assert_eq!(wire.frames(), [wire::close(1001, "going")]);
-    assert_eq!(ws.close(frame).await, outcome, "closing again says the same");
+    assert_eq!(
+        ws.close(frame).await,
+        outcome,
+        "closing again says the same"
+    );
 }
 
 #[tokio::test]
 async fn p34_dropping_connect_closes_its_stream() {
     let (io, script) = fullduplex_testkit::ScriptedIo::new();
-    let connecting = fullduplex::Client::new("ws://example.com/").unwrap().connect_over(io);
+    let connecting = fullduplex::Client::new("ws://example.com/")
+        .unwrap()
+        .connect_over(io);
     assert!(poll_times(pin!(connecting), 5).await.is_none());
     assert!(script.is_dropped());
 }
@@ -146,6 +181,8 @@ async fn recv_after_the_end_says_the_same_again() {
     let (mut ws, wire) = server(Config::default()).await;
     wire.script.push_end();
     let first = ws.recv().await;
-    assert!(matches!(&first, Err(Error::Ended(outcome)) if outcome.code() == CloseCode::ABNORMAL_CLOSURE));
+    assert!(
+        matches!(&first, Err(Error::Ended(outcome)) if outcome.code() == CloseCode::ABNORMAL_CLOSURE)
+    );
     assert_eq!(ws.recv().await, first);
 }

@@ -20,7 +20,10 @@ async fn p76_a_server_that_got_a_close_answers_it_and_ends_tcp_without_waiting()
     assert!(wire.script.is_dropped());
     let outcome = ws.outcome().unwrap();
     assert!(outcome.clean);
-    assert_eq!((outcome.initiator, outcome.reason()), (Initiator::Peer, "bye"));
+    assert_eq!(
+        (outcome.initiator, outcome.reason()),
+        (Initiator::Peer, "bye")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -44,12 +47,16 @@ async fn p76_a_client_waits_for_the_server_to_end_tcp_but_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn p77_the_close_timeout_also_ends_a_close_that_cannot_be_written() {
     let (mut ws, wire) = server(Config::default()).await;
-    wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
     let begun = Instant::now();
     let outcome = ws.close(CloseFrame::normal()).await;
     assert_eq!(begun.elapsed().as_secs(), 5);
     assert!(!outcome.clean);
-    assert_eq!((outcome.cause, outcome.sent), (Cause::Timeout(Deadline::Close), None));
+    assert_eq!(
+        (outcome.cause, outcome.sent),
+        (Cause::Timeout(Deadline::Close), None)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +65,10 @@ async fn p77_a_peer_that_never_answers_our_close_is_left_after_the_close_timeout
     let begun = Instant::now();
     let outcome = ws.close(CloseFrame::normal()).await;
     assert_eq!(begun.elapsed().as_secs(), 5);
-    assert_eq!((outcome.clean, outcome.cause), (false, Cause::Timeout(Deadline::Close)));
+    assert_eq!(
+        (outcome.clean, outcome.cause),
+        (false, Cause::Timeout(Deadline::Close))
+    );
     assert_eq!(outcome.sent, Some(CloseFrame::normal()));
     assert!(wire.script.is_dropped());
 }
@@ -69,8 +79,13 @@ async fn p78_an_end_without_close_is_1006_and_an_error() {
         let (mut ws, wire) = server(Config::default()).await;
         wire.script.push(partial);
         wire.script.push_end();
-        let Err(Error::Ended(outcome)) = ws.recv().await else { panic!("an abnormal end is an error") };
-        assert_eq!((outcome.code(), outcome.clean, outcome.cause), (CloseCode::ABNORMAL_CLOSURE, false, Cause::Eof));
+        let Err(Error::Ended(outcome)) = ws.recv().await else {
+            panic!("an abnormal end is an error")
+        };
+        assert_eq!(
+            (outcome.code(), outcome.clean, outcome.cause),
+            (CloseCode::ABNORMAL_CLOSURE, false, Cause::Eof)
+        );
     }
 }
 
@@ -81,7 +96,10 @@ async fn p78_a_reset_after_both_closes_is_still_clean() {
     let read = wire.script.unread();
     // The handshake's response was read before.
     let response = wire_read_so_far(&wire);
-    wire.script.fault_reads_at(response + read, Fault::Error(std::io::ErrorKind::ConnectionReset));
+    wire.script.fault_reads_at(
+        response + read,
+        Fault::Error(std::io::ErrorKind::ConnectionReset),
+    );
     assert_eq!(ws.recv().await, Ok(None));
     assert!(ws.outcome().unwrap().clean);
 }
@@ -92,12 +110,15 @@ async fn p79_an_unexpected_end_of_tls_after_both_closes_is_clean_and_before_is_1
     let end = Fault::Error(std::io::ErrorKind::UnexpectedEof);
     let (mut ws, wire) = client(Config::default()).await;
     wire.push([wire::close(1000, "")]);
-    wire.script.fault_reads_at(wire_read_so_far(&wire) + wire.script.unread(), end);
+    wire.script
+        .fault_reads_at(wire_read_so_far(&wire) + wire.script.unread(), end);
     assert_eq!(ws.recv().await, Ok(None));
 
     let (mut ws, wire) = client(Config::default()).await;
     wire.script.fault_reads_at(wire_read_so_far(&wire), end);
-    let Err(Error::Ended(outcome)) = ws.recv().await else { panic!("not clean") };
+    let Err(Error::Ended(outcome)) = ws.recv().await else {
+        panic!("not clean")
+    };
     assert_eq!(outcome.code(), CloseCode::ABNORMAL_CLOSURE);
 }
 
@@ -120,7 +141,9 @@ async fn p80_a_peer_that_sent_too_much_can_read_our_close_while_it_is_drained() 
         wire.script.push(piece);
     }
     wire.script.push_end();
-    let Err(Error::Ended(outcome)) = ws.recv().await else { panic!("not clean") };
+    let Err(Error::Ended(outcome)) = ws.recv().await else {
+        panic!("not clean")
+    };
     assert_eq!(outcome.cause, Cause::Violation(Violation::FrameTooBig));
     assert_eq!(wire.frames(), [wire::close(1009, "frame too big")]);
     assert_eq!(wire.script.unread(), 0, "all was drained");
@@ -139,7 +162,11 @@ async fn p80_a_peer_that_never_stops_sending_is_cut_off_after_a_bounded_amount()
     }
     assert!(ws.recv().await.is_err());
     assert!(wire.script.is_dropped());
-    assert!(wire.script.unread() >= (512 - 100 - 64) << 10, "{} left", wire.script.unread());
+    assert!(
+        wire.script.unread() >= (512 - 100 - 64) << 10,
+        "{} left",
+        wire.script.unread()
+    );
 }
 
 #[tokio::test]
@@ -165,7 +192,10 @@ async fn p72_after_our_close_nothing_can_be_sent() {
         let outcome = write.close(CloseFrame::normal()).await;
         (write, outcome)
     });
-    assert!(read.recv().await.is_err(), "the scripted peer never answers");
+    assert!(
+        read.recv().await.is_err(),
+        "the scripted peer never answers"
+    );
     let (mut write, outcome) = closing.await.unwrap();
     assert!(!outcome.clean);
     assert!(matches!(write.send("too late").await, Err(Error::Ended(_))));
@@ -179,15 +209,23 @@ async fn the_reply_to_one_message_leaves_before_the_close_that_the_next_provokes
     while let Ok(Some(message)) = ws.recv().await {
         ws.send(message).await.unwrap();
     }
-    assert_eq!(wire.frames(), [wire::text("good"), wire::close(1007, "text is not UTF-8")]);
+    assert_eq!(
+        wire.frames(),
+        [wire::text("good"), wire::close(1007, "text is not UTF-8")]
+    );
 }
 
 #[tokio::test]
 async fn p82_the_outcome_tells_both_closes_the_initiator_and_the_cause() {
     let (mut ws, wire) = server(Config::default()).await;
     wire.push([wire::close(3000, "theirs")]);
-    let outcome = ws.close(CloseFrame::new(CloseCode::new(4001), "ours").unwrap()).await;
+    let outcome = ws
+        .close(CloseFrame::new(CloseCode::new(4001), "ours").unwrap())
+        .await;
     assert_eq!(outcome.to_string(), "4001 \"ours\" by us");
     assert_eq!(outcome.received.unwrap().to_string(), "3000 \"theirs\"");
-    assert_eq!((outcome.initiator, outcome.cause, outcome.clean), (Initiator::Local, Cause::Close, true));
+    assert_eq!(
+        (outcome.initiator, outcome.cause, outcome.clean),
+        (Initiator::Local, Cause::Close, true)
+    );
 }

@@ -18,13 +18,20 @@ async fn echo(mut ws: WebSocket) -> Result<(), Error> {
 }
 
 async fn until(wire: &Wire, condition: impl Fn(&Wire) -> bool) {
-    timeout(Duration::from_secs(5), wire.script.until(|_| condition(wire))).await.expect("in time");
+    timeout(
+        Duration::from_secs(5),
+        wire.script.until(|_| condition(wire)),
+    )
+    .await
+    .expect("in time");
 }
 
 #[tokio::test]
 async fn sixteen_messages_in_one_read_are_answered_with_one_write() {
     let (ws, wire) = server(Config::default()).await;
-    let messages: Vec<_> = (0..16).map(|i| wire::text(format!("message {i}"))).collect();
+    let messages: Vec<_> = (0..16)
+        .map(|i| wire::text(format!("message {i}")))
+        .collect();
     wire.push(messages.clone());
     let task = tokio::spawn(corked(ws, echo));
     until(&wire, |wire| wire.frames().len() == 16).await;
@@ -132,7 +139,8 @@ async fn a_handler_that_panics_has_its_replies_written() {
 async fn a_deferred_write_that_fails_is_reported_by_the_next_call() {
     let (ws, wire) = server(Config::default()).await;
     let handshake = wire.script.written().len();
-    wire.script.fault_writes_at(handshake, Fault::Error(std::io::ErrorKind::BrokenPipe));
+    wire.script
+        .fault_writes_at(handshake, Fault::Error(std::io::ErrorKind::BrokenPipe));
     corked(ws, async |mut ws| {
         ws.send("into the void").await.unwrap();
         tokio::task::yield_now().await;
@@ -149,7 +157,12 @@ async fn a_handler_that_drops_its_connection_closes_it_though_it_lives_on() {
         drop(ws);
         forever.await
     }));
-    timeout(Duration::from_secs(5), wire.script.until(|script| script.is_dropped())).await.expect("closed");
+    timeout(
+        Duration::from_secs(5),
+        wire.script.until(|script| script.is_dropped()),
+    )
+    .await
+    .expect("closed");
     task.abort();
 }
 
@@ -162,13 +175,47 @@ async fn a_websocket_inside_a_websocket_shares_no_buffer_with_it() {
     let carry = tokio::spawn(corked(outer, async move |mut outer| {
         let mut near = near;
         while let Some(Message::Binary(bytes)) = outer.recv().await? {
-            tokio::io::AsyncWriteExt::write_all(&mut near, &bytes).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut near, &bytes)
+                .await
+                .unwrap();
         }
         Ok::<_, Error>(())
     }));
     let mut far = far;
     let mut got = [0; 7];
-    tokio::io::AsyncReadExt::read_exact(&mut far, &mut got).await.unwrap();
+    tokio::io::AsyncReadExt::read_exact(&mut far, &mut got)
+        .await
+        .unwrap();
     assert_eq!(&got, b"carried");
     carry.abort();
+}
+
+#[tokio::test]
+async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_wrote_last() {
+    let (ws, wire) = server(Config::default()).await;
+    let start = wire.script.written().len();
+    wire.script.fault_writes_at(start, Fault::Stall);
+    let (poke, mut poked) = tokio::sync::mpsc::channel::<()>(1);
+    let (done, finished) = oneshot::channel();
+    let task = tokio::spawn(corked(ws, async move |ws| {
+        let (_read, mut write) = ws.split();
+        tokio::spawn(async move {
+            write.feed("waits for room").await.unwrap();
+            done.send(write.flush().await).unwrap();
+        });
+        // Each poll ends with the helper trying to write, and waiting in the other task's place.
+        while poked.recv().await.is_some() {}
+        std::future::pending::<()>().await;
+    }));
+    for _ in 0..5 {
+        poke.send(()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    wire.script.heal();
+    let flushed = timeout(Duration::from_secs(5), finished)
+        .await
+        .expect("woken")
+        .unwrap();
+    assert_eq!(flushed, Ok(()));
+    task.abort();
 }

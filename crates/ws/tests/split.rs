@@ -3,7 +3,11 @@
 
 mod common;
 
-use std::{pin::pin, task::{Context, Poll, Waker}, time::Duration};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use common::server;
 use fullduplex::{Acceptor, Client, CloseFrame, Config, Message, WebSocket};
@@ -16,7 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn connected(capacity: usize) -> (WebSocket, WebSocket) {
     let (near, far) = pipe(capacity);
     let accepting = tokio::spawn(async move { Acceptor::new().accept(far).await.unwrap() });
-    let (client, _response) = Client::new("ws://example.com/").unwrap().connect_over(near).await.unwrap();
+    let (client, _response) = Client::new("ws://example.com/")
+        .unwrap()
+        .connect_over(near)
+        .await
+        .unwrap();
     (client, accepting.await.unwrap())
 }
 
@@ -31,14 +39,24 @@ async fn p89_reader_and_writer_in_two_tasks_on_both_ends_finish_through_a_tiny_p
                 if i % 7 == 0 {
                     write.ping(vec![1]).await.ok();
                 }
-                write.send(format!("message {i}, long enough to fill the pipe more than once: {i:>60}")).await.unwrap();
+                write
+                    .send(format!(
+                        "message {i}, long enough to fill the pipe more than once: {i:>60}"
+                    ))
+                    .await
+                    .unwrap();
             }
             write
         });
         let receiving = tokio::spawn(async move {
             for i in 0..MESSAGES {
                 let message = read.recv().await.unwrap().unwrap();
-                assert!(message.as_text().unwrap().starts_with(&format!("message {i},")));
+                assert!(
+                    message
+                        .as_text()
+                        .unwrap()
+                        .starts_with(&format!("message {i},"))
+                );
             }
             read
         });
@@ -84,12 +102,17 @@ async fn p89_both_halves_in_one_select_finish() {
 #[tokio::test]
 async fn p90_a_writer_blocked_on_a_full_transport_does_not_stop_the_reader() {
     let (ws, wire) = server(Config::default()).await;
-    wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
     let (mut read, mut write) = ws.split();
     let blocked = tokio::spawn(async move { write.send(vec![0; 100_000]).await });
     for i in 0..100 {
         wire.push([wire::text(format!("{i}"))]);
-        let message = timeout(PATIENCE, read.recv()).await.expect("in time").unwrap().unwrap();
+        let message = timeout(PATIENCE, read.recv())
+            .await
+            .expect("in time")
+            .unwrap()
+            .unwrap();
         assert_eq!(message, Message::text(format!("{i}")));
     }
     assert!(!blocked.is_finished());
@@ -106,7 +129,11 @@ async fn p90_a_writer_blocked_on_a_full_transport_does_not_stop_the_reader() {
 #[tokio::test]
 async fn p90_a_ping_ahead_of_a_message_is_answered_while_the_application_sits_on_the_message() {
     let (mut ws, wire) = server(Config::default()).await;
-    wire.push([wire::ping("first"), wire::text("sit on me"), wire::ping("second")]);
+    wire.push([
+        wire::ping("first"),
+        wire::text("sit on me"),
+        wire::ping("second"),
+    ]);
     assert_eq!(ws.recv().await, Ok(Some("sit on me".into())));
     assert_eq!(wire.frames(), [wire::pong("first")]);
 }
@@ -116,7 +143,9 @@ async fn the_writing_half_closes_while_nobody_receives() {
     let (client, mut server) = connected(4096).await;
     let (_read, mut write) = client.split();
     let serving = tokio::spawn(async move { (server.recv().await, server) });
-    let outcome = timeout(PATIENCE, write.close(CloseFrame::normal())).await.expect("in time");
+    let outcome = timeout(PATIENCE, write.close(CloseFrame::normal()))
+        .await
+        .expect("in time");
     assert!(outcome.clean, "{outcome}");
     assert_eq!(serving.await.unwrap().0, Ok(None));
 }
@@ -130,8 +159,16 @@ async fn a_reader_that_waits_is_woken_when_the_other_half_ends_the_connection() 
         server.recv().await
     });
     let reading = tokio::spawn(async move { read.recv().await });
-    assert!(timeout(PATIENCE, write.close(CloseFrame::normal())).await.expect("in time").clean);
-    assert_eq!(timeout(PATIENCE, reading).await.expect("woken").unwrap(), Ok(None));
+    assert!(
+        timeout(PATIENCE, write.close(CloseFrame::normal()))
+            .await
+            .expect("in time")
+            .clean
+    );
+    assert_eq!(
+        timeout(PATIENCE, reading).await.expect("woken").unwrap(),
+        Ok(None)
+    );
     assert_eq!(serving.await.unwrap(), Ok(None));
 }
 
@@ -153,7 +190,10 @@ async fn a_half_that_is_polled_with_ever_new_wakers_wakes_the_last_one() {
         {
             let recv = pin!(read.recv());
             // A waker that leads nowhere, as of a task that has gone.
-            assert!(matches!(recv.poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+            assert!(matches!(
+                recv.poll(&mut Context::from_waker(Waker::noop())),
+                Poll::Pending
+            ));
         }
         let receiving = tokio::spawn(async move {
             let message = read.recv().await;

@@ -75,7 +75,11 @@ async fn p84_keepalive_does_not_fire_while_a_message_trickles_in_but_its_own_dea
         () = trickling => panic!("given up before"),
     };
     assert_eq!(cause(result), Cause::Timeout(Deadline::Message));
-    assert_eq!(begun.elapsed().as_secs(), 65, "sixty for the message, five to drain");
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        65,
+        "sixty for the message, five to drain"
+    );
     assert_eq!(wire.frames(), [wire::close(1008, "message timeout")]);
 }
 
@@ -103,10 +107,13 @@ async fn an_idle_peer_is_closed_with_1001_and_may_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_reads_ends_a_send_after_the_write_timeout() {
     let (mut ws, wire) = server(Config::default()).await;
-    wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
     let begun = Instant::now();
     let sent = ws.send("anyone?").await;
-    let Err(Error::Ended(outcome)) = sent else { panic!("nobody reads: {sent:?}") };
+    let Err(Error::Ended(outcome)) = sent else {
+        panic!("nobody reads: {sent:?}")
+    };
     assert_eq!(begun.elapsed().as_secs(), 10);
     assert_eq!(outcome.cause, Cause::Timeout(Deadline::Write));
     assert!(ws.recv().await.is_err());
@@ -116,7 +123,8 @@ async fn a_peer_that_never_reads_ends_a_send_after_the_write_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_reads_is_noticed_by_recv_too() {
     let (mut ws, wire) = server(Config::default()).await;
-    wire.script.fault_writes_at(wire.script.written().len(), Fault::Stall);
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
     wire.push([wire::ping("answer me")]);
     let begun = Instant::now();
     assert_eq!(cause(ws.recv().await), Cause::Timeout(Deadline::Write));

@@ -28,11 +28,23 @@ pub async fn server(config: Config) -> (WebSocket, Wire) {
 /// A client's connection, answered by the script.
 pub async fn client(config: Config) -> (WebSocket, Wire) {
     let (io, script) = ScriptedIo::new();
-    let connecting =
-        tokio::spawn(Client::new("ws://server.example.com/chat").unwrap().config(config).connect_over(io));
-    script.until(|script| script.written().ends_with(b"\r\n\r\n")).await;
+    let connecting = tokio::spawn(
+        Client::new("ws://server.example.com/chat")
+            .unwrap()
+            .config(config)
+            .connect_over(io),
+    );
+    script
+        .until(|script| script.written().ends_with(b"\r\n\r\n"))
+        .await;
     let request = String::from_utf8(script.written()).unwrap();
-    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
+    let key = request
+        .split("Sec-WebSocket-Key: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap();
     let accept = fullduplex::handshake::accept_for(key.as_bytes());
     script.push(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
@@ -51,19 +63,30 @@ pub struct Wire {
 impl Wire {
     fn new(script: Script, peer: Role) -> Self {
         let handshake = script.writes().len();
-        Self { script, peer, handshake }
+        Self {
+            script,
+            peer,
+            handshake,
+        }
     }
 
     /// Lets frames arrive in one read.
     pub fn push(&self, frames: impl IntoIterator<Item = Frame>) {
-        let bytes: Vec<u8> =
-            frames.into_iter().flat_map(|frame| frame.sent_by(self.peer).bytes()).collect();
+        let bytes: Vec<u8> = frames
+            .into_iter()
+            .flat_map(|frame| frame.sent_by(self.peer).bytes())
+            .collect();
         self.script.push(bytes);
     }
 
     /// The writes since the handshake, each as the frames it holds.
     pub fn writes(&self) -> Vec<Vec<Frame>> {
-        self.script.writes().iter().skip(self.handshake).map(|bytes| wire::frames(bytes)).collect()
+        self.script
+            .writes()
+            .iter()
+            .skip(self.handshake)
+            .map(|bytes| wire::frames(bytes))
+            .collect()
     }
 
     /// All frames written since the handshake.
