@@ -103,6 +103,11 @@ impl Connection {
             .or_else(|| self.poll_event(now))
     }
 
+    /// Keeps bytes that came along with the opening handshake for [`poll_event`](Self::poll_event).
+    pub fn hold_input(&mut self, input: &[u8]) {
+        self.receive.hold(input);
+    }
+
     /// Room to read the payload of a big message straight into its buffer; `None` if the bytes should come by
     /// [`handle_input`](Self::handle_input). Report what was read with [`handle_payload`](Self::handle_payload).
     ///
@@ -165,6 +170,14 @@ impl Connection {
             Some(Due::Ping) => self.probe(now),
             Some(Due::Fail(deadline)) => self.fail_on(deadline, now),
             None => {}
+        }
+    }
+
+    /// Acts on the write deadline alone, for a driver that writes and does not read: other deadlines may have been
+    /// met by bytes that wait in the transport.
+    pub fn handle_write_timeout(&mut self, now: Instant) {
+        if self.closing.is_none() && self.poll_write_timeout().is_some_and(|at| at <= now) {
+            self.fail_on(Deadline::Write, now);
         }
     }
 
@@ -292,6 +305,11 @@ impl Connection {
         self.timers.next(&self.config)
     }
 
+    /// When [`handle_write_timeout`](Self::handle_write_timeout) has something to do.
+    pub fn poll_write_timeout(&self) -> Option<Instant> {
+        self.timers.write(&self.config)
+    }
+
     /// What the driver does when nothing is left to write.
     pub fn step(&self) -> Step {
         match &self.closing {
@@ -344,6 +362,11 @@ impl Connection {
     /// should wait for the application.
     pub fn wants_control_write(&self) -> bool {
         !self.is_mute() && self.transmit.has_control()
+    }
+
+    /// Whether the transport is to be read: until its end was reported.
+    pub fn wants_read(&self) -> bool {
+        self.closing.as_ref().is_none_or(|closing| !closing.eof && !closing.over)
     }
 
     /// Bytes already taken may complete more events.

@@ -54,7 +54,7 @@ impl Receive {
         config: &Config,
     ) -> Result<Option<Incoming>, Violation> {
         if !self.pending.is_empty() {
-            self.pending.extend_from_slice(input);
+            self.hold(input);
             return self.resume(role, config);
         }
         let mut input = Input(input);
@@ -63,6 +63,11 @@ impl Receive {
             self.pending = BytesMut::from(&*input.0);
         }
         Ok(incoming)
+    }
+
+    /// Keeps bytes for [`resume`](Self::resume).
+    pub(super) fn hold(&mut self, input: &[u8]) {
+        self.pending.extend_from_slice(input);
     }
 
     /// Goes on with what an earlier read left.

@@ -185,7 +185,7 @@ impl Timers {
         self.message_begun?.checked_add(config.message_timeout?)
     }
 
-    fn write(&self, config: &Config) -> Option<Instant> {
+    pub(super) fn write(&self, config: &Config) -> Option<Instant> {
         self.write_waiting?.checked_add(config.write_timeout)
     }
 }
