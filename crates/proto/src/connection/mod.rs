@@ -43,7 +43,6 @@ use crate::{
     config::Config,
     frame::MAX_CONTROL_PAYLOAD,
     mask::MaskingKey,
-    message::Message,
     role::Role,
     violation::Violation,
 };
@@ -435,7 +434,9 @@ impl Connection {
 
     fn incoming(&mut self, now: Instant, incoming: Incoming) -> Option<Event> {
         match incoming {
-            Incoming::Message(message) => self.message(message),
+            // Ours is said: what comes before the peer's Close is thrown away.
+            Incoming::Message(_) if self.closing.is_some() => None,
+            Incoming::Message(message) => Some(Event::Message(message)),
             Incoming::Ping(payload) => {
                 // RFC 6455 §5.5.2: answered with the same data, unless a Close was sent or received.
                 if self.closing.is_none() {
@@ -453,16 +454,6 @@ impl Connection {
                 self.peer_closes(now, frame.clone());
                 Some(Event::Close(frame))
             }
-        }
-    }
-
-    fn message(&mut self, message: Message) -> Option<Event> {
-        self.timers.message_done();
-        // Ours is said: what comes before the peer's Close is thrown away.
-        if self.closing.is_some() {
-            None
-        } else {
-            Some(Event::Message(message))
         }
     }
 

@@ -75,11 +75,6 @@ impl Timers {
         }
     }
 
-    /// A message was completed: what is on its way now began with this read.
-    pub(super) fn message_done(&mut self) {
-        self.message_begun = None;
-    }
-
     /// The transport took bytes, or there are none left, or the first ones wait.
     pub(super) fn write_progress(&mut self, now: Instant, waiting: bool) {
         self.write_waiting = waiting.then_some(now);
