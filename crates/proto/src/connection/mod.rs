@@ -181,6 +181,7 @@ impl Connection {
     }
 
     /// The transport took the first `n` bytes of the batch that the last [`poll_transmit`](Self::poll_transmit) filled.
+    /// Nothing may have been queued or received in between.
     pub fn transmitted(&mut self, now: Instant, batch: &Batch, n: usize) {
         self.transmit.written(batch, n);
         if n > 0 {
