@@ -12,6 +12,7 @@ use fullduplex_testkit::{Endpoint, Pair, assert_clean_close, assert_fails_with, 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+#[expect(clippy::unwrap_used, reason = "the code and the reason are valid")]
 fn bye() -> CloseFrame {
     CloseFrame::new(CloseCode::NORMAL_CLOSURE, "bye").unwrap()
 }
@@ -357,6 +358,23 @@ fn p78_the_peer_may_end_its_direction_after_its_close() {
             endpoint.connection.shutdown_done();
         }
         assert!(endpoint.outcome().clean);
+    }
+}
+
+#[test]
+fn p78_the_transport_is_read_until_its_end_and_not_again() {
+    for role in ROLES {
+        let mut endpoint = endpoint(role);
+        assert!(endpoint.connection.wants_read());
+        endpoint.receive(&[wire::close(1000, "")]);
+        assert!(endpoint.connection.wants_read(), "its end is awaited");
+        endpoint.connection.handle_eof(endpoint.now);
+        assert!(!endpoint.connection.wants_read());
+        assert!(endpoint.connection.wants_write(), "though it is not over");
+
+        let mut abandoned = Endpoint::new(role, Config::default());
+        abandoned.connection.abandon(abandoned.now);
+        assert!(!abandoned.connection.wants_read());
     }
 }
 

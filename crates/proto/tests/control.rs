@@ -95,6 +95,20 @@ fn p52_a_pong_answers_its_ping_and_those_before_it() {
 }
 
 #[test]
+fn p52_a_pong_that_fits_several_pings_answers_the_latest() {
+    let mut client = Endpoint::client();
+    for _ in 0..3 {
+        client.connection.ping(client.now, "same".into()).unwrap();
+        client.wait(10 * MS);
+    }
+    let events = client.receive(&[wire::pong("same"), wire::pong("same")]);
+    assert_eq!(
+        events,
+        [pong_event("same", Some(10 * MS)), pong_event("same", None)]
+    );
+}
+
+#[test]
 fn p52_latency_is_never_negative_when_the_clock_goes_back() {
     let mut client = Endpoint::client();
     client.wait(10 * MS);

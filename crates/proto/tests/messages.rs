@@ -408,3 +408,19 @@ fn bytes_behind_an_event_are_given_back_when_they_have_been_read() {
     assert!(!server.connection.has_pending_input());
     assert_eq!(server.connection.buffered(), 0);
 }
+
+#[test]
+fn bytes_that_came_with_the_handshake_are_kept_until_they_are_asked_for() {
+    let mut server = Endpoint::server();
+    let early = masked(&[wire::text("early"), wire::text("cut")]);
+    let (held, rest) = early.split_at(early.len() - 2);
+    server.connection.hold_input(held);
+    assert!(server.connection.has_pending_input());
+    assert_eq!(server.receive_bytes(rest), [text("early"), text("cut")]);
+    assert!(!server.connection.has_pending_input());
+
+    let mut server = Endpoint::server();
+    server.connection.hold_input(&early);
+    assert_eq!(server.poll_events(), [text("early"), text("cut")]);
+    assert_eq!(server.connection.buffered(), 0);
+}

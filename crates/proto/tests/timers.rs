@@ -89,6 +89,30 @@ fn row18_a_pong_that_can_not_be_written_counts_too() {
 }
 
 #[test]
+fn row18_the_write_deadline_can_be_acted_on_alone() {
+    let mut server = keepalive(Life::AnyByte);
+    assert_eq!(server.connection.poll_write_timeout(), None);
+    server.send("stuck");
+    server.wait(9 * S);
+    server.connection.handle_write_timeout(server.now);
+    assert_eq!(server.connection.state(), State::Open, "too early");
+    let due = server.now + S;
+    assert_eq!(server.connection.poll_write_timeout(), Some(due));
+    server.wait(S);
+    server.connection.handle_write_timeout(server.now);
+    assert_eq!(server.outcome().cause, Cause::Timeout(Deadline::Write));
+
+    // Others that have passed as well are left alone: what would have put them off may not have been read.
+    let mut quiet = keepalive(Life::AnyByte);
+    quiet.wait(100 * S);
+    quiet.connection.handle_write_timeout(quiet.now);
+    assert_eq!(quiet.transmit(), []);
+    quiet.send("leaves");
+    quiet.transmit();
+    assert_eq!(quiet.connection.poll_write_timeout(), None);
+}
+
+#[test]
 fn row20_idle_is_1001_with_a_closing_handshake() {
     let mut server = server(|config| config.idle_timeout = Some(30 * S));
     assert_eq!(server.wait_for_deadline(), Some(30 * S));

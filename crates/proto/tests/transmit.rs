@@ -294,6 +294,18 @@ fn p85_queued_falls_as_bytes_leave_and_ends_at_zero() {
 }
 
 #[test]
+fn p85_what_is_left_of_a_frame_counts_as_queued() {
+    for len in [1000, 60_000] {
+        for taken in [1, 4, 5, len] {
+            let mut server = Endpoint::server();
+            server.send(vec![0; len]);
+            server.write(taken);
+            assert_eq!(server.connection.queued(), len + 4 - taken);
+        }
+    }
+}
+
+#[test]
 fn p87_a_message_is_queued_whole_or_not_at_all() {
     let mut pair = Pair::default();
     let client = &mut pair.client.endpoint;
