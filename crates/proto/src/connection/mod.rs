@@ -366,7 +366,9 @@ impl Connection {
 
     /// Whether the transport is to be read: until its end was reported.
     pub fn wants_read(&self) -> bool {
-        self.closing.as_ref().is_none_or(|closing| !closing.eof && !closing.over)
+        self.closing
+            .as_ref()
+            .is_none_or(|closing| !closing.eof && !closing.over)
     }
 
     /// Bytes already taken may complete more events.
