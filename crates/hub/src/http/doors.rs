@@ -8,9 +8,11 @@ use axum::{
     response::Response,
 };
 use fullduplex::{
-    Acceptor, CloseFrame, Initiator, Outcome, WebSocket, corked, handshake::Origins, upgrade,
+    Accept, Acceptor, CloseFrame, Initiator, Outcome, WebSocket, corked,
+    handshake::{NoCommonSubprotocol, Origin, Origins, Preference, Rejection, ServerOptions},
+    upgrade,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -32,10 +34,9 @@ const HEARTBEAT: std::ops::RangeInclusive<u64> = 5..=300;
 /// The rules of each kind of connection.
 #[derive(Debug)]
 pub(crate) struct Doors {
-    v1: Acceptor,
     chat: Acceptor,
-    plain: Acceptor,
     echo: Acceptor,
+    logs: Acceptor,
 }
 
 impl Doors {
@@ -43,37 +44,49 @@ impl Doors {
     ///
     /// A sentence: an allowed origin is none, or waits can't work together.
     pub(crate) fn new(config: &Config) -> Result<Self, String> {
-        let origins = match &config.origins {
-            AllowedOrigins::SameOrigin => Origins::SameOrigin,
-            AllowedOrigins::Any => Origins::Any,
-            AllowedOrigins::List(origins) => Origins::SameOriginOr(
-                origins
-                    .iter()
-                    .map(|origin| {
-                        origin
-                            .parse()
-                            .map_err(|why| format!("origin \"{origin}\": {why}"))
-                    })
-                    .collect::<Result<_, _>>()?,
-            ),
+        let options = ServerOptions {
+            origins: origins(config)?,
+            tls: config.tls.is_some(),
+            origin_remedy: "pass --allow-origin".into(),
+            ..ServerOptions::default()
         };
-        let text = rules(config, config.limits.frame, fullduplex::Accept::TextOnly);
-        let any = rules(config, config.limits.echo_message, fullduplex::Accept::Any);
+        let chat_options = ServerOptions {
+            // Ours first: who speaks both speaks more with it.
+            subprotocols: [SUBPROTOCOL_V1, SUBPROTOCOL_CHAT].map(str::to_owned).into(),
+            preference: Preference::Server,
+            no_common_subprotocol: NoCommonSubprotocol::RefuseIfOffered,
+            ..options.clone()
+        };
+        let text = rules(config, config.limits.frame, Accept::TextOnly);
+        let any = rules(config, config.limits.echo_message, Accept::Any);
         text.check()
             .and_then(|()| any.check())
             .map_err(|why| why.to_string())?;
-        let acceptor = || Acceptor::new().origins(origins.clone());
-        let text = || acceptor().config(text.clone());
         Ok(Self {
-            v1: text().subprotocols([SUBPROTOCOL_V1]),
-            chat: text().subprotocols([SUBPROTOCOL_CHAT]),
-            plain: text(),
-            echo: acceptor().config(any),
+            chat: Acceptor::new().options(chat_options).config(text.clone()),
+            echo: Acceptor::new().options(options.clone()).config(any),
+            logs: Acceptor::new().options(options).config(text),
         })
     }
 }
 
-fn rules(config: &Config, max_message: usize, accept: fullduplex::Accept) -> fullduplex::Config {
+fn origins(config: &Config) -> Result<Origins, String> {
+    let allowed = match &config.origins {
+        AllowedOrigins::SameOrigin => return Ok(Origins::SameOrigin),
+        AllowedOrigins::Any => return Ok(Origins::Any),
+        AllowedOrigins::List(allowed) => allowed,
+    };
+    let parse = |origin: &String| {
+        origin
+            .parse::<Origin>()
+            .map_err(|why| format!("origin \"{origin}\": {why}"))
+    };
+    Ok(Origins::SameOriginOr(
+        allowed.iter().map(parse).collect::<Result<_, _>>()?,
+    ))
+}
+
+fn rules(config: &Config, max_message: usize, accept: Accept) -> fullduplex::Config {
     let mut rules = fullduplex::Config::default();
     rules.limits = fullduplex::Limits::with_max_message(max_message);
     rules.accept = accept;
@@ -98,72 +111,62 @@ pub(super) async fn chat(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
     Query(query): Query<ChatQuery>,
-    request: Request,
+    mut request: Request,
 ) -> Response {
-    let (acceptor, dialect) = match spoken(&desk, &query, request.headers()) {
-        Ok(spoken) => spoken,
+    let handshake = match upgrade::handshake(&mut request, &desk.doors.chat) {
+        Ok(handshake) => handshake,
+        Err(rejection) => return refuse(&connection, &rejection),
+    };
+    let default = desk.shared.config.plain;
+    let dialect = match spoken(handshake.request().subprotocol(), &query, default) {
+        Ok(dialect) => dialect,
         Err(why) => return sentence(StatusCode::BAD_REQUEST, why),
     };
-    let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
-    let history = query.history.unwrap_or(0);
-    if !is_room_name(room) || history > MAX_BACKLOG {
-        let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
-        return sentence(StatusCode::BAD_REQUEST, why);
-    }
     let mut session = Session::new(&desk.shared, dialect);
-    if !matches!(dialect, Dialect::V1 { .. }) && session.enter(room, history).is_err() {
-        let why = "The server has as many rooms as it may.";
-        return sentence(StatusCode::SERVICE_UNAVAILABLE, why);
+    if !matches!(dialect, Dialect::V1 { .. }) {
+        let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
+        let history = query.history.unwrap_or(0);
+        if !is_room_name(room) || history > MAX_BACKLOG {
+            let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
+            return sentence(StatusCode::BAD_REQUEST, why);
+        }
+        if session.enter(room, history).is_err() {
+            let why = "The server has as many rooms as it may.";
+            return sentence(StatusCode::SERVICE_UNAVAILABLE, why);
+        }
     }
-    open(&desk, connection, request, acceptor, |ws| session.run(ws))
+    open(&desk, connection, handshake, |ws| session.run(ws))
 }
 
 /// `/echo`.
 pub(super) async fn echo(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
-    request: Request,
+    mut request: Request,
 ) -> Response {
     let stopping = desk.shared.stopping.child_token();
-    open(&desk, connection, request, &desk.doors.echo, |ws| {
-        echo::echo(ws, stopping)
-    })
+    match upgrade::handshake(&mut request, &desk.doors.echo) {
+        Ok(handshake) => open(&desk, connection, handshake, |ws| echo::echo(ws, stopping)),
+        Err(rejection) => refuse(&connection, &rejection),
+    }
 }
 
-/// What a client that offers these subprotocols, with this query, will speak.
-fn spoken<'a>(
-    desk: &'a Desk,
+/// What a connection with this agreed subprotocol and this query speaks.
+fn spoken(
+    subprotocol: Option<&str>,
     query: &ChatQuery,
-    headers: &HeaderMap,
-) -> Result<(&'a Acceptor, Dialect), String> {
-    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let lines = lines.iter().filter_map(|line| line.to_str().ok());
-    let offered: Vec<_> = lines
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .collect();
-    if offered.contains(&SUBPROTOCOL_V1) {
-        return Ok((
-            &desk.doors.v1,
-            Dialect::V1 {
-                heartbeat: heartbeat(query.hb)?,
-            },
-        ));
+    default: PlainMode,
+) -> Result<Dialect, String> {
+    match (subprotocol, query.mode.as_deref(), default) {
+        (Some(SUBPROTOCOL_V1), ..) => Ok(Dialect::V1 {
+            heartbeat: heartbeat(query.hb)?,
+        }),
+        (Some(_), ..) | (None, Some("json"), _) | (None, None, PlainMode::Json) => {
+            Ok(Dialect::Json)
+        }
+        (None, Some("text"), _) | (None, None, PlainMode::Text) => Ok(Dialect::Text),
+        (None, Some(_), _) => Err("mode is json or text.".to_owned()),
     }
-    if offered.contains(&SUBPROTOCOL_CHAT) {
-        return Ok((&desk.doors.chat, Dialect::Json));
-    }
-    if !offered.is_empty() {
-        return Err(format!(
-            "None of the subprotocols is spoken here. Offer {SUBPROTOCOL_V1} or {SUBPROTOCOL_CHAT}, or none."
-        ));
-    }
-    let dialect = match (query.mode.as_deref(), desk.shared.config.plain) {
-        (Some("json"), _) | (None, PlainMode::Json) => Dialect::Json,
-        (Some("text"), _) | (None, PlainMode::Text) => Dialect::Text,
-        (Some(_), _) => return Err("mode is json or text.".to_owned()),
-    };
-    Ok((&desk.doors.plain, dialect))
 }
 
 /// The interval of visible heartbeats that was asked for.
@@ -222,16 +225,18 @@ pub(super) async fn first_log(
 fn view(
     desk: &Desk,
     connection: Connection,
-    request: Request,
+    mut request: Request,
     name: &str,
     query: &LogQuery,
 ) -> Response {
-    match viewer(desk, name, query) {
-        Ok(None) => sentence(StatusCode::NOT_FOUND, "There is no log of this name."),
-        Ok(Some(viewer)) => open(desk, connection, request, &desk.doors.plain, |ws| {
-            viewer.run(ws)
-        }),
-        Err(why) => sentence(StatusCode::BAD_REQUEST, why),
+    let viewer = match viewer(desk, name, query) {
+        Ok(Some(viewer)) => viewer,
+        Ok(None) => return sentence(StatusCode::NOT_FOUND, "There is no log of this name."),
+        Err(why) => return sentence(StatusCode::BAD_REQUEST, why),
+    };
+    match upgrade::handshake(&mut request, &desk.doors.logs) {
+        Ok(handshake) => open(desk, connection, handshake, |ws| viewer.run(ws)),
+        Err(rejection) => refuse(&connection, &rejection),
     }
 }
 
@@ -254,24 +259,19 @@ fn viewer(desk: &Desk, name: &str, query: &LogQuery) -> Result<Option<Viewer>, S
     Ok(Viewer::new(&desk.shared, name, backlog, is_text, heartbeat))
 }
 
-/// Answers the handshake. A good one becomes a connection of its own, which ends with one line in
-/// the log.
+/// Accepts. What comes of it is a connection of its own, which ends with one line in the log.
 fn open<F, Fut>(
     desk: &Desk,
     connection: Connection,
-    mut request: Request,
-    acceptor: &Acceptor,
+    handshake: upgrade::Handshake,
     session: F,
 ) -> Response
 where
     F: FnOnce(WebSocket) -> Fut + Send + 'static,
     Fut: Future<Output = Outcome> + Send,
 {
-    let (response, upgrade) = match upgrade::handshake(&mut request, acceptor) {
-        Ok(handshake) => handshake.accept::<Body>(),
-        Err(rejection) => return upgrade::rejection_response(&rejection),
-    };
-    let path = request.uri().path().to_owned();
+    let path = handshake.request().path().to_owned();
+    let (response, upgrade) = handshake.accept::<Body>();
     desk.shared.spawn(async move {
         let Connection { peer, place } = connection;
         match upgrade.await {
@@ -285,6 +285,11 @@ where
         drop(place);
     });
     response
+}
+
+fn refuse(connection: &Connection, rejection: &Rejection) -> Response {
+    tracing::info!(peer = %connection.peer, %rejection, "handshake refused");
+    upgrade::rejection_response(rejection)
 }
 
 fn log_end(peer: std::net::SocketAddr, path: &str, since: Instant, outcome: &Outcome) {

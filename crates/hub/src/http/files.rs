@@ -49,13 +49,14 @@ impl StaticDir {
 
     /// The file that a decoded path names, `index.html` for a folder's.
     async fn find(&self, path: &str) -> Option<Found> {
-        let is_plain = |name: &str| !name.starts_with('.') && !name.contains(['\\', '\0', ':']);
-        if !path.split('/').all(is_plain) {
+        let is_plain = |name: &str| {
+            !name.is_empty() && !name.starts_with('.') && !name.contains(['\\', '\0', ':'])
+        };
+        let names = path.strip_suffix('/').unwrap_or(path);
+        if !path.is_empty() && !names.split('/').all(is_plain) {
             return None;
         }
-        let mut found = tokio::fs::canonicalize(self.root.join(path.trim_matches('/')))
-            .await
-            .ok()?;
+        let mut found = tokio::fs::canonicalize(self.root.join(names)).await.ok()?;
         let mut kind = tokio::fs::metadata(&found).await.ok()?;
         if kind.is_dir() {
             if !path.is_empty() && !path.ends_with('/') && found.starts_with(&self.root) {

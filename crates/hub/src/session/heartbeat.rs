@@ -65,3 +65,48 @@ impl Heartbeat {
         Ok(self.send_at <= now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(20);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_is_due_only_after_an_interval_of_silence() {
+        let mut heartbeat = Heartbeat::new(INTERVAL);
+        advance(INTERVAL / 2).await;
+        assert!(!heartbeat.is_due(false).unwrap());
+        heartbeat.sent();
+        advance(INTERVAL / 2).await;
+        assert!(!heartbeat.is_due(false).unwrap());
+        advance(INTERVAL / 2).await;
+        assert!(heartbeat.is_due(false).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_given_up_after_two_intervals_and_ten_seconds_of_silence() {
+        let mut heartbeat = Heartbeat::new(INTERVAL);
+        advance(Duration::from_secs(49)).await;
+        heartbeat.heard();
+        advance(Duration::from_secs(49)).await;
+        assert!(heartbeat.is_due(false).is_ok());
+        advance(Duration::from_secs(1)).await;
+        let Err(Stop::Close(frame)) = heartbeat.is_due(false) else {
+            panic!("still waited for")
+        };
+        assert_eq!(frame.code(), HEARTBEAT_LOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_our_own_bytes_wait_nobody_is_given_up() {
+        let mut heartbeat = Heartbeat::new(INTERVAL);
+        advance(3 * INTERVAL).await;
+        assert!(!heartbeat.is_due(true).unwrap());
+        assert!(!heartbeat.is_due(false).unwrap());
+        advance(3 * INTERVAL).await;
+        assert!(heartbeat.is_due(false).is_err());
+    }
+}

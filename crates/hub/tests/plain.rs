@@ -1,0 +1,404 @@
+//! The tutorials' dialects, from the outside, and how all dialects see each other.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use fullduplex::CloseCode;
+use fullduplex_hub::{Config, Limits, PlainMode, Timeouts};
+use serde_json::{Value, json};
+use support::{Running, closed, text, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+fn code(code: u16) -> CloseCode {
+    CloseCode::new(code)
+}
+
+async fn say(ws: &mut fullduplex::WebSocket, text: &str) {
+    within(ws.send(text)).await.unwrap();
+}
+
+#[tokio::test]
+async fn json_goes_to_everybody_with_its_three_strings_unchanged() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.connect("/ws").await;
+    let mut bo = hub.connect("/ws").await;
+    say(
+        &mut ana,
+        r#"{"email":"a@x.org","username":"Ana","message":" <i>hi</i>\n ","x":[1]}"#,
+    )
+    .await;
+    let expected = r#"{"email":"a@x.org","username":"Ana","message":" <i>hi</i>\n "}"#;
+    assert_eq!(text(&mut ana).await, expected);
+    assert_eq!(text(&mut bo).await, expected);
+    say(&mut bo, "{}").await;
+    assert_eq!(
+        text(&mut ana).await,
+        r#"{"email":"","username":"","message":""}"#
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_an_object_of_strings_ends_that_client_alone() {
+    let hub = Running::start(Config::default()).await;
+    let mut other = hub.connect("/ws").await;
+    for bad in [
+        "hi",
+        "[]",
+        "null",
+        r#"{"message":1}"#,
+        r#"{"message":null}"#,
+        "{",
+        r#"{"message":"\ud800"}"#,
+    ] {
+        let mut client = hub.connect("/ws").await;
+        say(&mut client, bad).await;
+        assert_eq!(closed(&mut client).await.0, code(1007), "{bad}");
+    }
+    say(&mut other, r#"{"message":"still here"}"#).await;
+    assert!(text(&mut other).await.contains("still here"));
+}
+
+#[tokio::test]
+async fn the_subprotocol_chat_is_plain_json_and_others_are_refused() {
+    let hub = Running::start(Config {
+        plain: PlainMode::Text,
+        ..Config::default()
+    })
+    .await;
+    let chat = hub
+        .client("/ws")
+        .subprotocol("superchat")
+        .unwrap()
+        .subprotocol("chat")
+        .unwrap();
+    let (mut ws, _) = within(chat.connect()).await.unwrap();
+    assert_eq!(ws.subprotocol(), Some("chat"));
+    say(&mut ws, r#"{"message":"hi"}"#).await;
+    assert_eq!(
+        text(&mut ws).await,
+        r#"{"email":"","username":"","message":"hi"}"#
+    );
+
+    let both = hub
+        .client("/ws")
+        .subprotocol("chat")
+        .unwrap()
+        .subprotocol("fdx.v1.json")
+        .unwrap();
+    assert_eq!(
+        within(both.connect()).await.unwrap().0.subprotocol(),
+        Some("fdx.v1.json")
+    );
+
+    let upgrade = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: soap\r\n";
+    let request = format!("GET /ws HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n");
+    let answer = hub.raw(&request).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(
+        answer.contains("fdx.v1.json") && answer.contains("chat"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_query_the_hub_speaks_what_it_was_told_to() {
+    let hub = Running::start(Config {
+        plain: PlainMode::Text,
+        ..Config::default()
+    })
+    .await;
+    let mut ws = hub.connect("/ws").await;
+    say(&mut ws, "hello").await;
+    assert_eq!(text(&mut ws).await, "hello");
+    let mut ws = hub.connect("/ws?mode=json&room=else").await;
+    say(&mut ws, "{}").await;
+    assert_eq!(
+        text(&mut ws).await,
+        r#"{"email":"","username":"","message":""}"#
+    );
+}
+
+#[tokio::test]
+async fn all_dialects_see_each_other_in_one_room() {
+    let hub = Running::start(Config::default()).await;
+    let mut v1 = hub.member("Ana", "general").await;
+    let mut json = hub.connect("/ws").await;
+    let mut lines = hub.connect("/ws?mode=text").await;
+    let mut elsewhere = hub.connect("/ws?mode=text&room=elsewhere").await;
+
+    say(&mut lines, "  one\r\ntwo\nthree ").await;
+    assert_eq!(text(&mut lines).await, "one two three");
+    assert_eq!(
+        text(&mut json).await,
+        r#"{"email":"","username":"guest","message":"one two three"}"#
+    );
+    let msg = v1.msg().await;
+    assert_eq!(
+        (&msg["from"]["id"], &msg["from"]["name"]),
+        (&json!("plain"), &json!("guest"))
+    );
+    assert_eq!(
+        (&msg["body"], &msg["cid"]),
+        (&json!("one two three"), &Value::Null)
+    );
+
+    let sent = r#"{"email":"bo@x.org","username":"Bo","message":"hi\nall"}"#;
+    say(&mut json, sent).await;
+    assert_eq!(text(&mut lines).await, "Bo: hi all");
+    assert_eq!(text(&mut json).await, sent);
+    let msg = v1.msg().await;
+    assert_eq!(
+        (&msg["from"]["name"], &msg["body"]),
+        (&json!("Bo"), &json!("hi\nall"))
+    );
+    assert!(
+        !msg.to_string().contains("bo@x.org"),
+        "addresses stay in plain JSON"
+    );
+
+    v1.say("general", "c1", "hey").await;
+    assert_eq!(text(&mut lines).await, "Ana: hey");
+    assert_eq!(
+        text(&mut json).await,
+        r#"{"email":"","username":"Ana","message":"hey"}"#
+    );
+
+    // A blank line is nothing, and other rooms are other rooms.
+    say(&mut elsewhere, " \n ").await;
+    say(&mut elsewhere, "here").await;
+    assert_eq!(text(&mut elsewhere).await, "here");
+}
+
+#[tokio::test]
+async fn history_comes_first_where_it_is_asked_for() {
+    let hub = Running::start(Config::default()).await;
+    let mut first = hub.connect("/ws?mode=text").await;
+    for n in 0..5 {
+        say(&mut first, &n.to_string()).await;
+    }
+    let mut got = String::new();
+    while !got.ends_with('4') {
+        got += &text(&mut first).await;
+    }
+    let mut second = hub.connect("/ws?mode=text&history=2").await;
+    assert_eq!(text(&mut second).await, "3\n4");
+    let mut third = hub.connect("/ws?history=1").await;
+    assert!(text(&mut third).await.contains("\"4\""));
+    for bad in [
+        "/ws?history=201",
+        "/ws?history=x",
+        "/ws?mode=xml",
+        "/ws?room=a%2Fb",
+        "/ws?room=",
+    ] {
+        assert!(within(hub.client(bad).connect()).await.is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn old_pages_that_insert_html_can_be_served_escaped() {
+    let hub = Running::start(Config {
+        escape_html: true,
+        ..Config::default()
+    })
+    .await;
+    let mut v1 = hub.member("Ana", "general").await;
+    let mut ws = hub.connect("/ws").await;
+    say(&mut ws, r#"{"username":"<b>","message":"<script>"}"#).await;
+    assert_eq!(
+        text(&mut ws).await,
+        r#"{"email":"","username":"&lt;b&gt;","message":"&lt;script&gt;"}"#
+    );
+    assert_eq!(v1.msg().await["body"], "<script>");
+}
+
+#[tokio::test]
+async fn echo_returns_text_as_text_and_binary_as_binary() {
+    let hub = Running::start(Config::default()).await;
+    let mut ws = hub.connect("/echo").await;
+    say(&mut ws, "hi").await;
+    assert_eq!(text(&mut ws).await, "hi");
+    within(ws.send(vec![0_u8, 255])).await.unwrap();
+    assert_eq!(
+        within(ws.recv()).await.unwrap().unwrap().as_bytes(),
+        [0, 255]
+    );
+    let big = "x".repeat(1 << 20);
+    say(&mut ws, &big).await;
+    assert_eq!(text(&mut ws).await, big);
+    say(&mut ws, &(big + "x")).await;
+    assert_eq!(closed(&mut ws).await.0, code(1009));
+}
+
+/// A raw client with a small receive buffer that reads only when it is told to.
+async fn deaf(hub: &Running, resource: &str, headers: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(hub.addr).await.unwrap();
+    let request = format!(
+        "GET {resource} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within(stream.read_u8()).await.unwrap());
+    }
+    assert!(
+        head.starts_with(b"HTTP/1.1 101 "),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
+    stream
+}
+
+/// The next frame of a server: its opcode and payload. None at the end.
+async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let first = within(stream.read_u8()).await.ok()?;
+    let len = match within(stream.read_u8()).await.unwrap() {
+        126 => usize::from(within(stream.read_u16()).await.unwrap()),
+        127 => usize::try_from(within(stream.read_u64()).await.unwrap()).unwrap(),
+        len => usize::from(len),
+    };
+    let mut payload = vec![0; len];
+    within(stream.read_exact(&mut payload)).await.unwrap();
+    Some((first & 0x0f, payload))
+}
+
+/// The texts a server sent until its Close, and the code of that.
+async fn until_close(stream: &mut TcpStream) -> (Vec<String>, Option<u16>) {
+    let mut texts = Vec::new();
+    while let Some((opcode, payload)) = frame(stream).await {
+        match opcode {
+            1 => texts.push(String::from_utf8(payload).unwrap()),
+            8 => return (texts, Some(u16::from_be_bytes([payload[0], payload[1]]))),
+            _ => {}
+        }
+    }
+    (texts, None)
+}
+
+/// Big enough that some 1,500 of them fill every buffer on the way to a client, the kernel's 4 MiB
+/// included.
+fn filler(n: usize) -> String {
+    format!("{n:06}{}", "x".repeat(3_000))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_cut_and_a_hundred_others_never_wait_for_it() {
+    const MESSAGES: usize = 2_000;
+    // However slow this machine is, the deaf one gets to read its Close.
+    let long = Duration::from_secs(60);
+    let timeouts = Timeouts {
+        write: long,
+        close: long,
+        ..Timeouts::default()
+    };
+    let hub = Running::start(Config {
+        timeouts,
+        ..Config::default()
+    })
+    .await;
+    let mut deaf = deaf(&hub, "/ws?mode=text", "").await;
+    let mut members = tokio::task::JoinSet::new();
+    let mut sender = hub.connect("/ws").await;
+    for _ in 0..100 {
+        let mut ws = hub.connect("/ws").await;
+        members.spawn(async move {
+            for n in 0..MESSAGES {
+                let got = text(&mut ws).await;
+                assert!(got.contains(&format!("\"{n:06}")), "{n}: {got:.80}");
+            }
+        });
+    }
+    for n in 0..MESSAGES {
+        say(&mut sender, &json!({"message": filler(n)}).to_string()).await;
+        assert!(text(&mut sender).await.contains(&format!("{n:06}")));
+    }
+    members.join_all().await;
+    let (texts, code) = until_close(&mut deaf).await;
+    assert_eq!(code, Some(1013));
+    assert!(texts.len() < MESSAGES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_v1_client_that_was_too_slow_is_told_what_it_missed_and_goes_on() {
+    const MESSAGES: u64 = 2_500;
+    let limits = Limits {
+        ring_events: 300,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let mut slow = deaf(&hub, "/ws", "Sec-WebSocket-Protocol: fdx.v1.json\r\n").await;
+    for command in [
+        r#"{"op":"hello"}"#,
+        r#"{"op":"join","id":1,"room":"general"}"#,
+    ] {
+        // Masked with zeros.
+        let len = u8::try_from(command.len()).unwrap();
+        slow.write_all(&[0x81, 0x80 | len, 0, 0, 0, 0])
+            .await
+            .unwrap();
+        slow.write_all(command.as_bytes()).await.unwrap();
+    }
+    let (_, joined) = frame(&mut slow).await.unwrap();
+    assert!(joined.starts_with(b"{\"re\":1,"));
+    let mut ana = hub.member("Ana", "general").await;
+    let mut seqs = Vec::new();
+    for n in 0..MESSAGES {
+        let body = filler(usize::try_from(n).unwrap());
+        seqs.push(
+            ana.say("general", &n.to_string(), &body).await["seq"]
+                .as_u64()
+                .unwrap(),
+        );
+    }
+    // Reads until the newest message, then everything must be accounted for.
+    let reading = async {
+        let (mut seen, mut gaps) = (Vec::new(), Vec::new());
+        while seen.last() != seqs.last() {
+            let (opcode, payload) = frame(&mut slow).await.expect("the connection lives");
+            if opcode != 1 {
+                assert_ne!(opcode, 8, "closed");
+                continue;
+            }
+            let event: Value = serde_json::from_slice(&payload).unwrap();
+            match event["ev"].as_str() {
+                Some("msg") => seen.push(event["seq"].as_u64().unwrap()),
+                Some("gap") => {
+                    gaps.push((
+                        event["from"].as_u64().unwrap(),
+                        event["to"].as_u64().unwrap(),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        (seen, gaps)
+    };
+    let (seen, gaps) = reading.await;
+    assert!(!gaps.is_empty(), "it was not slow enough for this test");
+    let missed = |seq: &u64| gaps.iter().any(|(from, to)| (from..=to).contains(&seq));
+    let accounted: Vec<_> = seqs
+        .iter()
+        .filter(|seq| seen.contains(seq) || missed(seq))
+        .collect();
+    assert_eq!(accounted.len(), seqs.len());
+    assert!(seen.is_sorted() && !seen.iter().any(missed));
+}

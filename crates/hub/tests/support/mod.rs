@@ -1,0 +1,234 @@
+//! A hub on a loopback port, and clients for it.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own share"
+)]
+
+use std::{collections::VecDeque, future::Future, net::SocketAddr, time::Duration};
+
+use fullduplex::{Client, CloseCode, CloseFrame, Message, WebSocket};
+use fullduplex_hub::{Config, Hub};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// How long anything may take that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("it happens in time")
+}
+
+pub struct Running {
+    pub addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::run(Hub::new(config, listener).await.unwrap())
+    }
+
+    pub fn run(hub: Hub) -> Self {
+        let addr = hub.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(hub.run(async {
+            let _ = stopped.await;
+        }));
+        Self { addr, stop, task }
+    }
+
+    /// Begins the shutdown; the task ends when it is over.
+    pub fn begin_stop(self) -> JoinHandle<()> {
+        self.stop.send(()).unwrap();
+        self.task
+    }
+
+    pub fn client(&self, resource: &str) -> Client {
+        Client::new(&format!("ws://{}{resource}", self.addr)).unwrap()
+    }
+
+    pub async fn connect(&self, resource: &str) -> WebSocket {
+        within(self.client(resource).connect()).await.unwrap().0
+    }
+
+    pub async fn v1(&self) -> V1 {
+        self.v1_at("/ws").await
+    }
+
+    pub async fn v1_at(&self, resource: &str) -> V1 {
+        let client = self.client(resource).subprotocol("fdx.v1.json").unwrap();
+        let (ws, _) = within(client.connect()).await.unwrap();
+        assert_eq!(ws.subprotocol(), Some("fdx.v1.json"));
+        V1 {
+            ws,
+            events: VecDeque::new(),
+            calls: 0,
+        }
+    }
+
+    /// A client that said hello under a name and joined a room.
+    pub async fn member(&self, name: &str, room: &str) -> V1 {
+        let mut client = self.v1().await;
+        client.hello(name).await;
+        client
+            .ok(json!({"op": "join", "room": room, "backlog": 0}))
+            .await;
+        client
+    }
+
+    /// Sends bytes on a fresh connection and returns everything that comes back.
+    pub async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        within(stream.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// A GET whose connection closes after the answer.
+    pub async fn get(&self, path: &str, headers: &str) -> Answer {
+        self.request("GET", path, headers).await
+    }
+
+    pub async fn request(&self, method: &str, path: &str, headers: &str) -> Answer {
+        let host = if headers.contains("Host:") {
+            ""
+        } else {
+            "Host: localhost\r\n"
+        };
+        let request =
+            format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
+        let text = self.raw(&request).await;
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+/// A client of `fdx.v1.json`.
+pub struct V1 {
+    pub ws: WebSocket,
+    events: VecDeque<Value>,
+    calls: u64,
+}
+
+impl V1 {
+    pub async fn send(&mut self, command: &Value) {
+        within(self.ws.send(command.to_string())).await.unwrap();
+    }
+
+    async fn receive(&mut self) -> Value {
+        let message = within(self.ws.recv()).await.unwrap().expect("a message");
+        serde_json::from_str(message.as_text().expect("text")).unwrap()
+    }
+
+    /// Sends a command and returns its reply.
+    pub async fn call(&mut self, mut command: Value) -> Value {
+        self.calls += 1;
+        let id = json!(self.calls);
+        command["id"] = id.clone();
+        self.send(&command).await;
+        loop {
+            let frame = self.receive().await;
+            if frame["re"] == id {
+                return frame;
+            }
+            assert!(frame["re"].is_null(), "a reply nobody asked for: {frame}");
+            self.events.push_back(frame);
+        }
+    }
+
+    pub async fn ok(&mut self, command: Value) -> Value {
+        let reply = self.call(command.clone()).await;
+        assert!(reply["ok"].is_object(), "{command} got {reply}");
+        reply["ok"].clone()
+    }
+
+    pub async fn err(&mut self, command: Value) -> String {
+        let reply = self.call(command.clone()).await;
+        reply["err"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{command} got {reply}"))
+            .to_owned()
+    }
+
+    pub async fn hello(&mut self, name: &str) -> Value {
+        self.ok(json!({"op": "hello", "name": name})).await
+    }
+
+    pub async fn say(&mut self, room: &str, cid: &str, body: &str) -> Value {
+        self.ok(json!({"op": "send", "room": room, "cid": cid, "body": body}))
+            .await
+    }
+
+    /// The next event of this kind; others before it are passed over.
+    pub async fn event(&mut self, kind: &str) -> Value {
+        loop {
+            let event = match self.events.pop_front() {
+                Some(event) => event,
+                None => self.receive().await,
+            };
+            if event["ev"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// The next message of a room's member.
+    pub async fn msg(&mut self) -> Value {
+        self.event("msg").await
+    }
+
+    /// Waits until the connection is over, and says how.
+    pub async fn closed(&mut self) -> (CloseCode, String) {
+        closed(&mut self.ws).await
+    }
+}
+
+/// Waits until a connection is over, and says how.
+pub async fn closed(ws: &mut WebSocket) -> (CloseCode, String) {
+    within(async { while let Ok(Some(_)) = ws.recv().await {} }).await;
+    let outcome = ws.outcome().expect("it is over");
+    (outcome.code(), outcome.reason().to_owned())
+}
+
+pub async fn text(ws: &mut WebSocket) -> String {
+    match within(ws.recv()).await.unwrap().expect("a message") {
+        Message::Text(text) => text.to_string(),
+        Message::Binary(_) => panic!("not text"),
+    }
+}
+
+pub async fn bye(ws: &mut WebSocket) {
+    within(ws.close(CloseFrame::normal())).await;
+}
