@@ -42,23 +42,24 @@ where
     Fut: Future,
 {
     let handle = ws.handle.clone();
-    Corked::new(handle, handler(ws))
+    let future = handler(ws);
+    async move { Corked::new(&handle, future).await }
 }
 
 pin_project! {
     /// A future that owns a connection, or a part of it, with its writes corked.
     ///
     /// Written by hand because an async block would hold the future twice, and every connection has one.
-    pub(crate) struct Corked<Fut: Future> {
-        handle: Handle,
+    pub(crate) struct Corked<'a, Fut: Future> {
+        handle: &'a Handle,
         #[pin]
         future: Fut,
         output: Option<Fut::Output>,
     }
 }
 
-impl<Fut: Future> Corked<Fut> {
-    pub(crate) fn new(handle: Handle, future: Fut) -> Self {
+impl<'a, Fut: Future> Corked<'a, Fut> {
+    pub(crate) fn new(handle: &'a Handle, future: Fut) -> Self {
         Self {
             handle,
             future,
@@ -67,7 +68,7 @@ impl<Fut: Future> Corked<Fut> {
     }
 }
 
-impl<Fut: Future> Future for Corked<Fut> {
+impl<Fut: Future> Future for Corked<'_, Fut> {
     type Output = Fut::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

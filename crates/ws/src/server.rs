@@ -28,7 +28,7 @@ use crate::{
     accept::Acceptor,
     cork::Corked,
     error::HandshakeError,
-    shared::{Shared, Side},
+    shared::{Handle, Shared, Side},
     websocket::{self, WebSocket},
 };
 
@@ -217,7 +217,7 @@ async fn accept_loop<H, Fut>(
     while let Ok(slot) = Arc::clone(slots).acquire_owned().await {
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                tokio::spawn(Arc::clone(service).connection(tcp, peer, slot));
+                tokio::spawn(Arc::clone(service).greet(tcp, peer, slot));
             }
             Err(error) if is_connections_own(&error) => {
                 tracing::debug!(%error, "connection lost before it was accepted");
@@ -245,28 +245,30 @@ where
     H: Fn(WebSocket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
-    async fn connection(
-        self: Arc<Self>,
-        tcp: TcpStream,
-        peer: SocketAddr,
-        slot: OwnedSemaphorePermit,
-    ) {
-        let begun = Instant::now();
-        // Boxed, so that the handshake's buffers do not stay part of the task for as long as the connection lives.
-        let ws = match Box::pin(self.open(tcp)).await {
-            Ok(ws) => ws,
-            Err(error) => {
-                tracing::info!(%peer, %error, "refused");
-                return;
+    /// Shakes hands, and leaves the connection to a task of its own: what the handshake needed goes with this one.
+    async fn greet(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        match self.open(tcp).await {
+            Ok(ws) => {
+                tokio::spawn(self.converse(ws, slot));
             }
-        };
-        let shared = Arc::clone(&ws.handle.shared);
-        let entry = self.open.enter(&shared);
-        let outcome = handle(ws, &self.handler).await;
-        drop(entry);
-        let duration = begun.elapsed().as_secs_f32();
-        tracing::info!(%peer, resource = %shared.info.resource, duration, %outcome, "closed");
-        drop(slot);
+            Err(error) => tracing::info!(%peer, %error, "refused"),
+        }
+    }
+
+    /// Runs the handler, and logs how it ended. The slot is free again afterwards.
+    async fn converse(self: Arc<Self>, ws: WebSocket, _slot: OwnedSemaphorePermit) {
+        let begun = Instant::now();
+        let handle = ws.handle.clone();
+        let _entry = self.open.enter(&handle.shared);
+        let outcome = handle_until_closed(ws, &handle, &self.handler).await;
+        let info = &handle.shared.info;
+        tracing::info!(
+            peer = info.peer.map(tracing::field::display),
+            resource = %info.resource,
+            duration = ?Duration::from_millis(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX)),
+            %outcome,
+            "closed"
+        );
     }
 
     async fn open(&self, tcp: TcpStream) -> Result<WebSocket, HandshakeError> {
@@ -281,20 +283,15 @@ where
 }
 
 /// Runs a handler and closes its connection as the handler's end asks.
-async fn handle<H, Fut>(ws: WebSocket, handler: &H) -> Outcome
+async fn handle_until_closed<H, Fut>(ws: WebSocket, handle: &Handle, handler: &H) -> Outcome
 where
     H: Fn(WebSocket) -> Fut,
     Fut: Future<Output: HandlerOutput>,
 {
-    let handle = ws.handle.clone();
-    let close = match Corked::new(
-        handle.clone(),
-        Caught {
-            future: handler(ws),
-        },
-    )
-    .await
-    {
+    let guarded = Caught {
+        future: handler(ws),
+    };
+    let close = match Corked::new(handle, guarded).await {
         Ok(None) => CloseFrame::normal(),
         Ok(Some(error)) => {
             tracing::debug!(%error, "handler failed");
@@ -302,7 +299,7 @@ where
         }
         Err(Panicked) => internal_error(),
     };
-    websocket::close(&handle, Side::Whole, close).await
+    websocket::close(handle, Side::Whole, close).await
 }
 
 /// 1011 without a reason: what went wrong in here is nobody's business out there.

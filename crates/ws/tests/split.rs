@@ -1,6 +1,8 @@
 //! Goal: two halves, in one task or two, never starve or miss a wake-up.
 //! Method: bounded pipes and real sockets under load; scripted transports for the exact moments.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::{

@@ -59,7 +59,6 @@ pub enum State {
 }
 
 /// The state of one connection, without I/O, clock or randomness.
-#[derive(Debug)]
 pub struct Connection {
     role: Role,
     config: Arc<Config>,
@@ -545,6 +544,18 @@ impl Connection {
             .as_ref()?
             .begun
             .checked_add(self.config.close_timeout)
+    }
+}
+
+/// Where it stands, not what it carries: payloads do not belong into logs.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("state", &self.state())
+            .field("queued", &self.queued())
+            .field("outcome", &self.outcome())
+            .finish_non_exhaustive()
     }
 }
 

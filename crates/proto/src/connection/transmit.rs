@@ -83,16 +83,44 @@ struct Data {
 /// Everything that waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Transmit {
-    /// The rest of a frame of which the transport took a part: copied bytes, then shared ones.
-    rest: Vec<u8>,
-    rest_shared: Bytes,
+    data: VecDeque<Data>,
+    queued: usize,
+    /// Boxed, as is `rest`: most connections have neither most of the time, and idle connections are many.
+    control: Option<Box<Control>>,
+    rest: Option<Box<Rest>>,
+}
+
+/// The control frames that wait.
+#[derive(Debug, Default)]
+struct Control {
     pongs: VecDeque<Bytes>,
     pings: VecDeque<Bytes>,
-    data: VecDeque<Data>,
     close: Option<CloseFrame>,
-    /// The transport has taken some of the Close; what it has not is in `rest`.
+    /// The transport has taken some of the Close; what it has not is in the rest.
     close_begun: bool,
-    queued: usize,
+}
+
+impl Control {
+    fn is_empty(&self) -> bool {
+        self.pongs.is_empty() && self.pings.is_empty() && self.close_to_write().is_none()
+    }
+
+    fn close_to_write(&self) -> Option<&CloseFrame> {
+        self.close.as_ref().filter(|_| !self.close_begun)
+    }
+}
+
+/// The rest of a frame of which the transport took a part: copied bytes, then shared ones.
+#[derive(Debug)]
+struct Rest {
+    copied: Vec<u8>,
+    shared: Bytes,
+}
+
+impl Rest {
+    fn len(&self) -> usize {
+        self.copied.len() + self.shared.len()
+    }
 }
 
 impl Transmit {
@@ -119,62 +147,73 @@ impl Transmit {
 
     /// Owes the peer a pong. From `max` owed ones on only the latest is kept (RFC 6455 §5.5.3).
     pub(super) fn push_pong(&mut self, payload: Bytes, max: usize) {
-        if self.pongs.len() >= max {
-            self.pongs.clear();
+        let pongs = &mut self.control.get_or_insert_default().pongs;
+        if pongs.len() >= max {
+            pongs.clear();
         }
-        self.pongs.push_back(payload);
+        pongs.push_back(payload);
     }
 
     pub(super) fn push_ping(&mut self, payload: Bytes) {
-        self.pings.push_back(payload);
+        self.control
+            .get_or_insert_default()
+            .pings
+            .push_back(payload);
     }
 
     /// Drops a ping that has not gone, if it is still here.
     pub(super) fn drop_ping(&mut self, payload: &[u8]) {
-        if self.pings.front().is_some_and(|oldest| oldest == payload) {
-            self.pings.pop_front();
+        if let Some(control) = &mut self.control
+            && control
+                .pings
+                .front()
+                .is_some_and(|oldest| oldest == payload)
+        {
+            control.pings.pop_front();
         }
     }
 
     /// The Close goes behind all that was accepted: also the pongs, which are owed for pings that came before a Close
     /// did (RFC 6455 §5.5.2).
     pub(super) fn push_close(&mut self, frame: CloseFrame) {
-        self.close = Some(frame);
+        self.control.get_or_insert_default().close = Some(frame);
     }
 
     /// Bytes of data accepted and not written, with a fixed cost for each message.
     pub(super) fn queued(&self) -> usize {
-        self.queued + self.rest.len() + self.rest_shared.len()
+        self.queued + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.has_rest()
-            && self.pongs.is_empty()
-            && self.pings.is_empty()
-            && self.data.is_empty()
-            && (self.close.is_none() || self.close_begun)
+        self.data.is_empty() && !self.has_control()
     }
 
     /// Something waits that should not wait for the application: a control frame, or the rest of a frame, before which
     /// no control frame can go.
     pub(super) fn has_control(&self) -> bool {
-        self.has_rest()
-            || !self.pongs.is_empty()
-            || !self.pings.is_empty()
-            || (self.close.is_some() && !self.close_begun)
+        self.rest.is_some()
+            || self
+                .control
+                .as_ref()
+                .is_some_and(|control| !control.is_empty())
     }
 
     /// The transport has taken the whole Close.
     pub(super) fn close_written(&self) -> bool {
-        self.close_begun && !self.has_rest()
+        self.rest.is_none()
+            && self
+                .control
+                .as_ref()
+                .is_some_and(|control| control.close_begun)
     }
 
     /// Bytes of heap that are held, for the tests that bound it.
     pub(super) fn held(&self) -> usize {
-        self.rest.capacity()
-            + self.rest_shared.len()
-            + self.data.capacity() * size_of::<Data>()
-            + (self.pongs.capacity() + self.pings.capacity()) * size_of::<Bytes>()
+        let control = self.control.as_ref().map_or(0, |control| {
+            (control.pongs.capacity() + control.pings.capacity()) * size_of::<Bytes>()
+        });
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.len());
+        self.data.capacity() * size_of::<Data>() + control + rest
     }
 
     /// Frames what one write can take, in order: what is left of a frame, pongs, pings, data, Close.
@@ -187,21 +226,27 @@ impl Transmit {
     ) {
         batch.clear();
         let mut framer = Framer { batch, role, key };
-        if self.has_rest() {
-            framer.rest(&self.rest, &self.rest_shared);
+        if let Some(rest) = &self.rest {
+            framer.rest(rest);
         }
-        for payload in &self.pongs {
-            framer.control(Opcode::Pong, payload, Sent::Pong);
-        }
-        for payload in &self.pings {
-            framer.control(Opcode::Ping, payload, Sent::Ping);
+        if let Some(control) = &self.control {
+            for payload in &control.pongs {
+                framer.control(Opcode::Pong, payload, Sent::Pong);
+            }
+            for payload in &control.pings {
+                framer.control(Opcode::Ping, payload, Sent::Ping);
+            }
         }
         for data in &self.data {
             if !framer.data(data, limits.fragment) {
                 return;
             }
         }
-        if let (Some(close), false) = (&self.close, self.close_begun) {
+        if let Some(close) = self
+            .control
+            .as_ref()
+            .and_then(|control| control.close_to_write())
+        {
             framer.close(close);
         }
     }
@@ -213,50 +258,36 @@ impl Transmit {
             if left == 0 {
                 break;
             }
-            let inline = batch.inline.get(frame.inline.clone()).unwrap_or_default();
             self.sent(&frame.sent);
-            if let Some(rest) = inline.get(left..) {
-                self.rest = rest.to_vec();
-                self.rest_shared = frame.shared.clone();
-                left = 0;
-            } else {
-                left -= inline.len();
-                let cut = left.min(frame.shared.len());
-                self.rest_shared = frame.shared.slice(cut..);
-                left -= cut;
-            }
+            let copied = batch.inline.get(frame.inline.clone()).unwrap_or_default();
+            let gone = left.min(copied.len() + frame.shared.len());
+            self.rest = frame.rest(copied, gone).map(Box::new);
+            left -= gone;
         }
         self.release_when_empty();
     }
 
-    /// The frame has gone, or what is left of it is in `rest`.
+    /// The frame has gone, or what is left of it becomes the rest.
     fn sent(&mut self, sent: &Sent) {
-        match sent {
-            Sent::Rest => self.rest = Vec::new(),
-            Sent::Pong => drop(self.pongs.pop_front()),
-            Sent::Ping => drop(self.pings.pop_front()),
-            Sent::Close => self.close_begun = true,
-            Sent::Data {
-                fragment,
-                last: false,
-            } => {
-                if let Some(data) = self.data.front_mut() {
-                    data.begun = true;
-                    data.payload.advance((*fragment).min(data.payload.len()));
-                    data.cost -= fragment;
-                    self.queued -= fragment;
-                }
-            }
-            Sent::Data { last: true, .. } => {
-                if let Some(data) = self.data.pop_front() {
-                    self.queued -= data.cost;
-                }
-            }
+        match (sent, &mut self.control) {
+            (Sent::Pong, Some(control)) => drop(control.pongs.pop_front()),
+            (Sent::Ping, Some(control)) => drop(control.pings.pop_front()),
+            (Sent::Close, Some(control)) => control.close_begun = true,
+            (Sent::Data { fragment, last }, _) => self.sent_data(*fragment, *last),
+            (Sent::Rest | Sent::Pong | Sent::Ping | Sent::Close, _) => {}
         }
     }
 
-    fn has_rest(&self) -> bool {
-        !self.rest.is_empty() || !self.rest_shared.is_empty()
+    fn sent_data(&mut self, fragment: usize, last: bool) {
+        if last {
+            let gone = self.data.pop_front();
+            self.queued -= gone.map_or(0, |data| data.cost);
+        } else if let Some(data) = self.data.front_mut() {
+            data.begun = true;
+            data.payload.advance(fragment.min(data.payload.len()));
+            data.cost -= fragment;
+            self.queued -= fragment;
+        }
     }
 
     /// An idle connection holds no heap.
@@ -264,11 +295,12 @@ impl Transmit {
         if self.data.is_empty() {
             self.data = VecDeque::new();
         }
-        if self.pongs.is_empty() {
-            self.pongs = VecDeque::new();
-        }
-        if self.pings.is_empty() {
-            self.pings = VecDeque::new();
+        if self
+            .control
+            .as_ref()
+            .is_some_and(|control| control.is_empty() && !control.close_begun)
+        {
+            self.control = None;
         }
     }
 }
@@ -289,6 +321,18 @@ struct Framed {
     inline: Range<usize>,
     shared: Bytes,
     sent: Sent,
+}
+
+impl Framed {
+    /// What is left of this frame after its first `gone` bytes; `copied` are those that stand in the batch.
+    fn rest(&self, copied: &[u8], gone: usize) -> Option<Rest> {
+        let shared_gone = gone.saturating_sub(copied.len());
+        let rest = Rest {
+            copied: copied.get(gone..).unwrap_or_default().to_vec(),
+            shared: self.shared.slice(shared_gone..),
+        };
+        (rest.len() > 0).then_some(rest)
+    }
 }
 
 /// What is done with, once the frame has gone.
@@ -366,10 +410,10 @@ struct Framer<'a> {
 }
 
 impl Framer<'_> {
-    fn rest(&mut self, rest: &[u8], shared: &Bytes) {
+    fn rest(&mut self, rest: &Rest) {
         let start = self.batch.inline.len();
-        self.batch.inline.extend_from_slice(rest);
-        self.batch.push(start, shared.clone(), Sent::Rest);
+        self.batch.inline.extend_from_slice(&rest.copied);
+        self.batch.push(start, rest.shared.clone(), Sent::Rest);
     }
 
     fn control(&mut self, opcode: Opcode, payload: &[u8], sent: Sent) {

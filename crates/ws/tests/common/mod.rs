@@ -1,5 +1,8 @@
 //! Connections over scripted transports, with the opening handshake already behind them.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+pub(crate) mod raw;
 
 use std::{
     future::Future,
@@ -14,11 +17,11 @@ use fullduplex_testkit::{
 };
 
 /// The request of RFC 6455 §1.2, without Origin.
-pub const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+pub(crate) const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// A server's connection. What it wrote for the handshake has been taken out of the script's account.
-pub async fn server(config: Config) -> (WebSocket, Wire) {
+pub(crate) async fn server(config: Config) -> (WebSocket, Wire) {
     let (io, script) = ScriptedIo::new();
     script.push(REQUEST);
     let ws = Acceptor::new().config(config).accept(io).await.unwrap();
@@ -26,7 +29,7 @@ pub async fn server(config: Config) -> (WebSocket, Wire) {
 }
 
 /// A client's connection, answered by the script.
-pub async fn client(config: Config) -> (WebSocket, Wire) {
+pub(crate) async fn client(config: Config) -> (WebSocket, Wire) {
     let (io, script) = ScriptedIo::new();
     let connecting = tokio::spawn(
         Client::new("ws://server.example.com/chat")
@@ -54,8 +57,8 @@ pub async fn client(config: Config) -> (WebSocket, Wire) {
 }
 
 /// The peer's end of a scripted transport, after the handshake.
-pub struct Wire {
-    pub script: Script,
+pub(crate) struct Wire {
+    pub(crate) script: Script,
     peer: Role,
     handshake: usize,
 }
@@ -71,7 +74,7 @@ impl Wire {
     }
 
     /// Lets frames arrive in one read.
-    pub fn push(&self, frames: impl IntoIterator<Item = Frame>) {
+    pub(crate) fn push(&self, frames: impl IntoIterator<Item = Frame>) {
         let bytes: Vec<u8> = frames
             .into_iter()
             .flat_map(|frame| frame.sent_by(self.peer).bytes())
@@ -80,7 +83,7 @@ impl Wire {
     }
 
     /// The writes since the handshake, each as the frames it holds.
-    pub fn writes(&self) -> Vec<Vec<Frame>> {
+    pub(crate) fn writes(&self) -> Vec<Vec<Frame>> {
         self.script
             .writes()
             .iter()
@@ -90,13 +93,13 @@ impl Wire {
     }
 
     /// All frames written since the handshake.
-    pub fn frames(&self) -> Vec<Frame> {
+    pub(crate) fn frames(&self) -> Vec<Frame> {
         wire::frames(&self.script.writes()[self.handshake..].concat())
     }
 }
 
 /// Polls a future a number of times, then drops it; its output if it finished.
-pub async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Option<F::Output> {
+pub(crate) async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Option<F::Output> {
     let mut left = times;
     std::future::poll_fn(|cx: &mut Context<'_>| {
         if left == 0 {
