@@ -163,6 +163,10 @@ pub struct Timeouts {
     /// For a request's head, and for the next request on a kept-open connection, and for TLS.
     /// Default 10 s, many round trips on any link.
     pub request_head: Duration,
+    /// Before a connection that has not become a WebSocket takes no further request, and then for
+    /// the answers under way. Default 5 minutes: who does not take a page in that time is not going
+    /// to, and browsers open another connection unasked.
+    pub http: Duration,
     /// For `hello` on a new connection of `fdx.v1.json`. Default 10 s.
     pub hello: Duration,
     /// Without a sign of life before a ping. `None` never pings. Default 20 s, under the 30 to
@@ -191,6 +195,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request_head: Duration::from_secs(10),
+            http: Duration::from_secs(300),
             hello: Duration::from_secs(10),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),

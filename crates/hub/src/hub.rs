@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -53,11 +54,10 @@ impl Shared {
 
     /// Runs a connection, or what became of it, until it ends or the hub does.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let killing = self.killing.clone();
-        self.tasks.spawn(async move {
-            // None: cut off.
-            let _ = killing.run_until_cancelled_owned(task).await;
-        });
+        // Boxed, or what wraps it would hold it twice: once as given and once as polled.
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
+        self.tasks
+            .spawn(self.killing.clone().run_until_cancelled_owned(task));
     }
 
     /// Tells every connection to end and waits until they have, or the time is up.

@@ -122,6 +122,11 @@ impl Hub {
     ) -> Result<Self, StartError> {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         check(&config, local_addr)?;
+        if !local_addr.ip().is_loopback() {
+            tracing::warn!(
+                "anybody who reaches {local_addr} may use it: there are no accounts yet"
+            );
+        }
         let tls = config.tls.as_ref().map(tls_config).transpose()?;
         let static_dir = static_dir(&config)?;
         let doors = Doors::new(&config).map_err(StartError::Config)?;

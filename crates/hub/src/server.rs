@@ -103,7 +103,7 @@ async fn serve_http<S>(stream: S, connection: Connection, shared: &Shared, route
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let peer: SocketAddr = connection.peer;
+    let peer = connection.peer;
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
         router.clone().call(request.map(Body::new))
@@ -116,13 +116,21 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut serving = pin!(serving);
-    let result = tokio::select! {
-        result = serving.as_mut() => result,
-        () = shared.stopping.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
+    let life = shared.config.timeouts.http;
+    tokio::select! {
+        result = serving.as_mut() => return log_http(peer, result),
+        () = shared.stopping.cancelled() => {}
+        () = sleep(life) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    if let Ok(result) = timeout(life, serving).await {
+        log_http(peer, result);
+    } else {
+        tracing::debug!(%peer, "cut off: an answer was not taken");
+    }
+}
+
+fn log_http(peer: SocketAddr, result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "HTTP ended");
     }

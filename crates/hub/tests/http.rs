@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use fullduplex_hub::{
     AllowedOrigins, Config, Hub, Limits, LogInput, LogSource, Site, StartError, Timeouts,
@@ -315,7 +315,7 @@ async fn a_file_is_not_sent_to_who_has_it() {
 #[tokio::test]
 async fn slow_and_endless_requests_are_cut_and_the_next_client_is_served() {
     let timeouts = Timeouts {
-        request_head: std::time::Duration::from_millis(200),
+        request_head: Duration::from_millis(200),
         ..Timeouts::default()
     };
     let hub = Running::start(Config {
@@ -337,6 +337,34 @@ async fn slow_and_endless_requests_are_cut_and_the_next_client_is_served() {
     hub.raw("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     assert_eq!(hub.get("/healthz", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_does_not_take_its_answer_loses_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("big"), vec![b'x'; 32 << 20]).unwrap();
+    let timeouts = Timeouts {
+        http: Duration::from_millis(100),
+        ..Timeouts::default()
+    };
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let static_dir = Some(dir.path().to_owned());
+    let hub = Running::start(Config {
+        timeouts,
+        limits,
+        static_dir,
+        ..Config::default()
+    })
+    .await;
+    let mut deaf = TcpStream::connect(hub.addr).await.unwrap();
+    deaf.write_all(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    within(deaf.readable()).await.unwrap();
+    within(async { while hub.client("/echo").connect().await.is_err() {} }).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use std::{
 use fullduplex::WebSocket;
 use fullduplex_hub::{Config, LogInput, LogSource, Site};
 use serde_json::{Value, json};
-use support::{Running, closed, text};
+use support::{Running, closed, deaf, frame, text};
 use tempfile::TempDir;
 
 struct Log {
@@ -180,4 +180,39 @@ async fn a_site_of_logs_has_no_chat_and_serves_the_tutorials_page() {
     let mut ws = hub.connect("/echo").await;
     assert_eq!(text(&mut ws).await, "line 0");
     assert_eq!(text(&mut ws).await, "line 1");
+}
+
+#[tokio::test]
+async fn a_viewer_that_was_too_slow_is_told_how_many_lines_it_missed() {
+    const LINES: usize = 60_000;
+    let log = Log::new(0);
+    let hub = log.hub().await;
+    let mut slow = deaf(&hub, "/logs/app?n=0", "").await;
+    let mut other = hub.connect("/logs/app?mode=text&n=0").await;
+    let filler = "x".repeat(300);
+    let block: Vec<_> = (0..LINES).map(|n| format!("{n:06}{filler}\n")).collect();
+    log.append(&block.concat());
+    log.append("the end\n");
+    // By the time another viewer has seen the end, the source has read it all.
+    while text(&mut other).await != "the end" {}
+    let (mut seen, mut skipped) = (0, 0);
+    let mut last = String::new();
+    while last != "the end" {
+        let (opcode, payload) = frame(&mut slow).await.expect("the connection lives");
+        if opcode != 1 {
+            continue;
+        }
+        let event: Value = serde_json::from_slice(&payload).unwrap();
+        match event["ev"].as_str().unwrap() {
+            "log" => {
+                let lines = event["lines"].as_array().unwrap();
+                seen += lines.len();
+                last = lines.last().unwrap().as_str().unwrap().to_owned();
+            }
+            "log.skip" => skipped += usize::try_from(event["lines"].as_u64().unwrap()).unwrap(),
+            _ => {}
+        }
+    }
+    assert!(skipped > 0, "it was not slow enough for this test");
+    assert_eq!(seen + skipped, LINES + 1);
 }

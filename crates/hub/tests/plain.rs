@@ -14,11 +14,8 @@ use std::time::Duration;
 use fullduplex::CloseCode;
 use fullduplex_hub::{Config, Limits, PlainMode, Timeouts};
 use serde_json::{Value, json};
-use support::{Running, closed, text, within};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
-};
+use support::{Running, closed, deaf, frame, text, within};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 fn code(code: u16) -> CloseCode {
     CloseCode::new(code)
@@ -240,41 +237,6 @@ async fn echo_returns_text_as_text_and_binary_as_binary() {
     assert_eq!(text(&mut ws).await, big);
     say(&mut ws, &(big + "x")).await;
     assert_eq!(closed(&mut ws).await.0, code(1009));
-}
-
-/// A raw client with a small receive buffer that reads only when it is told to.
-async fn deaf(hub: &Running, resource: &str, headers: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(hub.addr).await.unwrap();
-    let request = format!(
-        "GET {resource} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(within(stream.read_u8()).await.unwrap());
-    }
-    assert!(
-        head.starts_with(b"HTTP/1.1 101 "),
-        "{}",
-        String::from_utf8_lossy(&head)
-    );
-    stream
-}
-
-/// The next frame of a server: its opcode and payload. None at the end.
-async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
-    let first = within(stream.read_u8()).await.ok()?;
-    let len = match within(stream.read_u8()).await.unwrap() {
-        126 => usize::from(within(stream.read_u16()).await.unwrap()),
-        127 => usize::try_from(within(stream.read_u64()).await.unwrap()).unwrap(),
-        len => usize::from(len),
-    };
-    let mut payload = vec![0; len];
-    within(stream.read_exact(&mut payload)).await.unwrap();
-    Some((first & 0x0f, payload))
 }
 
 /// The texts a server sent until its Close, and the code of that.

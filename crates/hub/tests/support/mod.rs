@@ -13,7 +13,7 @@ use fullduplex_hub::{Config, Hub};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -231,4 +231,52 @@ pub async fn text(ws: &mut WebSocket) -> String {
 
 pub async fn bye(ws: &mut WebSocket) {
     within(ws.close(CloseFrame::normal())).await;
+}
+
+/// A raw client with a small receive buffer that reads only when it is told to.
+pub async fn deaf(hub: &Running, resource: &str, headers: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(hub.addr).await.unwrap();
+    let request = format!(
+        "GET {resource} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within(stream.read_u8()).await.unwrap());
+    }
+    assert!(
+        head.starts_with(b"HTTP/1.1 101 "),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
+    stream
+}
+
+/// The next message or control frame of a server: its opcode and payload. None at the end.
+pub async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let (first, mut payload) = one_frame(stream).await?;
+    let mut last = first;
+    while last & 0x80 == 0 {
+        let (next, rest) = one_frame(stream).await.expect("the rest of the message");
+        assert_eq!(next & 0x0f, 0, "nothing comes between these fragments");
+        payload.extend(rest);
+        last = next;
+    }
+    Some((first & 0x0f, payload))
+}
+
+/// The first byte of the next frame, and its payload.
+async fn one_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let first = within(stream.read_u8()).await.ok()?;
+    let len = match within(stream.read_u8()).await.unwrap() {
+        126 => usize::from(within(stream.read_u16()).await.unwrap()),
+        127 => usize::try_from(within(stream.read_u64()).await.unwrap()).unwrap(),
+        len => usize::from(len),
+    };
+    let mut payload = vec![0; len];
+    within(stream.read_exact(&mut payload)).await.unwrap();
+    Some((first, payload))
 }
