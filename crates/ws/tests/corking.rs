@@ -219,3 +219,57 @@ async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_w
     assert_eq!(flushed, Ok(()));
     task.abort();
 }
+
+#[tokio::test]
+async fn a_whole_connection_in_another_task_is_woken_though_the_helper_wrote_last() {
+    let (ws, wire) = server(Config::default()).await;
+    let start = wire.script.written().len();
+    wire.script.fault_writes_at(start, Fault::Stall);
+    let (poke, mut poked) = tokio::sync::mpsc::channel::<()>(1);
+    let (done, finished) = oneshot::channel();
+    let task = tokio::spawn(corked(ws, async move |mut ws| {
+        tokio::spawn(async move {
+            ws.feed("waits for room").await.unwrap();
+            done.send(ws.flush().await).unwrap();
+        });
+        while poked.recv().await.is_some() {}
+        std::future::pending::<()>().await;
+    }));
+    for _ in 0..5 {
+        poke.send(()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    wire.script.heal();
+    let flushed = timeout(Duration::from_secs(5), finished)
+        .await
+        .expect("woken")
+        .unwrap();
+    assert_eq!(flushed, Ok(()));
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_helper_that_writes_the_last_words_is_woken_though_another_task_wrote_last() {
+    let (ws, wire) = server(Config::default()).await;
+    let start = wire.script.written().len();
+    wire.script.fault_writes_at(start, Fault::Stall);
+    let (give, taken) = oneshot::channel();
+    let helper = tokio::spawn(corked(ws, async move |mut ws| {
+        ws.feed("last words").await.unwrap();
+        give.send(ws).unwrap();
+    }));
+    let mut ws = taken.await.unwrap();
+    tokio::task::yield_now().await;
+    let other = tokio::spawn(async move {
+        ws.flush().await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    tokio::task::yield_now().await;
+    wire.script.heal();
+    timeout(Duration::from_secs(5), helper)
+        .await
+        .expect("woken")
+        .unwrap();
+    assert_eq!(wire.frames(), [wire::text("last words")]);
+    other.abort();
+}

@@ -6,7 +6,8 @@ mod common;
 use std::{net::SocketAddr, time::Duration};
 
 use common::raw::{
-    Raw, acceptance, echo_server, plain_refusal, refusal, request, serves_the_next_client, within,
+    Raw, TEXT, acceptance, echo_server, plain_refusal, refusal, request, serves_the_next_client,
+    within,
 };
 use fullduplex::{
     Acceptor, Config, Limits,
@@ -14,8 +15,12 @@ use fullduplex::{
 };
 use fullduplex_testkit::wire::{self, Frame, LengthForm};
 
-const UPGRADE_HEADERS: &str =
-    "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+const UPGRADE_HEADERS: &[&str] = &[
+    "Connection: Upgrade, close",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    TEXT,
+];
 
 fn bad_request(sentence: &str) -> String {
     plain_refusal("400 Bad Request", sentence)
@@ -66,11 +71,16 @@ async fn p01_other_methods_get_405_and_their_body_is_not_read_as_frames() {
     let addr = echo_server(Acceptor::new()).await;
     let expected = refusal(
         "405 Method Not Allowed",
-        "Connection: close\r\nAllow: GET\r\n",
+        &["Connection: close", TEXT, "Allow: GET"],
         "a WebSocket is opened with the method GET",
     );
     for method in ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get"] {
-        answers(addr, request(addr, "").replacen("GET", method, 1), &expected).await;
+        answers(
+            addr,
+            request(addr, "").replacen("GET", method, 1),
+            &expected,
+        )
+        .await;
     }
     let mut post = request(addr, "").replacen("GET", "POST", 1).into_bytes();
     post.extend(wire::text("no message").masked().bytes());
@@ -82,7 +92,10 @@ async fn p02_other_versions_of_http_are_refused() {
     let addr = echo_server(Acceptor::new()).await;
     let with = |line: &str| request(addr, "").replacen("GET / HTTP/1.1", line, 1);
     let not_http = bad_request("the first line is not one of HTTP");
-    let http10 = plain_refusal("505 HTTP Version Not Supported", "a WebSocket needs HTTP/1.1");
+    let http10 = plain_refusal(
+        "505 HTTP Version Not Supported",
+        "a WebSocket needs HTTP/1.1",
+    );
     let other = plain_refusal(
         "505 HTTP Version Not Supported",
         "the version of HTTP is not 1.1",
@@ -92,7 +105,12 @@ async fn p02_other_versions_of_http_are_refused() {
     answers(addr, with("GET /"), &not_http).await;
     answers(addr, with("GET / HTTP/1.1 "), &not_http).await;
     answers(addr, with("GET / HTTPS/1.1"), &not_http).await;
-    answers(addr, with("\0\0\0\0"), &bad_request("there is a NUL character")).await;
+    answers(
+        addr,
+        with("\0\0\0\0"),
+        &bad_request("there is a NUL character"),
+    )
+    .await;
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let http2 = bad_request("this is HTTP/2, and HTTP/1.1 is spoken here");
     answers(addr, preface, &http2).await;
@@ -174,9 +192,10 @@ async fn p06_frames_in_the_segment_of_the_request_are_kept_until_the_101_is_writ
     }
     raw.send(bytes).await;
     assert_eq!(raw.head().await, acceptance(""));
+    // A pong goes before messages that wait.
     assert_eq!(
         raw.rest_as_frames().await,
-        [wire::text("early"), wire::pong("p"), wire::close(1000, "")]
+        [wire::pong("p"), wire::text("early"), wire::close(1000, "")]
     );
     serves_the_next_client(addr).await;
 }
@@ -188,7 +207,8 @@ async fn p06_half_a_frame_in_the_segment_of_the_request_is_joined_with_its_rest(
     for cut in 0..=frame.len() {
         let mut raw = Raw::connect(addr).await;
         let (front, rest) = frame.split_at(cut);
-        raw.send([request(addr, "").as_bytes(), front].concat()).await;
+        raw.send([request(addr, "").as_bytes(), front].concat())
+            .await;
         assert_eq!(raw.head().await, acceptance(""));
         raw.send(rest).await;
         assert_eq!(raw.frame().await, wire::text("cut anywhere"));
@@ -203,10 +223,14 @@ async fn p07_other_protocol_versions_get_426_with_ours_and_malformed_ones_400() 
         |lines: &str| request(addr, "").replacen("Sec-WebSocket-Version: 13\r\n", lines, 1);
     let malformed = refusal(
         "400 Bad Request",
-        "Connection: close\r\nSec-WebSocket-Version: 13\r\n",
+        &["Connection: close", TEXT, "Sec-WebSocket-Version: 13"],
         "the request needs one Sec-WebSocket-Version header with one number",
     );
-    for lines in ["", "Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 0\r\n"] {
+    for lines in [
+        "",
+        "Sec-WebSocket-Version: 8\r\n",
+        "Sec-WebSocket-Version: 0\r\n",
+    ] {
         answers(addr, version(lines), &other_version()).await;
     }
     for value in ["13, 8", "013", "+13", "256", "x", "", "13.0"] {
@@ -237,7 +261,8 @@ async fn p08_the_key_is_one_line_of_sixteen_bytes_in_base64() {
         let line = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         request(addr, "").replacen(line, lines, 1)
     };
-    let expected = bad_request("the request needs one Sec-WebSocket-Key header with 16 bytes in base64");
+    let expected =
+        bad_request("the request needs one Sec-WebSocket-Key header with 16 bytes in base64");
     answers(addr, key(""), &expected).await;
     let twice = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n".repeat(2);
     answers(addr, key(&twice), &expected).await;
@@ -254,9 +279,19 @@ async fn p08_the_key_is_one_line_of_sixteen_bytes_in_base64() {
         // 000:83: the sample key of the seed has 23 characters.
         "x3JJHMbDL1EzLkh9GBhXDw=",
     ] {
-        answers(addr, key(&format!("Sec-WebSocket-Key: {value}\r\n")), &expected).await;
+        answers(
+            addr,
+            key(&format!("Sec-WebSocket-Key: {value}\r\n")),
+            &expected,
+        )
+        .await;
     }
-    is_accepted(addr, key("sec-websocket-key: \t dGhlIHNhbXBsZSBub25jZQ== \t\r\n"), "").await;
+    is_accepted(
+        addr,
+        key("sec-websocket-key: \t dGhlIHNhbXBsZSBub25jZQ== \t\r\n"),
+        "",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -277,7 +312,12 @@ async fn p09_header_bombs_get_431_or_414_before_they_are_read_to_their_end() {
     answers(addr, request(addr, &many_values), &too_large).await;
     answers(addr, request(addr, &"X: y\r\n".repeat(101)), &too_many).await;
     let long_target = format!("GET /{} HTTP", "y".repeat(9 << 10));
-    answers(addr, request(addr, "").replacen("GET / HTTP", &long_target, 1), &too_long).await;
+    answers(
+        addr,
+        request(addr, "").replacen("GET / HTTP", &long_target, 1),
+        &too_long,
+    )
+    .await;
     // One that never ends, without a single line end.
     answers(addr, vec![b'y'; 40 << 10], &too_long).await;
     // Within the limits nothing is wrong with many or long headers.
@@ -299,14 +339,22 @@ async fn p10_slow_headers_get_408_at_the_total_deadline_whatever_trickles_in() {
     let trickling = tokio::spawn(async move {
         // Enough bytes that the deadline passes many times over, if only one did not start it anew.
         for byte in request(addr, &"X: y\r\n".repeat(60)).bytes() {
-            if tokio::io::AsyncWriteExt::write_u8(&mut writing, byte).await.is_err() {
+            if tokio::io::AsyncWriteExt::write_u8(&mut writing, byte)
+                .await
+                .is_err()
+            {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let mut answer = vec![0; expected.len()];
-    within(tokio::io::AsyncReadExt::read_exact(&mut reading, &mut answer)).await.unwrap();
+    within(tokio::io::AsyncReadExt::read_exact(
+        &mut reading,
+        &mut answer,
+    ))
+    .await
+    .unwrap();
     assert_eq!(String::from_utf8(answer).unwrap(), expected);
     assert!(!trickling.is_finished(), "the request was still on its way");
     trickling.abort();
@@ -332,11 +380,23 @@ async fn p11_whatever_can_be_read_in_two_ways_is_refused() {
     let body = bad_request("a request for a WebSocket has no body");
     let name = bad_request("a header name holds a character that names may not hold");
     for (lines, expected) in [
-        ("X: a\r\n b\r\n", bad_request("a header line starts with white space")),
-        ("X: a\nY: b\r\n", bad_request("a line feed stands without a carriage return")),
-        ("X: a\rY: b\r\n", bad_request("a carriage return stands without a line feed")),
+        (
+            "X: a\r\n b\r\n",
+            bad_request("a header line starts with white space"),
+        ),
+        (
+            "X: a\nY: b\r\n",
+            bad_request("a line feed stands without a carriage return"),
+        ),
+        (
+            "X: a\rY: b\r\n",
+            bad_request("a carriage return stands without a line feed"),
+        ),
         ("X: a\0b\r\n", bad_request("there is a NUL character")),
-        ("X: a\x01b\r\n", bad_request("a header value holds a control character")),
+        (
+            "X: a\x01b\r\n",
+            bad_request("a header value holds a control character"),
+        ),
         ("X : a\r\n", name.clone()),
         (": a\r\n", name.clone()),
         ("X\r\n", name),
@@ -349,17 +409,29 @@ async fn p11_whatever_can_be_read_in_two_ways_is_refused() {
         answers(addr, with(lines), &expected).await;
     }
     let bare_lf = with("").replace("\r\n", "\n");
-    answers(addr, bare_lf, &bad_request("a line feed stands without a carriage return")).await;
+    answers(
+        addr,
+        bare_lf,
+        &bad_request("a line feed stands without a carriage return"),
+    )
+    .await;
     is_accepted(addr, with("Content-Length: 0\r\n"), "").await;
 }
 
 #[tokio::test]
 async fn p12_targets_are_paths_or_absolute_uris() {
     let addr = echo_server(Acceptor::new()).await;
-    let target =
-        |target: &str| request(addr, "").replacen("GET / ", &format!("GET {target} "), 1);
+    let target = |target: &str| request(addr, "").replacen("GET / ", &format!("GET {target} "), 1);
     let no_path = bad_request("the request target is not a path");
-    for refused in ["*", "example.com:80", "/a#b", "path", "ftp://a/", "http://", "/\u{e9}"] {
+    for refused in [
+        "*",
+        "example.com:80",
+        "/a#b",
+        "path",
+        "ftp://a/",
+        "http://",
+        "/\u{e9}",
+    ] {
         answers(addr, target(refused), &no_path).await;
     }
     for accepted in [
@@ -375,8 +447,17 @@ async fn p12_targets_are_paths_or_absolute_uris() {
 #[tokio::test]
 async fn p13_p14_p15_one_subprotocol_is_answered_and_only_one_that_was_offered() {
     let addr = echo_server(Acceptor::new().subprotocols(["chat", "v2"])).await;
-    let malformed = bad_request("the Sec-WebSocket-Protocol header is not a list of distinct names");
-    for value in ["chat, chat", "chat, ,v2", "a b", "a/b", "", "chat,", "\"chat\""] {
+    let malformed =
+        bad_request("the Sec-WebSocket-Protocol header is not a list of distinct names");
+    for value in [
+        "chat, chat",
+        "chat, ,v2",
+        "a b",
+        "a/b",
+        "",
+        "chat,",
+        "\"chat\"",
+    ] {
         let lines = format!("Sec-WebSocket-Protocol: {value}\r\n");
         answers(addr, request(addr, &lines), &malformed).await;
     }
@@ -384,8 +465,14 @@ async fn p13_p14_p15_one_subprotocol_is_answered_and_only_one_that_was_offered()
     answers(addr, request(addr, twice), &malformed).await;
     for (lines, answered) in [
         // 000:97 and 003:65: the client's order decides.
-        ("Sec-WebSocket-Protocol: chat, superchat\r\n", "Sec-WebSocket-Protocol: chat\r\n"),
-        ("Sec-WebSocket-Protocol: v2, chat\r\n", "Sec-WebSocket-Protocol: v2\r\n"),
+        (
+            "Sec-WebSocket-Protocol: chat, superchat\r\n",
+            "Sec-WebSocket-Protocol: chat\r\n",
+        ),
+        (
+            "Sec-WebSocket-Protocol: v2, chat\r\n",
+            "Sec-WebSocket-Protocol: v2\r\n",
+        ),
         (
             "Sec-WebSocket-Protocol: x\r\nSec-WebSocket-Protocol: chat\r\n",
             "Sec-WebSocket-Protocol: chat\r\n",
@@ -405,7 +492,8 @@ async fn p16_extensions_are_ignored_unless_they_are_malformed() {
         let lines = format!("Sec-WebSocket-Extensions: {value}\r\n");
         answers(addr, request(addr, &lines), &malformed).await;
     }
-    let many = "Sec-WebSocket-Extensions: x-a; b=\"c\"; d, x-b\r\nSec-WebSocket-Extensions: x-c\r\n";
+    let many =
+        "Sec-WebSocket-Extensions: x-a; b=\"c\"; d, x-b\r\nSec-WebSocket-Extensions: x-c\r\n";
     is_accepted(addr, request(addr, many), "").await;
 }
 
@@ -415,12 +503,23 @@ async fn p17_header_values_cannot_split_the_response() {
     script.push(common::REQUEST);
     let handshake = Acceptor::new().handshake(io).await.unwrap();
     for value in ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b"] {
-        assert!(handshake.request().accept().header("X-Id", value).is_err(), "{value:?}");
-        assert!(fullduplex::handshake::Rejection::new(403, "no").header("X-Id", value).is_err());
+        assert!(
+            handshake.request().accept().header("X-Id", value).is_err(),
+            "{value:?}"
+        );
+        assert!(
+            fullduplex::handshake::Rejection::new(403, "no")
+                .header("X-Id", value)
+                .is_err()
+        );
     }
     let acceptance = handshake.request().accept().header("X-Id", "7").unwrap();
     let _ws = handshake.accept_with(acceptance).await.unwrap();
-    assert!(String::from_utf8(script.written()).unwrap().ends_with("X-Id: 7\r\n\r\n"));
+    assert!(
+        String::from_utf8(script.written())
+            .unwrap()
+            .ends_with("X-Id: 7\r\n\r\n")
+    );
 }
 
 #[tokio::test]
@@ -430,7 +529,7 @@ async fn p18_a_client_that_sends_on_after_a_bad_request_still_gets_the_whole_ans
     bytes.extend(vec![b'x'; 48 << 10]);
     let expected = refusal(
         "405 Method Not Allowed",
-        "Connection: close\r\nAllow: GET\r\n",
+        &["Connection: close", TEXT, "Allow: GET"],
         "a WebSocket is opened with the method GET",
     );
     answers(addr, bytes, &expected).await;
@@ -464,19 +563,36 @@ async fn p19_pages_of_other_origins_get_403_and_a_sentence_that_names_them() {
         "https://127.0.0.1",
         "http://evil.example",
         &format!("http://evil-{addr}"),
-        &format!("http://{addr}.evil.example").replace(':', ".").replacen("http.", "http:", 1),
+        &format!("http://{addr}.evil.example")
+            .replace(':', ".")
+            .replacen("http.", "http:", 1),
         "null",
     ] {
         answers(addr, origin(refused), &not_allowed(refused)).await;
     }
-    answers(addr, origin("HTTP://Evil.Example:80/"), &not_allowed("http://evil.example")).await;
+    answers(
+        addr,
+        origin("HTTP://Evil.Example:80/"),
+        &not_allowed("http://evil.example"),
+    )
+    .await;
     let malformed = bad_request("the Origin header is not an origin");
-    for value in ["", "evil", "http://a/path", "http://a b", "http://a, http://b"] {
+    for value in [
+        "",
+        "evil",
+        "http://a/path",
+        "http://a b",
+        "http://a, http://b",
+    ] {
         answers(addr, origin(value), &malformed).await;
     }
     let twice = format!("Origin: http://{addr}\r\n").repeat(2);
     answers(addr, request(addr, &twice), &malformed).await;
-    for accepted in [format!("http://{addr}"), format!("HTTP://{addr}/"), format!("https://{addr}")] {
+    for accepted in [
+        format!("http://{addr}"),
+        format!("HTTP://{addr}/"),
+        format!("https://{addr}"),
+    ] {
         is_accepted(addr, origin(&accepted), "").await;
     }
 }
@@ -487,8 +603,20 @@ async fn p20_a_cookie_does_not_let_a_foreign_page_in() {
     let foreign = "Origin: http://evil.example\r\nCookie: session=abc\r\n";
     let mut raw = Raw::connect(addr).await;
     raw.send(request(addr, foreign)).await;
-    assert!(raw.rest_as_text().await.starts_with("HTTP/1.1 403 Forbidden\r\n"));
-    is_accepted(addr, request(addr, &format!("Origin: http://{addr}\r\nCookie: session=abc\r\n")), "").await;
+    assert!(
+        raw.rest_as_text()
+            .await
+            .starts_with("HTTP/1.1 403 Forbidden\r\n")
+    );
+    is_accepted(
+        addr,
+        request(
+            addr,
+            &format!("Origin: http://{addr}\r\nCookie: session=abc\r\n"),
+        ),
+        "",
+    )
+    .await;
 }
 
 /// 001:56, 002:16, 003:55, 004:42, row 1 of the seeds: every transcript is cross-origin.
@@ -548,7 +676,12 @@ async fn p35_reserved_bits_close_1002() {
     let addr = echo_server(Acceptor::new()).await;
     let expected = violation("reserved bit set");
     for bits in 1..=7 {
-        for frame in [wire::text("x"), wire::binary("x"), wire::ping("x"), wire::close(1000, "")] {
+        for frame in [
+            wire::text("x"),
+            wire::binary("x"),
+            wire::ping("x"),
+            wire::close(1000, ""),
+        ] {
             let frame = frame.rsv(bits).masked();
             fails(addr, &frame.to_string(), frame.bytes(), &expected).await;
         }
@@ -570,7 +703,12 @@ async fn p36_reserved_opcodes_close_1002_from_the_first_byte() {
 async fn p37_frames_that_are_not_masked_close_1002_from_the_second_byte() {
     let addr = echo_server(Acceptor::new()).await;
     let expected = violation("client frame not masked");
-    for frame in [wire::text("x"), wire::binary(vec![0; 70_000]), wire::ping(""), wire::close(1000, "")] {
+    for frame in [
+        wire::text("x"),
+        wire::binary(vec![0; 70_000]),
+        wire::ping(""),
+        wire::close(1000, ""),
+    ] {
         fails(addr, &frame.to_string(), frame.bytes(), &expected).await;
         fails(addr, "two bytes", &frame.bytes()[..2], &expected).await;
     }
@@ -591,17 +729,29 @@ async fn p38_lengths_that_are_not_minimal_or_beyond_all_bounds_are_refused_befor
         (LengthForm::SixtyFour, 126),
         (LengthForm::SixtyFour, 65_535),
     ] {
-        let header = wire::binary("").masked().length_form(form).declaring(length).header();
+        let header = wire::binary("")
+            .masked()
+            .length_form(form)
+            .declaring(length)
+            .header();
         fails(addr, &format!("{form:?} {length}"), header, &not_minimal).await;
     }
     let top_bit = violation("payload length above 2^63-1");
     for length in [1 << 63, u64::MAX, 1 << 63 | 5] {
-        let header = wire::text("").masked().length_form(LengthForm::SixtyFour).declaring(length).header();
+        let header = wire::text("")
+            .masked()
+            .length_form(LengthForm::SixtyFour)
+            .declaring(length)
+            .header();
         fails(addr, &format!("{length}"), header, &top_bit).await;
     }
     let too_big = [wire::close(1009, "frame too big")];
     for length in [(4 << 20) + 1, 1 << 32, (1 << 63) - 1] {
-        let header = wire::binary("").masked().length_form(LengthForm::SixtyFour).declaring(length).header();
+        let header = wire::binary("")
+            .masked()
+            .length_form(LengthForm::SixtyFour)
+            .declaring(length)
+            .header();
         fails(addr, &format!("{length}"), header, &too_big).await;
     }
 }
@@ -611,10 +761,22 @@ async fn p40_fragmented_and_oversized_control_frames_close_1002_from_their_heade
     let addr = echo_server(Acceptor::new()).await;
     for opcode in [8, 9, 10] {
         let fragmented = wire::frame(opcode, "").not_fin().masked();
-        fails(addr, "fragmented", fragmented.bytes(), &violation("control frame without FIN")).await;
+        fails(
+            addr,
+            "fragmented",
+            fragmented.bytes(),
+            &violation("control frame without FIN"),
+        )
+        .await;
         for length in [126, 65_536] {
             let header = wire::frame(opcode, "").masked().declaring(length).header();
-            fails(addr, "oversized", header, &violation("control frame over 125 bytes")).await;
+            fails(
+                addr,
+                "oversized",
+                header,
+                &violation("control frame over 125 bytes"),
+            )
+            .await;
         }
     }
 }
@@ -626,7 +788,11 @@ async fn p42_stray_continuations_and_messages_inside_messages_close_1002() {
     let inside = violation("new message inside a message");
     for (what, frames, expected) in [
         ("first", vec![wire::continuation("x")], stray.clone()),
-        ("first fragment", vec![wire::continuation("x").not_fin()], stray.clone()),
+        (
+            "first fragment",
+            vec![wire::continuation("x").not_fin()],
+            stray.clone(),
+        ),
         (
             "behind a message",
             vec![wire::text("whole"), wire::continuation("x")],
@@ -634,14 +800,30 @@ async fn p42_stray_continuations_and_messages_inside_messages_close_1002() {
         ),
         (
             "behind a fragmented message",
-            vec![wire::text("a").not_fin(), wire::continuation("b"), wire::continuation("c")],
+            vec![
+                wire::text("a").not_fin(),
+                wire::continuation("b"),
+                wire::continuation("c"),
+            ],
             [vec![wire::text("ab")], stray].concat(),
         ),
-        ("text in text", vec![wire::text("a").not_fin(), wire::text("b")], inside.clone()),
-        ("binary in text", vec![wire::text("a").not_fin(), wire::binary("b")], inside.clone()),
+        (
+            "text in text",
+            vec![wire::text("a").not_fin(), wire::text("b")],
+            inside.clone(),
+        ),
+        (
+            "binary in text",
+            vec![wire::text("a").not_fin(), wire::binary("b")],
+            inside.clone(),
+        ),
         (
             "behind a ping",
-            vec![wire::binary("a").not_fin(), wire::ping("p"), wire::text("b").not_fin()],
+            vec![
+                wire::binary("a").not_fin(),
+                wire::ping("p"),
+                wire::text("b").not_fin(),
+            ],
             [vec![wire::pong("p")], inside].concat(),
         ),
     ] {
@@ -687,7 +869,11 @@ async fn p48_text_that_is_not_utf8_closes_1007_wherever_it_is_bad_and_however_it
             raw.send(wire::bytes(&fragments)).await;
             let frames = raw.rest_as_frames().await;
             assert_eq!(frames.last(), expected.first(), "{bad:?} cut at {cut}");
-            assert!(frames[..frames.len() - 1].iter().all(|frame| *frame == wire::pong("between")));
+            assert!(
+                frames[..frames.len() - 1]
+                    .iter()
+                    .all(|frame| *frame == wire::pong("between"))
+            );
         }
     }
     serves_the_next_client(addr).await;
@@ -700,9 +886,16 @@ async fn p48_a_bad_byte_closes_1007_before_the_rest_of_its_frame_has_arrived() {
     let mut raw = Raw::open(addr).await;
     raw.send(&header).await;
     // Masked with the key of the literals, of which the fourth byte is the fourth of the payload.
-    let payload: Vec<u8> = b"abc\xff".iter().zip(wire::KEY).map(|(byte, key)| byte ^ key).collect();
+    let payload: Vec<u8> = b"abc\xff"
+        .iter()
+        .zip(wire::KEY)
+        .map(|(byte, key)| byte ^ key)
+        .collect();
     raw.send(payload).await;
-    assert_eq!(raw.rest_as_frames().await, [wire::close(1007, "text is not UTF-8")]);
+    assert_eq!(
+        raw.rest_as_frames().await,
+        [wire::close(1007, "text is not UTF-8")]
+    );
     serves_the_next_client(addr).await;
 }
 
@@ -710,10 +903,20 @@ async fn p48_a_bad_byte_closes_1007_before_the_rest_of_its_frame_has_arrived() {
 async fn p48_text_that_looks_odd_but_is_utf8_is_echoed() {
     let addr = echo_server(Acceptor::new()).await;
     let mut raw = Raw::open(addr).await;
-    for good in ["", "\0", "\u{feff}", "\u{fffe}\u{ffff}\u{10ffff}", "\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}"] {
+    for good in [
+        "",
+        "\0",
+        "\u{feff}",
+        "\u{fffe}\u{ffff}\u{10ffff}",
+        "\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}",
+    ] {
         let bytes = good.as_bytes();
         for cut in 0..=bytes.len() {
-            raw.send_frames([wire::text(&bytes[..cut]).not_fin(), wire::continuation(&bytes[cut..])]).await;
+            raw.send_frames([
+                wire::text(&bytes[..cut]).not_fin(),
+                wire::continuation(&bytes[cut..]),
+            ])
+            .await;
             assert_eq!(raw.frame().await, wire::text(good));
         }
     }
@@ -723,20 +926,54 @@ async fn p48_text_that_looks_odd_but_is_utf8_is_echoed() {
 async fn p69_p70_p71_bad_close_frames_are_answered_with_their_own_code() {
     let addr = echo_server(Acceptor::new()).await;
     let one_byte = wire::frame(8, [3]).masked().bytes();
-    fails(addr, "one byte", one_byte, &violation("close frame with one byte")).await;
-    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65_535] {
+    fails(
+        addr,
+        "one byte",
+        one_byte,
+        &violation("close frame with one byte"),
+    )
+    .await;
+    for code in [
+        0, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65_535,
+    ] {
         let expected = violation(&format!("close code {code} not allowed"));
-        fails(addr, "code", wire::close(code, "").masked().bytes(), &expected).await;
+        fails(
+            addr,
+            "code",
+            wire::close(code, "").masked().bytes(),
+            &expected,
+        )
+        .await;
     }
     for reason in NOT_UTF8 {
         let expected = [wire::close(1007, "text is not UTF-8")];
-        fails(addr, "reason", wire::close(1000, reason).masked().bytes(), &expected).await;
+        fails(
+            addr,
+            "reason",
+            wire::close(1000, reason).masked().bytes(),
+            &expected,
+        )
+        .await;
     }
-    for code in [1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999] {
+    for code in [
+        1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999,
+    ] {
         let expected = [wire::close(code, "")];
-        fails(addr, "allowed", wire::close(code, "why").masked().bytes(), &expected).await;
+        fails(
+            addr,
+            "allowed",
+            wire::close(code, "why").masked().bytes(),
+            &expected,
+        )
+        .await;
     }
-    fails(addr, "empty", wire::close_empty().masked().bytes(), &[wire::close_empty()]).await;
+    fails(
+        addr,
+        "empty",
+        wire::close_empty().masked().bytes(),
+        &[wire::close_empty()],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -747,10 +984,21 @@ async fn p45_messages_over_the_limit_close_1009_and_at_the_limit_are_echoed() {
     let mut raw = Raw::open(addr).await;
     raw.send_frames([wire::binary(vec![1; 1000])]).await;
     assert_eq!(raw.frame().await, wire::binary(vec![1; 1000]));
-    raw.send_frames([wire::binary(vec![1; 999]).not_fin(), wire::continuation("x")]).await;
+    raw.send_frames([
+        wire::binary(vec![1; 999]).not_fin(),
+        wire::continuation("x"),
+    ])
+    .await;
     assert_eq!(raw.frame().await.payload.len(), 1000);
-    raw.send_frames([wire::binary(vec![1; 999]).not_fin(), wire::continuation("xy")]).await;
-    assert_eq!(raw.rest_as_frames().await, [wire::close(1009, "message too big")]);
+    raw.send_frames([
+        wire::binary(vec![1; 999]).not_fin(),
+        wire::continuation("xy"),
+    ])
+    .await;
+    assert_eq!(
+        raw.rest_as_frames().await,
+        [wire::close(1009, "message too big")]
+    );
     serves_the_next_client(addr).await;
 }
 
@@ -758,8 +1006,20 @@ async fn p45_messages_over_the_limit_close_1009_and_at_the_limit_are_echoed() {
 async fn p43_endless_empty_fragments_close_1009() {
     let addr = echo_server(Acceptor::new()).await;
     let mut bytes = wire::text("").not_fin().masked().bytes();
-    bytes.extend(wire::continuation("").not_fin().masked().bytes().repeat(8192));
-    fails(addr, "empty fragments", bytes, &[wire::close(1009, "too many fragments")]).await;
+    bytes.extend(
+        wire::continuation("")
+            .not_fin()
+            .masked()
+            .bytes()
+            .repeat(8192),
+    );
+    fails(
+        addr,
+        "empty fragments",
+        bytes,
+        &[wire::close(1009, "too many fragments")],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -772,7 +1032,10 @@ async fn p50_after_a_violation_nothing_more_is_done_though_it_has_arrived() {
         wire::ping("after").masked(),
         wire::close(1000, "").masked(),
     ];
-    let expected = [wire::text("before"), wire::close(1002, "reserved opcode 0x3")];
+    let expected = [
+        wire::text("before"),
+        wire::close(1002, "reserved opcode 0x3"),
+    ];
     fails(addr, "then more", wire::bytes(&frames), &expected).await;
 }
 
@@ -780,10 +1043,17 @@ async fn p50_after_a_violation_nothing_more_is_done_though_it_has_arrived() {
 async fn p80_a_peer_that_sends_on_after_a_violation_can_read_why() {
     let addr = echo_server(Acceptor::new()).await;
     let mut raw = Raw::open(addr).await;
-    let huge = wire::binary("").masked().length_form(LengthForm::SixtyFour).declaring(8 << 20).header();
+    let huge = wire::binary("")
+        .masked()
+        .length_form(LengthForm::SixtyFour)
+        .declaring(8 << 20)
+        .header();
     raw.send(huge).await;
     raw.send(vec![0; 512 << 10]).await;
-    assert_eq!(raw.rest_as_frames().await, [wire::close(1009, "frame too big")]);
+    assert_eq!(
+        raw.rest_as_frames().await,
+        [wire::close(1009, "frame too big")]
+    );
     serves_the_next_client(addr).await;
 }
 
@@ -791,7 +1061,10 @@ async fn p80_a_peer_that_sends_on_after_a_violation_can_read_why() {
 #[tokio::test]
 async fn the_dialogue_of_fragments_is_played_frame_for_frame() {
     let acceptor = Acceptor::new().options(ServerOptions::default());
-    let server = fullduplex::Server::bind("127.0.0.1:0").await.unwrap().acceptor(acceptor);
+    let server = fullduplex::Server::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .acceptor(acceptor);
     let addr = server.local_addr().unwrap();
     tokio::spawn(server.serve(async |mut ws| {
         while let Some(message) = ws.recv().await? {
@@ -807,7 +1080,8 @@ async fn the_dialogue_of_fragments_is_played_frame_for_frame() {
     raw.send_frames([wire::text("hello")]).await;
     assert_eq!(raw.frame().await, wire::text("Hi."));
     raw.send_frames([wire::text("and a").not_fin()]).await;
-    raw.send_frames([wire::continuation("happy new").not_fin()]).await;
+    raw.send_frames([wire::continuation("happy new").not_fin()])
+        .await;
     // A pong shows that the server is listening and has said nothing in between.
     raw.send_frames([wire::ping("listening?")]).await;
     assert_eq!(raw.frame().await, wire::pong("listening?"));
@@ -827,7 +1101,8 @@ async fn a_hundred_hostile_clients_at_a_time_do_not_keep_one_honest_client_waiti
             2 => raw.send([i; 3000]).await,
             _ => {
                 raw = Raw::open(addr).await;
-                raw.send(&wire::text("half a frame").masked().bytes()[..9]).await;
+                raw.send(&wire::text("half a frame").masked().bytes()[..9])
+                    .await;
             }
         }
         silent.push(raw);

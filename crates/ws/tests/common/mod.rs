@@ -1,6 +1,6 @@
 //! Connections over scripted transports, with the opening handshake already behind them.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 pub(crate) mod raw;
 
@@ -99,7 +99,10 @@ impl Wire {
 }
 
 /// Polls a future a number of times, then drops it; its output if it finished.
-pub(crate) async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Option<F::Output> {
+pub(crate) async fn poll_times<F: Future>(
+    mut future: Pin<&mut F>,
+    times: usize,
+) -> Option<F::Output> {
     let mut left = times;
     std::future::poll_fn(|cx: &mut Context<'_>| {
         if left == 0 {

@@ -11,15 +11,15 @@ use tokio::{
 };
 
 /// How long anything may take that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for what must happen.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it happens in time")
 }
 
 /// Sends every message back.
-pub async fn echo(mut ws: WebSocket) -> Result<(), fullduplex::Error> {
+pub(crate) async fn echo(mut ws: WebSocket) -> Result<(), fullduplex::Error> {
     while let Some(message) = ws.recv().await? {
         ws.send(message).await?;
     }
@@ -27,7 +27,7 @@ pub async fn echo(mut ws: WebSocket) -> Result<(), fullduplex::Error> {
 }
 
 /// A server that echoes until the test ends.
-pub async fn echo_server(acceptor: Acceptor) -> SocketAddr {
+pub(crate) async fn echo_server(acceptor: Acceptor) -> SocketAddr {
     let server = Server::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -38,7 +38,7 @@ pub async fn echo_server(acceptor: Acceptor) -> SocketAddr {
 }
 
 /// Whatever happened before: a well-behaved client is served from the handshake to a clean close.
-pub async fn serves_the_next_client(addr: SocketAddr) {
+pub(crate) async fn serves_the_next_client(addr: SocketAddr) {
     within(async {
         let mut ws = fullduplex::connect(&format!("ws://{addr}/")).await.unwrap();
         ws.send("is anybody there?").await.unwrap();
@@ -49,7 +49,7 @@ pub async fn serves_the_next_client(addr: SocketAddr) {
 }
 
 /// A valid request to `/` of this server, without Origin, with more header lines (each ended by CRLF).
-pub fn request(addr: SocketAddr, more: &str) -> String {
+pub(crate) fn request(addr: SocketAddr, more: &str) -> String {
     format!(
         "GET / HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
@@ -57,55 +57,54 @@ pub fn request(addr: SocketAddr, more: &str) -> String {
 }
 
 /// The 101 to [`request`], with more header lines.
-pub fn acceptance(more: &str) -> String {
+pub(crate) fn acceptance(more: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{more}\r\n"
     )
 }
 
-/// A refusal as it stands on the wire: status line, header lines before `Content-Type`, sentence.
-pub fn refusal(status: &str, headers: &str, sentence: &str) -> String {
+/// A refusal as it stands on the wire: status line, header lines but for `Content-Length`, sentence.
+pub(crate) fn refusal(status: &str, headers: &[&str], sentence: &str) -> String {
     let length = sentence.len() + 1;
-    format!(
-        "HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {length}\r\n\r\n{sentence}\n"
-    )
+    let headers = headers.join("\r\n");
+    format!("HTTP/1.1 {status}\r\n{headers}\r\nContent-Length: {length}\r\n\r\n{sentence}\n")
 }
 
-/// A refusal with `Connection: close` and nothing else.
-pub fn plain_refusal(status: &str, sentence: &str) -> String {
-    let plain = refusal(status, "Connection: close\r\n", sentence);
-    assert!(plain.contains("Connection: close\r\nContent-Type"));
-    plain
+/// What the body of a refusal is.
+pub(crate) const TEXT: &str = "Content-Type: text/plain; charset=utf-8";
+
+/// A refusal without headers of its own.
+pub(crate) fn plain_refusal(status: &str, sentence: &str) -> String {
+    refusal(status, &["Connection: close", TEXT], sentence)
 }
 
 /// A TCP connection without any protocol.
-pub struct Raw {
-    pub stream: TcpStream,
+pub(crate) struct Raw {
+    pub(crate) stream: TcpStream,
 }
 
 impl Raw {
-    pub async fn connect(addr: SocketAddr) -> Self {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(addr)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream }
     }
 
     /// Connects and goes through a valid handshake.
-    pub async fn open(addr: SocketAddr) -> Self {
+    pub(crate) async fn open(addr: SocketAddr) -> Self {
         let mut raw = Self::connect(addr).await;
         raw.send(request(addr, "")).await;
         assert_eq!(raw.head().await, acceptance(""));
         raw
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         within(self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
     /// Sends frames as a client does, in one write.
-    pub async fn send_frames(&mut self, frames: impl IntoIterator<Item = Frame>) {
+    pub(crate) async fn send_frames(&mut self, frames: impl IntoIterator<Item = Frame>) {
         let bytes: Vec<u8> = frames
             .into_iter()
             .flat_map(|frame| frame.masked().bytes())
@@ -114,17 +113,17 @@ impl Raw {
     }
 
     /// Sends what may not be taken any more.
-    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         within(self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
     /// Ends this direction.
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
 
     /// Reads up to the blank line.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within(self.stream.read_u8()).await.unwrap());
@@ -133,7 +132,7 @@ impl Raw {
     }
 
     /// Reads one frame.
-    pub async fn frame(&mut self) -> Frame {
+    pub(crate) async fn frame(&mut self) -> Frame {
         let mut bytes = self.exactly(2).await;
         let extended = match bytes[1] & 0x7f {
             126 => 2,
@@ -158,19 +157,19 @@ impl Raw {
     }
 
     /// Reads to the orderly end of TCP; a reset fails the test.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         within(self.stream.read_to_end(&mut rest)).await.unwrap();
         rest
     }
 
     /// Reads to the end of TCP, as text.
-    pub async fn rest_as_text(&mut self) -> String {
+    pub(crate) async fn rest_as_text(&mut self) -> String {
         String::from_utf8(self.rest().await).unwrap()
     }
 
     /// Reads to the end of TCP, as frames.
-    pub async fn rest_as_frames(&mut self) -> Vec<Frame> {
+    pub(crate) async fn rest_as_frames(&mut self) -> Vec<Frame> {
         wire::frames(&self.rest().await)
     }
 }
