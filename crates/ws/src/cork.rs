@@ -80,7 +80,7 @@ impl<Fut: Future> Future for Corked<'_, Fut> {
             *this.output = Some(ready!(polled));
         }
         // What the last poll sent has been accepted, so it leaves before the connection may go.
-        if let Err(error) = ready!(this.handle.poll(Side::Whole, cx, Driver::poll_flush)) {
+        if let Err(error) = ready!(this.handle.poll(Side::Helper, cx, Driver::poll_flush)) {
             tracing::debug!(%error, "not all was written");
         }
         match this.output.take() {
@@ -114,19 +114,21 @@ impl<'a> Scope<'a> {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        let (wants_write, split) = {
+        let written = {
             let mut driver = self.handle.shared.lock();
             driver.corked = false;
-            (driver.connection().wants_write(), driver.split)
+            !driver.connection().wants_write()
+                || driver
+                    .poll_write(&mut Context::from_waker(Waker::noop()))
+                    .is_ready()
         };
-        if wants_write {
-            // If the transport is full, it wakes this task when it has room, and the next poll ends here again. Halves
-            // may wait for room in other tasks, so with them it has to wake those too.
-            let side = if split { Side::Helper } else { Side::Whole };
+        if !written {
+            // The transport is full. When it has room it wakes this task, and the next poll ends here again; it also wakes
+            // others, to which the handler may have given the connection, and who may wait for room themselves.
             let mut cx = Context::from_waker(self.waker);
             let _done = self
                 .handle
-                .poll(side, &mut cx, Driver::poll_write)
+                .poll(Side::Helper, &mut cx, Driver::poll_write)
                 .is_ready();
         }
         let mut driver = self.handle.shared.lock();

@@ -40,8 +40,8 @@ pub(crate) struct Driver {
     unflushed: bool,
     /// Writes wait for the end of the poll that is going on (see `cork.rs`).
     pub(crate) corked: bool,
-    /// Its halves may be in different tasks.
-    pub(crate) split: bool,
+    /// More than one task may wait for it: halves, or a helper beside the handler.
+    pub(crate) several: bool,
     /// Handles that share it (see `shared.rs`).
     pub(crate) owners: usize,
 }
@@ -54,7 +54,7 @@ impl Driver {
             timer: None,
             unflushed: false,
             corked: false,
-            split: false,
+            several: false,
             owners: 1,
         }
     }

@@ -289,7 +289,7 @@ where
     Fut: Future<Output: HandlerOutput>,
 {
     let guarded = Caught {
-        future: handler(ws),
+        future: catch_unwind(AssertUnwindSafe(|| handler(ws))).ok(),
     };
     let close = match Corked::new(handle, guarded).await {
         Ok(None) => CloseFrame::normal(),
@@ -299,7 +299,7 @@ where
         }
         Err(Panicked) => internal_error(),
     };
-    websocket::close(handle, Side::Whole, close).await
+    websocket::close(handle, Side::Helper, close).await
 }
 
 /// 1011 without a reason: what went wrong in here is nobody's business out there.
@@ -308,10 +308,10 @@ fn internal_error() -> CloseFrame {
 }
 
 pin_project! {
-    /// A handler's future whose panic ends its own connection and nothing else.
+    /// A handler's future whose panic ends its own connection and nothing else. `None` if already making it panicked.
     struct Caught<Fut> {
         #[pin]
-        future: Fut,
+        future: Option<Fut>,
     }
 }
 
@@ -322,7 +322,9 @@ impl<Fut: Future<Output: HandlerOutput>> Future for Caught<Fut> {
     type Output = Result<Option<String>, Panicked>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
+        let Some(future) = self.project().future.as_pin_mut() else {
+            return Poll::Ready(Err(Panicked));
+        };
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(polled) => polled.map(|output| Ok(output.error())),
             Err(_panic) => Poll::Ready(Err(Panicked)),

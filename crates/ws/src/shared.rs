@@ -35,7 +35,7 @@ pub(crate) enum Side {
     Reader,
     /// The sending half.
     Writer,
-    /// The helper that corks a handler which may have split it.
+    /// The helper that corks a handler, who may have split it or given it away.
     Helper,
 }
 
@@ -135,7 +135,8 @@ impl Handle {
     ) -> Poll<R> {
         let mut driver = self.shared.lock();
         let was_over = driver.is_over();
-        let result = if side == Side::Whole {
+        driver.several |= side != Side::Whole;
+        let result = if !driver.several {
             let result = f(&mut driver, cx);
             if result.is_pending() {
                 self.shared.wait(side, cx.waker());

@@ -43,7 +43,6 @@ impl ReadHalf {
     /// Both halves, unchanged.
     pub fn reunite(self, write: WriteHalf) -> Result<WebSocket, (Self, WriteHalf)> {
         if std::sync::Arc::ptr_eq(&self.handle.shared, &write.handle.shared) {
-            self.handle.shared.lock().split = false;
             Ok(WebSocket {
                 handle: self.handle,
             })

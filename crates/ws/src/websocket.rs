@@ -127,7 +127,6 @@ impl WebSocket {
 
     /// Two halves, for two tasks or for one `select!`.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
-        self.handle.shared.lock().split = true;
         let read = ReadHalf {
             handle: self.handle.clone(),
         };
