@@ -71,19 +71,19 @@ impl Viewer {
         backlog: Option<u64>,
         is_text: bool,
         heartbeat: Option<Duration>,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let backlog = backlog.map_or(Backlog::All, Backlog::Last);
-        Some(Self {
+        Some(Box::new(Self {
             name: name.to_owned(),
             reader: hub.logs.reader(name, backlog)?,
             is_text,
             heartbeat: heartbeat.map(Heartbeat::new),
             stopping: hub.stopping.child_token(),
-        })
+        }))
     }
 
     /// Lives as long as the connection does. Returns how that ended.
-    pub(crate) async fn run(mut self, ws: WebSocket) -> Outcome {
+    pub(crate) async fn run(mut self: Box<Self>, ws: WebSocket) -> Outcome {
         let (mut reader, mut writer) = ws.split();
         let Err(stop) = self.serve(&mut reader, &mut writer).await;
         stop.carry_out(&mut writer).await
@@ -114,7 +114,8 @@ impl Viewer {
                 }
                 // A viewer that is slow is not read for: the source counts what it misses.
                 item = self.reader.next(), if writer.queued() < HIGH_WATER => {
-                    self.show(item, writer).await?;
+                    // Boxed, so that an idle viewer keeps no room for it.
+                    Box::pin(self.show(item, writer)).await?;
                 }
                 flushed = writer.flush(), if writer.queued() > 0 => {
                     flushed.map_err(|_| Stop::Over)?;

@@ -85,8 +85,6 @@ struct Membership {
     cursor: u64,
     notices: u64,
     user: Option<Arc<User>>,
-    /// Whether the session was told to read and has not read to the end since.
-    awake: bool,
     woken: Woken,
 }
 
@@ -217,7 +215,6 @@ impl World {
             cursor: joined.cursor,
             notices: joined.notices,
             user,
-            awake: false,
             woken,
         };
         model.members.insert(session, member);
@@ -277,8 +274,7 @@ impl World {
             return;
         };
         model.said.push(self.seq);
-        for member in model.members.values_mut() {
-            member.awake = true;
+        for member in model.members.values() {
             let woken = member.woken.0.lock().unwrap();
             assert_eq!(
                 *woken,
@@ -327,11 +323,9 @@ impl World {
             );
             member.cursor = entry.event.seq + 1;
         }
+        // Else it is expected to call again, and not woken before it did.
         if batch.reaches_head() {
-            member.awake = false;
             member.woken.0.lock().unwrap().clear();
-        } else {
-            assert!(member.awake || member.woken.0.lock().unwrap().is_empty());
         }
     }
 }

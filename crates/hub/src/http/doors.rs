@@ -240,7 +240,7 @@ fn view(
     }
 }
 
-fn viewer(desk: &Desk, name: &str, query: &LogQuery) -> Result<Option<Viewer>, String> {
+fn viewer(desk: &Desk, name: &str, query: &LogQuery) -> Result<Option<Box<Viewer>>, String> {
     let backlog = match (query.from.as_deref(), query.n.as_deref()) {
         (Some("start"), _) | (None, Some("all")) => None,
         (Some(_), _) => return Err("from is start.".to_owned()),
@@ -303,7 +303,7 @@ fn log_end(peer: std::net::SocketAddr, path: &str, since: Instant, outcome: &Out
         seconds = since.elapsed().as_secs_f32(),
         code = frame.map_or(1006, |frame| frame.code().get()),
         reason = frame.map_or("", CloseFrame::reason),
-        cause = ?outcome.cause,
+        cause = %outcome.cause,
         "connection ended"
     );
 }

@@ -112,8 +112,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session that is in no room yet.
-    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect) -> Self {
+    /// A session that is in no room yet. Boxed, as each future it is handed through would hold it anew.
+    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect) -> Box<Self> {
         let id = hub.next_session();
         let is_v1 = matches!(dialect, Dialect::V1 { .. });
         let rooms = Memberships::new(Arc::clone(&hub.rooms), id, is_v1);
@@ -121,7 +121,7 @@ impl Session {
             Dialect::V1 { heartbeat } => heartbeat.map(Heartbeat::new),
             Dialect::Json | Dialect::Text => None,
         };
-        Self {
+        Box::new(Self {
             hub: Arc::clone(hub),
             id,
             dialect,
@@ -135,11 +135,11 @@ impl Session {
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
             plain_room: None,
             check_lag_at: None,
-        }
+        })
     }
 
     /// Lives as long as the connection does. Returns how that ended.
-    pub(crate) async fn run(mut self, ws: WebSocket) -> Outcome {
+    pub(crate) async fn run(mut self: Box<Self>, ws: WebSocket) -> Outcome {
         let (mut reader, mut writer) = ws.split();
         let Err(stop) = self.serve(&mut reader, &mut writer).await;
         // Out of the rooms first: the closing handshake may take its time.
@@ -212,7 +212,8 @@ impl Session {
             if let Some(reply) = self.outbox.pop_front() {
                 feed(writer, reply).await?;
             } else if let Some(room) = self.ready.pop_front() {
-                if !self.write_room(room, writer).await? {
+                // Boxed, so that an idle session keeps no room for it.
+                if !Box::pin(self.write_room(room, writer)).await? {
                     self.ready.push_back(room);
                 }
             } else {
