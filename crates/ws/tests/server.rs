@@ -18,7 +18,6 @@ use fullduplex::{
 };
 use fullduplex_testkit::wire;
 use tokio::{
-    io::AsyncWriteExt,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
