@@ -382,7 +382,8 @@ document.addEventListener('keydown', (event) => {
 
 async function offerLogs() {
   try {
-    byId('logs-link').hidden = !(await fetch('/api/v1/logs')).ok;
+    const answer = await fetch('/api/v1/logs');
+    byId('logs-link').hidden = !answer.ok || (await answer.json()).sources.length === 0;
   } catch {
     // No answer, no link.
   }

@@ -212,14 +212,10 @@ function rememberInAddress() {
 async function findSources() {
   try {
     const answer = await fetch('/api/v1/logs');
-    if (answer.status === 404) {
-      problem = 'This server follows no log files. Start it with --log NAME=FILE.';
-    } else {
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const found = await answer.json();
-      sources = found.sources.map((/** @type {{name: string}} */ source) => source.name);
-      problem = sources.length === 0 ? 'This server follows no log files.' : '';
-    }
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const found = await answer.json();
+    sources = found.sources.map((/** @type {{name: string}} */ source) => source.name);
+    problem = sources.length === 0 ? 'This server follows no log files. Start it with --log NAME=FILE.' : '';
   } catch {
     problem = 'The server cannot be reached. Trying again…';
     setTimeout(findSources, SOURCES_RETRY_MS);

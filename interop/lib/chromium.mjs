@@ -34,9 +34,7 @@ export async function visit(browser, url, options = {}) {
   page.faults = [];
   page.on('pageerror', (error) => page.faults.push(`script: ${error.message}`));
   page.on('console', (message) => {
-    // The page asks whether there are logs to look at, and no is 404, which browsers call an error.
-    if (message.type() !== 'error' || message.location().url.endsWith('/api/v1/logs')) return;
-    page.faults.push(`console: ${message.text()}`);
+    if (message.type() === 'error') page.faults.push(`console: ${message.text()}`);
   });
   page.on('request', (request) => {
     if (new URL(request.url()).host !== new URL(url).host) page.faults.push(`request to ${request.url()}`);

@@ -85,10 +85,10 @@ async fn assets_have_their_types_and_nothing_else_is_served() {
         "/assets/..%2f..%2fCargo.toml",
         "/logs",
         "/logs/app",
-        "/api/v1/logs",
     ] {
         assert_eq!(hub.get(path, "").await.status, 404, "{path}");
     }
+    assert_eq!(hub.get("/api/v1/logs", "").await.body, "{\"sources\":[]}");
     assert_eq!(
         hub.request("POST", "/", "Content-Length: 0\r\n")
             .await

@@ -113,6 +113,20 @@ impl Acceptor {
     ///
     /// Dropping it closes the stream.
     pub async fn handshake<S: Stream>(&self, stream: S) -> Result<Handshake, HandshakeError> {
+        self.handshake_until(stream, self.deadline()).await
+    }
+
+    /// When a handshake that begins now has to be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    /// As [`handshake`](Self::handshake), for a stream on which other things had to be done first.
+    pub(crate) async fn handshake_until<S: Stream>(
+        &self,
+        stream: S,
+        deadline: Instant,
+    ) -> Result<Handshake, HandshakeError> {
         let mut transport = Transport::new(stream);
         transport.set_nodelay();
         let mut options = Arc::clone(&self.options);
@@ -120,7 +134,6 @@ impl Acceptor {
             Arc::make_mut(&mut options).tls = true;
         }
         let mut reader = ServerHandshake::new(options);
-        let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, read_request(&mut transport, &mut reader)).await {
             Ok(Ok((request, early))) => Ok(Handshake {
                 transport,

@@ -1,6 +1,6 @@
 //! Opening a connection as a client.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fullduplex_proto::{
     Config, Role,
@@ -198,7 +198,7 @@ impl Client {
         };
         // An IP address is no server name: rustls leaves SNI out for it.
         let name = rustls::pki_types::ServerName::try_from(self.uri.host().to_owned()).map_err(
-            |error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)),
+            |error| ConnectError::Tls(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)),
         )?;
         let tls = tokio_rustls::TlsConnector::from(config)
             .connect(name, tcp)
@@ -207,6 +207,7 @@ impl Client {
     }
 
     #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, reason = "with TLS it waits")]
     async fn secure(&self, tcp: TcpStream) -> Result<Transport, ConnectError> {
         if self.uri.is_secure() {
             Err(ConnectError::NoTls)

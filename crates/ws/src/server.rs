@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -274,9 +274,13 @@ where
     async fn open(&self, tcp: TcpStream) -> Result<WebSocket, HandshakeError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            let handshake = timeout(self.acceptor.timeout, tls.accept(tcp)).await;
+            // One deadline for both handshakes.
+            let deadline = self.acceptor.deadline();
+            let handshake = timeout_at(deadline, tls.accept(tcp)).await;
             let tls = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            return self.acceptor.accept(tls.map_err(HandshakeError::Io)?).await;
+            let tls = tls.map_err(HandshakeError::Io)?;
+            let handshake = self.acceptor.handshake_until(tls, deadline).await?;
+            return handshake.accept().await;
         }
         self.acceptor.accept(tcp).await
     }

@@ -136,16 +136,16 @@ impl Handle {
         let mut driver = self.shared.lock();
         let was_over = driver.is_over();
         driver.several |= side != Side::Whole;
-        let result = if !driver.several {
+        let result = if driver.several {
+            self.shared.wait(side, cx.waker());
+            let waker = Waker::from(Arc::clone(&self.shared));
+            f(&mut driver, &mut Context::from_waker(&waker))
+        } else {
             let result = f(&mut driver, cx);
             if result.is_pending() {
                 self.shared.wait(side, cx.waker());
             }
             result
-        } else {
-            self.shared.wait(side, cx.waker());
-            let waker = Waker::from(Arc::clone(&self.shared));
-            f(&mut driver, &mut Context::from_waker(&waker))
         };
         if driver.is_over() && !was_over {
             drop(driver);

@@ -43,12 +43,12 @@ type Reception = State<Arc<Desk>>;
 
 /// All routes of a hub. WebSocket routes and `/healthz` win over a static folder.
 pub(crate) fn router(desk: Desk) -> Router {
-    let mut router = Router::new().route("/healthz", get(healthz));
+    let mut router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/api/v1/logs", get(list_logs));
     let has_logs = !desk.shared.logs.is_empty();
     if has_logs {
-        router = router
-            .route("/api/v1/logs", get(list_logs))
-            .route("/logs/{name}", get(doors::log));
+        router = router.route("/logs/{name}", get(doors::log));
     }
     match &desk.shared.config.site {
         Site::Chat => {
