@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -276,7 +276,7 @@ where
         if let Some(tls) = &self.tls {
             // One deadline for both handshakes.
             let deadline = self.acceptor.deadline();
-            let handshake = timeout_at(deadline, tls.accept(tcp)).await;
+            let handshake = tokio::time::timeout_at(deadline, tls.accept(tcp)).await;
             let tls = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let tls = tls.map_err(HandshakeError::Io)?;
             let handshake = self.acceptor.handshake_until(tls, deadline).await?;
