@@ -1,23 +1,154 @@
 //! The command line as data.
 
-use clap::{Parser, Subcommand};
+use std::{env, ffi::OsString, process::ExitCode};
 
-use crate::{commands::echo::EchoArgs, exit};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{
+    commands::{connect::ConnectArgs, echo::EchoArgs, serve::ServeArgs, tail::TailArgs},
+    exit::{self, Failure},
+    output,
+};
 
 /// Chat rooms, live data, logs in the browser, and tools to talk to any WebSocket server
 #[derive(Debug, Parser)]
-#[command(name = "fdx", version, after_help = exit::TABLE, max_term_width = 100)]
-pub(crate) struct Args {
+#[command(name = "fdx", version, after_help = after_help(), max_term_width = 100)]
+struct CommandLine {
     /// Says more on standard error (twice: everything)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
-    pub(crate) verbose: u8,
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = LAST)]
+    verbose: u8,
     #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do. How each is described stands with its flags.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(ServeArgs),
+    Tail(TailArgs),
+    Connect(ConnectArgs),
+    Echo(EchoArgs),
+}
+
+/// Behind the flags of the command itself.
+const LAST: usize = 900;
+
+/// What the user wants.
+#[derive(Debug)]
+pub(crate) struct Args {
+    pub(crate) verbose: u8,
     pub(crate) command: Command,
 }
 
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Sends every message back, with the same type
-    Echo(EchoArgs),
+impl Args {
+    /// Reads the command line. If that is all there is to do (help, a mistake), it has been said and this is the
+    /// exit code.
+    pub(crate) fn from_command_line() -> Result<Self, ExitCode> {
+        let mut words: Vec<OsString> = env::args_os().collect();
+        let line = CommandLine::try_parse_from(&words).map_err(|error| say(&error))?;
+        if let Some(command) = line.command {
+            return Ok(Self {
+                verbose: line.verbose,
+                command,
+            });
+        }
+        words.push("serve".into());
+        let line = CommandLine::try_parse_from(&words).map_err(|error| say(&error))?;
+        let command = line
+            .command
+            .ok_or_else(|| Failure::usage("what to do? See fdx --help").report())?;
+        Ok(Self {
+            verbose: line.verbose,
+            command,
+        })
+    }
+
+    /// What is logged when nothing else is asked for: a server tells what happens, a client has its own output.
+    pub(crate) fn quiet_level(&self) -> LevelFilter {
+        match self.command {
+            Command::Connect(_) => LevelFilter::WARN,
+            Command::Serve(_) | Command::Tail(_) | Command::Echo(_) => LevelFilter::INFO,
+        }
+    }
+}
+
+fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  fdx                                    chat at http://127.0.0.1:8080
+  fdx tail /var/log/syslog               the log at http://127.0.0.1:8081
+  fdx connect wss://example.com/feed     type, read, Ctrl-D to leave
+
+`fdx COMMAND --help` says more about each.
+
+{}",
+        exit::TABLE
+    )
+}
+
+/// Prints help as it is, and a mistake in one line.
+fn say(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        output::line(error.render().to_string().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    let hint = misplaced(error).unwrap_or_default();
+    Failure::usage(format!("{}{hint} (see --help)", one_line(error))).report()
+}
+
+/// The message without usage and empty lines.
+fn one_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let text = rendered.strip_prefix("error: ").unwrap_or(&rendered);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
+    message.fold(String::new(), |mut text, line| {
+        if !text.is_empty() {
+            let glue = if line.starts_with("tip:") { "; " } else { " " };
+            text.push_str(glue);
+        }
+        text + line
+    })
+}
+
+/// For a flag that stands alone: the commands that would know it.
+fn misplaced(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let name = flag.strip_prefix("--")?;
+    let line = CommandLine::command();
+    let is_lone = env::args_os().skip(1).all(|word| {
+        word.to_str()
+            .is_none_or(|word| line.find_subcommand(word).is_none())
+    });
+    if error.kind() != ErrorKind::UnknownArgument || !is_lone {
+        return None;
+    }
+    let knowing = line.get_subcommands().find(|command| {
+        command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(name))
+    })?;
+    Some(format!(
+        "; it belongs to a command: fdx {} {flag} ...",
+        knowing.get_name()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
 }

@@ -2,31 +2,43 @@
 
 mod args;
 mod commands;
+mod descriptors;
 mod exit;
 mod listen;
 mod output;
+mod seconds;
 mod signal;
+mod visible;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::{Args, Command};
+use crate::{
+    args::{Args, Command},
+    commands::{connect, echo, serve, tail},
+    exit::Failure,
+};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    output::init_logs(args.verbose);
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return exit::Failure::run(format!("cannot start: {error}")).report(),
+    let args = match Args::from_command_line() {
+        Ok(args) => args,
+        Err(ended) => return ended,
     };
-    let result = runtime.block_on(async {
-        match args.command {
-            Command::Echo(echo) => commands::echo::run(echo).await,
-        }
-    });
-    match result {
+    output::init_logs(args.quiet_level(), args.verbose);
+    match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::run(format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Tail(args) => tail::run(args).await,
+            Command::Connect(args) => connect::run(args).await,
+            Command::Echo(args) => echo::run(args).await,
+        }
+    })
 }

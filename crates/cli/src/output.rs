@@ -1,8 +1,12 @@
 //! The only place that prints.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 
+use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Pieces that may wait for a slow reader of our output; then their sources are read no further.
+const QUEUE: usize = 16;
 
 /// One line on standard output, for people and scripts alike. A reader that has gone away is no error.
 pub(crate) fn line(text: &str) {
@@ -11,17 +15,92 @@ pub(crate) fn line(text: &str) {
 }
 
 /// One line on standard error.
+pub(crate) fn note(text: &str) {
+    writeln!(io::stderr().lock(), "{text}").ok();
+}
+
+/// One line on standard error that says what went wrong.
 pub(crate) fn error(text: &str) {
-    writeln!(io::stderr().lock(), "fdx: {text}").ok();
+    note(&format!("fdx: {text}"));
+}
+
+/// One line on standard error about what may be a mistake.
+pub(crate) fn warning(text: &str) {
+    note(&format!("fdx: warning: {text}"));
 }
 
 /// Log lines go to standard error; `RUST_LOG` picks them more finely than `-v` does.
-pub(crate) fn init_logs(verbose: u8) {
+pub(crate) fn init_logs(quiet: LevelFilter, verbose: u8) {
     let level = match verbose {
-        0 => LevelFilter::INFO,
+        0 => quiet,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(io::stderr).init();
+    let filter = EnvFilter::builder()
+        .with_default_directive(level.into())
+        .from_env_lossy();
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal() && !is_plain)
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// A thread that writes, so that nothing else waits when a terminal or a pipe does not take more.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    queue: mpsc::Sender<Vec<u8>>,
+    finished: oneshot::Receiver<io::Result<()>>,
+}
+
+/// Nobody reads what is printed any more.
+#[derive(Debug)]
+pub(crate) struct NobodyReads;
+
+impl Printer {
+    /// Writes to standard output.
+    pub(crate) fn stdout() -> io::Result<Self> {
+        Self::new(BufWriter::new(io::stdout()))
+    }
+
+    /// Writes to `out`, which is flushed whenever nothing more is waiting.
+    pub(crate) fn new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (queue, mut waiting) = mpsc::channel(QUEUE);
+        let (finish, finished) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("printer".to_owned())
+            .spawn(move || {
+                let written = write_all(&mut waiting, &mut out);
+                // Whoever asked may be gone.
+                finish.send(written).ok();
+            })?;
+        Ok(Self { queue, finished })
+    }
+
+    /// Hands over a piece, line ends included.
+    pub(crate) async fn print(&self, piece: impl Into<Vec<u8>>) -> Result<(), NobodyReads> {
+        self.queue.send(piece.into()).await.map_err(|_| NobodyReads)
+    }
+
+    /// Waits until all has been written. A reader that went away is no error.
+    pub(crate) async fn finish(self) -> io::Result<()> {
+        drop(self.queue);
+        match self.finished.await {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_all(waiting: &mut mpsc::Receiver<Vec<u8>>, out: &mut impl Write) -> io::Result<()> {
+    while let Some(piece) = waiting.blocking_recv() {
+        out.write_all(&piece)?;
+        while let Ok(piece) = waiting.try_recv() {
+            out.write_all(&piece)?;
+        }
+        out.flush()?;
+    }
+    Ok(())
 }

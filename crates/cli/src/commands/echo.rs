@@ -1,12 +1,13 @@
 //! `fdx echo`: a server that sends every message back, for trying clients.
 
 use clap::Args;
-use fullduplex::{Acceptor, Config, Error, Limits, Server, WebSocket};
+use fullduplex::{Acceptor, Config, Error, Limits, Server, WebSocket, handshake::ServerOptions};
 
 use crate::{
+    descriptors,
     exit::Failure,
     listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
-    output, signal,
+    signal,
 };
 
 /// Messages of this size and more are what conformance suites send: the largest has 16 MiB.
@@ -15,14 +16,23 @@ const MAX_MESSAGE: usize = 64 << 20;
 /// Connections at a time; the usual hard limit of descriptors is 20,000 or 65,536.
 const MAX_CONNECTIONS: u32 = 50_000;
 
+const EXAMPLES: &str = "\
+Examples:
+  fdx echo
+  fdx echo --listen :9001 --allow-origin any
+  fdx echo --subprotocol chat --max-message 65536";
+
 /// Sends every message back, with the same type
+///
+/// Any path will do. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct EchoArgs {
     /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = listen::parse_listen)]
     listen: String,
     /// A subprotocol that is spoken (repeatable); the client's first that is among them is agreed on
-    #[arg(long = "subprotocol", value_name = "P")]
+    #[arg(long = "subprotocol", value_name = "P", value_parser = parse_subprotocol)]
     subprotocols: Vec<String>,
     /// The longest message that is taken; longer ones close with 1009
     #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE)]
@@ -35,23 +45,39 @@ pub(crate) struct EchoArgs {
     timeouts: TimeoutArgs,
 }
 
+/// A subprotocol is one token (RFC 6455 §11.5): a list in one flag would never be agreed on.
+fn parse_subprotocol(text: &str) -> Result<String, String> {
+    let separates = |c: char| !c.is_ascii_graphic() || r#"()<>@,;:\"/[]?={}"#.contains(c);
+    if text.is_empty() || text.contains(separates) {
+        return Err("a subprotocol is one word; repeat the flag for several".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Serves until a signal comes.
 pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
     let mut config = Config::default();
     config.limits = Limits::with_max_message(args.max_message);
     args.timeouts.apply(&mut config)?;
+    config
+        .check()
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let tls = args.tls.load()?;
     let (listener, addr) = listen::bind(&args.listen).await?;
-    let acceptor = Acceptor::new()
-        .origins(args.origin.origins())
-        .subprotocols(args.subprotocols)
-        .config(config);
-    let mut server = Server::new(listener).acceptor(acceptor).max_connections(MAX_CONNECTIONS);
+    let options = ServerOptions {
+        origins: args.origin.origins(),
+        subprotocols: args.subprotocols,
+        origin_remedy: listen::ORIGIN_REMEDY.into(),
+        ..ServerOptions::default()
+    };
+    let mut server = Server::new(listener)
+        .acceptor(Acceptor::new().options(options).config(config))
+        .max_connections(descriptors::connections(MAX_CONNECTIONS));
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     if let Some(tls) = tls {
         server = server.tls(tls);
     }
-    output::line(&format!("listening on {scheme}://{addr}"));
+    listen::announce(scheme, addr);
     server.serve_until(echo, signal::shutdown()).await;
     Ok(())
 }

@@ -1,0 +1,160 @@
+//! Opening the connection, and saying why it could not be opened.
+
+use std::{io, sync::Arc};
+
+use fullduplex::{
+    Client, Config, ConnectError, Limits, WebSocket,
+    handshake::{ClientError, Origin, OriginError, Refused, Uri},
+    tls::{self, rustls},
+};
+
+use super::{ConnectArgs, insecure};
+use crate::{
+    exit::Failure,
+    listen, output,
+    visible::{cut, visible},
+};
+
+/// Headers of a refusal that tell what to do instead.
+const TELLING_HEADERS: [&str; 4] = [
+    "Location",
+    "WWW-Authenticate",
+    "Retry-After",
+    "Sec-WebSocket-Version",
+];
+
+/// So much of a refusal's body is shown: a sentence is, a page of HTML is not.
+const MAX_BODY_LINES: usize = 10;
+const MAX_BODY_LINE: usize = 200;
+
+/// Connects as the flags say.
+pub(super) async fn dial(args: &ConnectArgs) -> Result<WebSocket, Failure> {
+    // Parsed besides, for messages: it is shown without the password that it may hold.
+    let uri: Uri = args
+        .url
+        .parse()
+        .map_err(|error| Failure::usage(format!("{}: {error}", visible(&args.url))))?;
+    let client = client(args, &uri)?;
+    match client.connect().await {
+        Ok((ws, _response)) => Ok(ws),
+        Err(error) => Err(failure(error, &uri)),
+    }
+}
+
+fn client(args: &ConnectArgs, uri: &Uri) -> Result<Client, Failure> {
+    let mut config = Config::default();
+    config.limits = Limits::with_max_message(args.max_message);
+    args.ping.apply(&mut config)?;
+    config
+        .check()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let usage = |error| failure(error, uri);
+    let mut client = Client::new(&args.url)
+        .map_err(usage)?
+        .config(config)
+        .timeout(args.connect_timeout.0);
+    for (name, value) in &args.headers {
+        client = client.header(name, value).map_err(usage)?;
+    }
+    for subprotocol in &args.subprotocols {
+        client = client.subprotocol(subprotocol).map_err(usage)?;
+    }
+    if let Some(origin) = &args.origin {
+        client = client.origin(origin).map_err(usage)?;
+    }
+    trust(client, args)
+}
+
+/// Whose certificates are believed.
+fn trust(client: Client, args: &ConnectArgs) -> Result<Client, Failure> {
+    if args.insecure {
+        output::warning("certificates are not checked; anybody may be at the other end");
+        let config = insecure::client_config()
+            .map_err(|error| Failure::run(format!("cannot set up TLS: {error}")))?;
+        return Ok(client.tls(Arc::new(config)));
+    }
+    let Some(path) = &args.ca else {
+        return Ok(client);
+    };
+    let config = tls::client_config_with_ca(&listen::read(path)?)
+        .map_err(|error| Failure::start(format!("cannot use {}: {error}", path.display())))?;
+    Ok(client.tls(config))
+}
+
+/// An origin on the command line.
+pub(super) fn parse_origin(text: &str) -> Result<String, OriginError> {
+    text.parse::<Origin>().map(|origin| origin.to_string())
+}
+
+/// A header on the command line. Those that have flags of their own are pointed to them.
+pub(super) fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write `Name: value`")?;
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    if is("Origin") {
+        return Err("use --origin".to_owned());
+    }
+    if is("Sec-WebSocket-Protocol") {
+        return Err("use --subprotocol".to_owned());
+    }
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+fn failure(error: ConnectError, uri: &Uri) -> Failure {
+    match error {
+        ConnectError::Uri(_) | ConnectError::Origin(_) | ConnectError::Request(_) => {
+            Failure::usage(error.to_string())
+        }
+        ConnectError::Connect(error) => {
+            Failure::no_connection(format!("cannot connect to {uri}: {error}"))
+        }
+        ConnectError::Tls(error) => {
+            let hint = tls_hint(&error).unwrap_or_default();
+            Failure::no_connection(format!("no TLS with {uri}: {error}{hint}"))
+        }
+        ConnectError::Handshake(ClientError::Refused(refused)) => refusal(&refused),
+        ConnectError::Handshake(error) => {
+            Failure::refused(format!("no WebSocket at {uri}: {error}"))
+        }
+        error => Failure::no_connection(format!("no connection to {uri}: {error}")),
+    }
+}
+
+/// What the user can do about it.
+fn tls_hint(error: &io::Error) -> Option<&'static str> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(_) => {
+            Some("; pass --ca FILE to trust its authority, or -k to trust any certificate")
+        }
+        rustls::Error::InvalidMessage(_) => Some("; perhaps it speaks no TLS: try ws://"),
+        _ => None,
+    }
+}
+
+fn refusal(refused: &Refused) -> Failure {
+    let status = format!("{} {}", refused.status(), visible(refused.reason()));
+    let headers = TELLING_HEADERS.iter().flat_map(|name| {
+        let values = refused.headers().get_all(name);
+        values.map(move |value| format!("{name}: {}", visible(&String::from_utf8_lossy(value))))
+    });
+    let details = headers.chain(body_lines(refused.body())).collect();
+    Failure::refused(format!("the server refused: {}", status.trim_end())).with_details(details)
+}
+
+/// The first lines that are not blank.
+fn body_lines(body: &[u8]) -> Vec<String> {
+    let body = String::from_utf8_lossy(body);
+    let mut lines = body
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty());
+    let shown = lines.by_ref().take(MAX_BODY_LINES).map(|line| {
+        let (line, left_out) = cut(line, MAX_BODY_LINE);
+        let mark = if left_out > 0 { "…" } else { "" };
+        format!("{}{mark}", visible(line))
+    });
+    let mut shown: Vec<String> = shown.collect();
+    if lines.next().is_some() {
+        shown.push("…".to_owned());
+    }
+    shown
+}

@@ -1,0 +1,122 @@
+//! What `serve` and `tail` have in common: both run a hub.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use fullduplex_hub::{Config, Hub, StartError};
+use tokio::net::TcpListener;
+
+use crate::{
+    descriptors,
+    exit::{Failure, with_causes},
+    listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
+    signal,
+};
+
+/// What the files of `--static` may do with `--csp` alone: use what comes from here, nothing inline, nothing else.
+const STRICT_POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Flags of the commands that run a hub.
+#[derive(Args, Debug)]
+pub(crate) struct HubArgs {
+    #[command(flatten)]
+    origin: OriginArgs,
+    /// Answers to this name, too, while listening on loopback (repeatable)
+    #[arg(
+        long = "host",
+        value_name = "NAME",
+        help_heading = "Who may connect",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
+    hosts: Vec<String>,
+    /// Shows logs to whoever reaches us, when that is not only this machine
+    #[arg(long, help_heading = "Who may connect")]
+    logs_open: bool,
+    /// Serves this folder in place of the built-in pages
+    #[arg(long = "static", value_name = "DIR", help_heading = "Pages")]
+    static_dir: Option<PathBuf>,
+    /// Sends a Content-Security-Policy with that folder's files: a strict one, or POLICY
+    #[arg(
+        long,
+        value_name = "POLICY",
+        requires = "static_dir",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = STRICT_POLICY,
+        help_heading = "Pages"
+    )]
+    csp: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
+}
+
+impl HubArgs {
+    /// Puts them into `config`, refusing what cannot work together.
+    fn apply(self, config: &mut Config) -> Result<(), Failure> {
+        self.timeouts.apply_to_hub(&mut config.timeouts)?;
+        config.origins = self.origin.allowed();
+        config.hosts = self.hosts;
+        config.logs_open = self.logs_open;
+        config.static_dir = self.static_dir;
+        config.static_csp = self.csp;
+        config.tls = self.tls.files();
+        Ok(())
+    }
+}
+
+/// A hub that is ready to run.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    hub: Hub,
+    scheme: &'static str,
+}
+
+/// Listens and makes a hub of what the command wants (`config`) and the flags say.
+pub(crate) async fn start(
+    listen: &str,
+    args: HubArgs,
+    mut config: Config,
+) -> Result<Ready, Failure> {
+    args.apply(&mut config)?;
+    let (listener, addr) = listen::bind(listen).await?;
+    if !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "anybody who reaches {addr} could read the logs; pass --logs-open if they may"
+        )));
+    }
+    let wanted = u32::try_from(config.limits.connections).unwrap_or(u32::MAX);
+    config.limits.connections = descriptors::connections(wanted) as usize;
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let hub = new_hub(config, listener).await?;
+    Ok(Ready { hub, scheme })
+}
+
+async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> {
+    Hub::new(config, listener).await.map_err(|error| {
+        let message = with_causes(&error);
+        match error {
+            StartError::Config(_) => Failure::usage(message),
+            StartError::File { .. } => Failure::start(format!("cannot use {message}")),
+            StartError::Log(_) | StartError::Listener(_) => Failure::start(message),
+        }
+    })
+}
+
+impl Ready {
+    /// Where connections come to.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.hub.local_addr()
+    }
+
+    /// Says where it listens, and serves until a signal comes.
+    pub(crate) async fn run(self) {
+        listen::announce(self.scheme, self.addr());
+        self.hub.run(signal::shutdown()).await;
+    }
+}

@@ -1,0 +1,83 @@
+//! `fdx serve`: the hub, with its chat page and perhaps logs.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use fullduplex_hub::{Config, LogInput, LogSource, PlainMode};
+
+use super::hub::{self, HubArgs};
+use crate::{exit::Failure, listen, output};
+
+const EXAMPLES: &str = "\
+Examples:
+  fdx serve
+  fdx serve --listen :8000 --allow-origin https://example.com
+  fdx serve --log app=/var/log/app.log
+  fdx serve --plain text --static ./tutorial";
+
+/// Serves chat rooms and their page (so does fdx without a command)
+///
+/// /ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says ok; /logs follows
+/// the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen::parse_listen)]
+    listen: String,
+    /// Follows a file under a name at /logs (repeatable)
+    #[arg(long = "log", value_name = "NAME=FILE", value_parser = parse_log)]
+    logs: Vec<LogSource>,
+    /// What /ws speaks with clients that do not say
+    #[arg(long, value_name = "MODE", default_value = "json")]
+    plain: Plain,
+    /// Escapes HTML in plain JSON messages, for old pages that insert them as HTML
+    #[arg(long, help_heading = "Pages")]
+    escape_html: bool,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Plain {
+    Json,
+    Text,
+}
+
+impl From<Plain> for PlainMode {
+    fn from(plain: Plain) -> Self {
+        match plain {
+            Plain::Json => Self::Json,
+            Plain::Text => Self::Text,
+        }
+    }
+}
+
+fn parse_log(text: &str) -> Result<LogSource, String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok(LogSource {
+            name: name.to_owned(),
+            input: LogInput::File(PathBuf::from(file)),
+        }),
+        _ => Err("write NAME=FILE".to_owned()),
+    }
+}
+
+/// Serves until a signal comes.
+pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let config = Config {
+        plain: args.plain.into(),
+        escape_html: args.escape_html,
+        logs: args.logs,
+        ..Config::default()
+    };
+    let hub = hub::start(&args.listen, args.hub, config).await?;
+    if !hub.addr().ip().is_loopback() {
+        output::warning(&format!(
+            "anybody who reaches {} may read and write here; there are no accounts",
+            hub.addr()
+        ));
+    }
+    hub.run().await;
+    Ok(())
+}

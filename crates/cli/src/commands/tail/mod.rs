@@ -1,0 +1,114 @@
+//! `fdx tail`: log files, live in the browser.
+
+mod names;
+mod print;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fullduplex_hub::{Config, LogInput, LogSource, Site};
+
+use super::hub::{self, HubArgs};
+use crate::{exit::Failure, listen};
+
+/// The argument that means standard input.
+const STDIN: &str = "-";
+
+const EXAMPLES: &str = "\
+Examples:
+  fdx tail /var/log/nginx/access.log /var/log/nginx/error.log
+  journalctl -f | fdx tail -
+  fdx tail app.log -n all --print
+  fdx tail app.log --at /echo --static ./tutorial";
+
+/// Shows log files live in the browser
+///
+/// Files are followed by name, through rotation and truncation; one that is missing is waited for. The page is at /, each
+/// log at /logs/NAME, where NAME is the file's name, with its folder where two files have the same.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TailArgs {
+    /// The files to follow; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = listen::parse_listen)]
+    listen: String,
+    /// How many of the newest lines come first, or `all`
+    #[arg(
+        short = 'n',
+        long = "lines",
+        value_name = "N|all",
+        default_value = "100"
+    )]
+    lines: Lines,
+    /// Copies the lines to standard output, too; with several files each after its name
+    #[arg(long)]
+    print: bool,
+    /// Sends the first file's lines, from its beginning on, as plain text messages at this path, too
+    #[arg(long, value_name = "PATH", help_heading = "Pages")]
+    at: Option<String>,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+/// How many lines come first; all if none is said.
+#[derive(Clone, Copy, Debug)]
+struct Lines(Option<u64>);
+
+impl std::str::FromStr for Lines {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" {
+            return Ok(Self(None));
+        }
+        let lines = text
+            .parse()
+            .map_err(|_| "write a number of lines, or `all`")?;
+        Ok(Self(Some(lines)))
+    }
+}
+
+/// Serves until a signal comes.
+pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
+    let logs = sources(args.files);
+    let mut config = Config {
+        site: Site::Logs { at: args.at },
+        logs: logs.clone(),
+        ..Config::default()
+    };
+    config.limits.log_backlog = args.lines.0;
+    let hub = hub::start(&args.listen, args.hub, config).await?;
+    if args.print {
+        print::start(&logs, args.lines.0).await?;
+    }
+    hub.run().await;
+    Ok(())
+}
+
+/// The files under names that tell them apart. One that is given twice is followed once.
+fn sources(files: Vec<PathBuf>) -> Vec<LogSource> {
+    let mut different: Vec<PathBuf> = Vec::new();
+    for file in files {
+        if !different.contains(&file) {
+            different.push(file);
+        }
+    }
+    let names = names::distinct(&different);
+    let sources = names.into_iter().zip(different);
+    sources
+        .map(|(name, file)| LogSource {
+            name,
+            input: input(file),
+        })
+        .collect()
+}
+
+fn input(file: PathBuf) -> LogInput {
+    if file.as_os_str() == STDIN {
+        LogInput::Stdin
+    } else {
+        LogInput::File(file)
+    }
+}
