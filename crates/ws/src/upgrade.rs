@@ -11,18 +11,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use fullduplex_proto::{
     Config, Role,
     handshake::{Acceptance, Headers, Rejection, Request, RequestHead, Version, judge},
 };
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::net::TcpStream;
 
 use crate::{
     accept::{Acceptor, open},
     info::Info,
-    transport::Transport,
+    transport::{Stream, Transport},
     websocket::WebSocket,
 };
 
@@ -105,18 +106,30 @@ impl Future for Upgrade {
 }
 
 /// The stream itself, where it is one we know: then hyper's layers are gone. Else as hyper hands it out.
-fn unwrap(upgraded: Upgraded) -> (Transport, bytes::Bytes) {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return (Transport::new(parts.io.into_inner()), parts.read_buf),
+fn unwrap(upgraded: Upgraded) -> (Transport, Bytes) {
+    let upgraded = match take::<TcpStream>(upgraded) {
+        Ok(taken) => return taken,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<TokioIo<tokio_rustls::server::TlsStream<TcpStream>>>()
-    {
-        Ok(parts) => return (Transport::new(parts.io.into_inner()), parts.read_buf),
+    let upgraded = match take::<tokio_rustls::server::TlsStream<TcpStream>>(upgraded) {
+        Ok(taken) => return taken,
         Err(upgraded) => upgraded,
     };
-    (Transport::new(TokioIo::new(upgraded)), bytes::Bytes::new())
+    (Transport::new(TokioIo::new(upgraded)), Bytes::new())
+}
+
+/// Takes an `S` out, and what hyper has read ahead: from hyper's own connections, or those of hyper-util's `auto`, by which
+/// axum serves.
+fn take<S: Stream>(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
+    let (io, early) = match upgraded.downcast::<TokioIo<S>>() {
+        Ok(parts) => (parts.io, parts.read_buf),
+        Err(upgraded) => {
+            let parts = auto::upgrade::downcast::<TokioIo<S>>(upgraded)?;
+            (parts.io, parts.read_buf)
+        }
+    };
+    Ok((Transport::new(io.into_inner()), early))
 }
 
 /// The response for a rejection.
