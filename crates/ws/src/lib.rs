@@ -51,6 +51,7 @@ mod client;
 mod cork;
 mod driver;
 mod error;
+mod handler;
 mod info;
 mod scratch;
 mod server;
@@ -72,7 +73,8 @@ pub use fullduplex_proto::{
     Initiator, InvalidClose, Life, Limits, Message, Outcome, Outgoing, PingError, Prepared, Role,
     Utf8Bytes, Violation, handshake,
 };
-pub use server::{HandlerOutput, Server};
+pub use handler::{HandlerOutput, handled};
+pub use server::Server;
 pub use split::{ReadHalf, WriteHalf};
 pub use transport::Stream;
 pub use websocket::WebSocket;

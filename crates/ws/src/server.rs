@@ -2,22 +2,19 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
-use fullduplex_proto::{CloseCode, CloseFrame, Outcome};
-use pin_project_lite::pin_project;
+use fullduplex_proto::{CloseCode, CloseFrame};
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -26,10 +23,10 @@ use tokio::{
 
 use crate::{
     accept::Acceptor,
-    cork::Corked,
     error::HandshakeError,
-    shared::{Handle, Shared, Side},
-    websocket::{self, WebSocket},
+    handler::{self, HandlerOutput},
+    shared::Shared,
+    websocket::WebSocket,
 };
 
 /// Connections at a time: at 2 KiB each they cost 20 MiB, and twice as many descriptors are a usual hard limit.
@@ -38,24 +35,6 @@ const MAX_CONNECTIONS: u32 = 10_000;
 /// How long accepting pauses when the system has no descriptor or memory for another connection. Trying again at once
 /// would fail again and burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a handler ends with: nothing, or an error that closes the connection with 1011.
-pub trait HandlerOutput {
-    /// The error, if there is one.
-    fn error(self) -> Option<String>;
-}
-
-impl HandlerOutput for () {
-    fn error(self) -> Option<String> {
-        None
-    }
-}
-
-impl<E: fmt::Display> HandlerOutput for Result<(), E> {
-    fn error(self) -> Option<String> {
-        self.err().map(|error| error.to_string())
-    }
-}
 
 /// A WebSocket server on a TCP listener, with or without TLS.
 ///
@@ -260,7 +239,7 @@ where
         let begun = Instant::now();
         let handle = ws.handle.clone();
         let _entry = self.open.enter(&handle.shared);
-        let outcome = handle_until_closed(ws, &handle, &self.handler).await;
+        let outcome = handler::run(ws, &handle, &self.handler).await;
         let info = &handle.shared.info;
         tracing::info!(
             peer = info.peer.map(tracing::field::display),
@@ -283,56 +262,6 @@ where
             return handshake.accept().await;
         }
         self.acceptor.accept(tcp).await
-    }
-}
-
-/// Runs a handler and closes its connection as the handler's end asks.
-async fn handle_until_closed<H, Fut>(ws: WebSocket, handle: &Handle, handler: &H) -> Outcome
-where
-    H: Fn(WebSocket) -> Fut,
-    Fut: Future<Output: HandlerOutput>,
-{
-    let guarded = Caught {
-        future: catch_unwind(AssertUnwindSafe(|| handler(ws))).ok(),
-    };
-    let close = match Corked::new(handle, guarded).await {
-        Ok(None) => CloseFrame::normal(),
-        Ok(Some(error)) => {
-            tracing::debug!(%error, "handler failed");
-            internal_error()
-        }
-        Err(Panicked) => internal_error(),
-    };
-    websocket::close(handle, Side::Helper, close).await
-}
-
-/// 1011 without a reason: what went wrong in here is nobody's business out there.
-fn internal_error() -> CloseFrame {
-    CloseFrame::new(CloseCode::INTERNAL_ERROR, "").unwrap_or(CloseFrame::empty())
-}
-
-pin_project! {
-    /// A handler's future whose panic ends its own connection and nothing else. `None` if already making it panicked.
-    struct Caught<Fut> {
-        #[pin]
-        future: Option<Fut>,
-    }
-}
-
-/// The handler panicked; the panic's hook has reported it.
-struct Panicked;
-
-impl<Fut: Future<Output: HandlerOutput>> Future for Caught<Fut> {
-    type Output = Result<Option<String>, Panicked>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(future) = self.project().future.as_pin_mut() else {
-            return Poll::Ready(Err(Panicked));
-        };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(polled) => polled.map(|output| Ok(output.error())),
-            Err(_panic) => Poll::Ready(Err(Panicked)),
-        }
     }
 }
 

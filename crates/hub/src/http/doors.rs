@@ -8,11 +8,11 @@ use axum::{
     response::Response,
 };
 use fullduplex::{
-    Accept, Acceptor, CloseFrame, Initiator, Outcome, WebSocket, corked,
+    Accept, Acceptor, CloseFrame, Initiator, Outcome, WebSocket, handled,
     handshake::{NoCommonSubprotocol, Origin, Origins, Preference, Rejection, ServerOptions},
     upgrade,
 };
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -197,7 +197,9 @@ pub(super) async fn log(
     Query(query): Query<LogQuery>,
     request: Request,
 ) -> Response {
-    if !request.headers().contains_key(header::UPGRADE) {
+    let is_named = desk.shared.logs.names().any(|known| known == name);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_named && is_read && !request.headers().contains_key(header::UPGRADE) {
         return pages::logs(request.headers().clone()).await;
     }
     view(&desk, connection, request, &name, &query)
@@ -277,7 +279,7 @@ where
         match upgrade.await {
             Ok(ws) => {
                 let since = Instant::now();
-                let outcome = corked(ws, session).await;
+                let outcome = handled(ws, async |ws| drop(session(ws).await)).await;
                 log_end(peer, &path, since, &outcome);
             }
             Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),

@@ -13,7 +13,7 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -48,15 +48,15 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/api/v1/logs", get(list_logs));
     let has_logs = !desk.shared.logs.is_empty();
     if has_logs {
-        router = router.route("/logs/{name}", get(doors::log));
+        router = router.route("/logs/{name}", any(doors::log));
     }
     match &desk.shared.config.site {
         Site::Chat => {
             router = router
-                .route("/ws", get(doors::chat))
-                .route("/echo", get(doors::echo));
+                .route("/ws", any(doors::chat))
+                .route("/echo", any(doors::echo));
         }
-        Site::Logs { at: Some(path) } => router = router.route(path, get(doors::first_log)),
+        Site::Logs { at: Some(path) } => router = router.route(path, any(doors::first_log)),
         Site::Logs { at: None } => {}
     }
     router = if desk.static_dir.is_some() {

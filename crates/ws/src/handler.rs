@@ -1,0 +1,104 @@
+//! Running a handler: corked, and its connection closed as its end asks.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use fullduplex_proto::{CloseCode, CloseFrame, Outcome};
+use pin_project_lite::pin_project;
+
+use crate::{
+    cork::Corked,
+    shared::{Handle, Side},
+    websocket::{self, WebSocket},
+};
+
+/// What a handler ends with: nothing, or an error that closes the connection with 1011.
+pub trait HandlerOutput {
+    /// The error, if there is one.
+    fn error(self) -> Option<String>;
+}
+
+impl HandlerOutput for () {
+    fn error(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: fmt::Display> HandlerOutput for Result<(), E> {
+    fn error(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+/// Runs `handler` on `ws` as a [`Server`](crate::Server) does, and says how the connection ended: the handler is
+/// [corked](crate::corked); when it returns, the connection is closed with 1000 if it is still open, and when it returns an error or
+/// panics, with 1011.
+///
+/// For connections that came another way, such as by [`upgrade`](crate::upgrade).
+///
+/// # Cancel safety
+///
+/// Dropping it drops the handler and closes the transport.
+pub async fn handled<F, Fut>(ws: WebSocket, handler: F) -> Outcome
+where
+    F: FnOnce(WebSocket) -> Fut,
+    Fut: Future<Output: HandlerOutput>,
+{
+    let handle = ws.handle.clone();
+    run(ws, &handle, handler).await
+}
+
+/// As [`handled`], for a caller that has a handle of its own.
+pub(crate) async fn run<F, Fut>(ws: WebSocket, handle: &Handle, handler: F) -> Outcome
+where
+    F: FnOnce(WebSocket) -> Fut,
+    Fut: Future<Output: HandlerOutput>,
+{
+    let guarded = Caught {
+        future: catch_unwind(AssertUnwindSafe(|| handler(ws))).ok(),
+    };
+    let close = match Corked::new(handle, guarded).await {
+        Ok(None) => CloseFrame::normal(),
+        Ok(Some(error)) => {
+            tracing::debug!(%error, "handler failed");
+            internal_error()
+        }
+        Err(Panicked) => internal_error(),
+    };
+    websocket::close(handle, Side::Helper, close).await
+}
+
+/// 1011 without a reason: what went wrong in here is nobody's business out there.
+fn internal_error() -> CloseFrame {
+    CloseFrame::new(CloseCode::INTERNAL_ERROR, "").unwrap_or(CloseFrame::empty())
+}
+
+pin_project! {
+    /// A handler's future whose panic ends its own connection and nothing else. `None` if already making it panicked.
+    struct Caught<Fut> {
+        #[pin]
+        future: Option<Fut>,
+    }
+}
+
+/// The handler panicked; the panic's hook has reported it.
+struct Panicked;
+
+impl<Fut: Future<Output: HandlerOutput>> Future for Caught<Fut> {
+    type Output = Result<Option<String>, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = self.project().future.as_pin_mut() else {
+            return Poll::Ready(Err(Panicked));
+        };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(polled) => polled.map(|output| Ok(output.error())),
+            Err(_panic) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}
