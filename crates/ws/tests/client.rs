@@ -1,5 +1,11 @@
 //! Goal: a client gets in, or learns exactly why not, and never waits for longer than it said.
 //! Method: servers in raw bytes, over loopback sockets and over scripted transports with the clock held still.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Goal: replies made while one read is handled leave in one write, and nothing is held back.
 //! Method: a transport that counts its writes.
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod common;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use common::{Wire, server};
 use fullduplex::{Config, Error, Message, WebSocket, corked};
-use fullduplex_testkit::{Fault, wire};
+use fullduplex_testkit::{Fault, Script, wire};
 use tokio::{sync::oneshot, time::timeout};
 
 async fn echo(mut ws: WebSocket) -> Result<(), Error> {
@@ -159,7 +160,7 @@ async fn a_handler_that_drops_its_connection_closes_it_though_it_lives_on() {
     }));
     timeout(
         Duration::from_secs(5),
-        wire.script.until(|script| script.is_dropped()),
+        wire.script.until(Script::is_dropped),
     )
     .await
     .expect("closed");

@@ -540,7 +540,7 @@ async fn p18_a_client_that_sends_for_ever_after_a_bad_request_is_cut_off() {
     let addr = echo_server(Acceptor::new()).await;
     let mut raw = Raw::connect(addr).await;
     raw.send("nonsense\r\n\r\n").await;
-    let sending = async { while raw.try_send([b'x'; 4096]).await {} };
+    let sending = async { while raw.try_send(vec![b'x'; 4096]).await {} };
     within(sending).await;
     serves_the_next_client(addr).await;
 }

@@ -1,5 +1,11 @@
 //! Goal: a server outlives whatever its handlers and clients do, and ends when it is told to.
 //! Method: real loopback sockets; handlers that return, fail, panic, hang and hand their connection on.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Goal: every deadline is kept by the driver, without anyone having to tick.
 //! Method: scripted transports, and tokio's clock held still, which moves on when all wait.
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod common;
 

@@ -1,6 +1,12 @@
 //! Goal: wss in both roles, with a certificate authority of our own.
 //! Method: real loopback sockets; peers in bare rustls where the fault lies below the WebSocket.
 #![cfg(feature = "tls")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 mod common;
 
@@ -259,7 +265,7 @@ async fn p10_the_total_deadline_covers_the_handshake_of_tls_too() {
     assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
-/// A connection to a server in bare rustls that sends these frames and then ends TCP without close_notify.
+/// A connection to a server in bare rustls that sends these frames and then ends TCP without `close_notify`.
 async fn truncated(
     frames: Vec<wire::Frame>,
 ) -> (Result<Option<fullduplex::Message>, Error>, WebSocket) {

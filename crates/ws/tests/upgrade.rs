@@ -1,6 +1,12 @@
 //! Goal: a route of hyper or axum becomes a WebSocket by the same rules, beside plain HTTP.
 //! Method: real loopback sockets, with and without TLS, and a transport that hyper cannot name.
 #![cfg(feature = "hyper")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 mod common;
 
@@ -13,7 +19,7 @@ use axum::{
     response::Response,
     routing::{any, get},
 };
-use common::raw::{Raw, TEXT, acceptance, echo, refusal, request, within};
+use common::raw::{Raw, TEXT, acceptance, echo, plain_refusal, refusal, request, within};
 use fullduplex::{
     Acceptor, Client, CloseFrame, Config, ConnectError, WebSocket, corked,
     handshake::{Origins, Rejection},
@@ -205,134 +211,121 @@ async fn the_101_carries_the_headers_of_the_handshake_and_no_more() {
     assert_eq!(response.header("X-Greeting"), Some(&b"hello"[..]));
 }
 
-/// The points that show in a parsed request. hyper answers the others itself.
+/// Checks the whole answer to a request that hyper has parsed, and that the connection ends.
+async fn answers(addr: SocketAddr, request: &str, expected: &str) {
+    let mut raw = Raw::connect(addr).await;
+    raw.send(request).await;
+    let answer = raw.rest_as_text().await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (expected_head, expected_body) = expected.split_once("\r\n\r\n").unwrap();
+    let status = |head: &str| head.split("\r\n").next().map(str::to_owned);
+    assert_eq!(status(head), status(expected_head), "{request}");
+    assert_eq!(headers(head), headers(expected_head), "{request}");
+    assert_eq!(body, expected_body, "{request}");
+}
+
 #[tokio::test]
-async fn requests_that_break_a_rule_get_the_status_and_sentence_of_our_own_server() {
+async fn p05_p08_p11_p13_p16_malformed_requests_get_400_and_a_sentence() {
+    for addr in [axum_server(Acceptor::new()).await, hyper_server().await] {
+        let whole = ws_request(addr, "");
+        for (request, sentence) in [
+            (
+                whole.replacen("Host:", "Most:", 1),
+                "the request needs one Host header with the name of a host",
+            ),
+            (
+                whole.replacen("ZQ==", "Z===", 1),
+                "the request needs one Sec-WebSocket-Key header with 16 bytes in base64",
+            ),
+            (
+                ws_request(addr, "Content-Length: 1\r\n") + "x",
+                "a request for a WebSocket has no body",
+            ),
+            (
+                ws_request(addr, "Sec-WebSocket-Protocol: a, a\r\n"),
+                "the Sec-WebSocket-Protocol header is not a list of distinct names",
+            ),
+            (
+                ws_request(addr, "Sec-WebSocket-Extensions: a b\r\n"),
+                "the Sec-WebSocket-Extensions header is malformed",
+            ),
+        ] {
+            answers(addr, &request, &plain_refusal("400 Bad Request", sentence)).await;
+        }
+        let mut ws = within(fullduplex::connect(&format!("ws://{addr}/ws")))
+            .await
+            .unwrap();
+        is_echoed(&mut ws).await;
+    }
+}
+
+#[tokio::test]
+async fn p01_p03_p04_p07_requests_for_something_else_learn_what_is_spoken() {
     let upgrade_headers = [
         "Connection: Upgrade, close",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         TEXT,
     ];
-    let plain = ["Connection: close", TEXT];
+    let required = |sentence| refusal("426 Upgrade Required", &upgrade_headers, sentence);
     let not_an_upgrade = "this is a WebSocket endpoint; the request needs Upgrade: websocket and Connection: Upgrade";
-    let bad = "400 Bad Request";
+    let other_version = "only version 13 of the WebSocket protocol is spoken here";
+    let allow = ["Connection: close", TEXT, "Allow: GET"];
+    let no_get = "a WebSocket is opened with the method GET";
+    let method = refusal("405 Method Not Allowed", &allow, no_get);
     for addr in [axum_server(Acceptor::new()).await, hyper_server().await] {
         let whole = ws_request(addr, "");
-        for (point, request, expected) in [
-            (
-                1,
-                whole.replacen("GET", "PUT", 1),
-                refusal(
-                    "405 Method Not Allowed",
-                    &["Connection: close", TEXT, "Allow: GET"],
-                    "a WebSocket is opened with the method GET",
-                ),
-            ),
-            (
-                2,
-                whole.replacen("HTTP/1.1", "HTTP/1.0", 1),
-                refusal(
-                    "505 HTTP Version Not Supported",
-                    &plain,
-                    "a WebSocket needs HTTP/1.1",
-                ),
-            ),
-            (
-                3,
-                whole.replacen("Upgrade: websocket", "Upgrade: h2c", 1),
-                refusal("426 Upgrade Required", &upgrade_headers, not_an_upgrade),
-            ),
-            (
-                4,
-                whole.replacen("Connection: Upgrade", "Connection: keep-alive", 1),
-                refusal("426 Upgrade Required", &upgrade_headers, not_an_upgrade),
-            ),
-            (
-                5,
-                whole.replacen("Host:", "Most:", 1),
-                refusal(
-                    bad,
-                    &plain,
-                    "the request needs one Host header with the name of a host",
-                ),
-            ),
-            (
-                7,
-                whole.replacen("Version: 13", "Version: 12", 1),
-                refusal(
-                    "426 Upgrade Required",
-                    &upgrade_headers,
-                    "only version 13 of the WebSocket protocol is spoken here",
-                ),
-            ),
-            (
-                8,
-                whole.replacen("ZQ==", "Z===", 1),
-                refusal(
-                    bad,
-                    &plain,
-                    "the request needs one Sec-WebSocket-Key header with 16 bytes in base64",
-                ),
-            ),
-            (
-                11,
-                ws_request(addr, "Content-Length: 1\r\n") + "x",
-                refusal(bad, &plain, "a request for a WebSocket has no body"),
-            ),
-            (
-                13,
-                ws_request(addr, "Sec-WebSocket-Protocol: a, a\r\n"),
-                refusal(
-                    bad,
-                    &plain,
-                    "the Sec-WebSocket-Protocol header is not a list of distinct names",
-                ),
-            ),
-            (
-                16,
-                ws_request(addr, "Sec-WebSocket-Extensions: a b\r\n"),
-                refusal(
-                    bad,
-                    &plain,
-                    "the Sec-WebSocket-Extensions header is malformed",
-                ),
-            ),
-            (
-                19,
-                ws_request(addr, "Origin: http://evil.example\r\n"),
-                refusal(
-                    "403 Forbidden",
-                    &plain,
-                    &format!(
-                        "pages from the origin http://evil.example may not connect to {addr}; \
-                         to allow it, add to the allowed origins http://evil.example"
-                    ),
-                ),
-            ),
-        ] {
-            let mut raw = Raw::connect(addr).await;
-            raw.send(&request).await;
-            let answer = raw.rest_as_text().await;
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            let (expected_head, expected_body) = expected.split_once("\r\n\r\n").unwrap();
-            if point == 2 {
-                // hyper answers a request of HTTP/1.0 with the same version.
-                assert!(head.starts_with("HTTP/1.0 505"), "{head}");
-            } else {
-                assert_eq!(
-                    head.split("\r\n").next(),
-                    expected_head.split("\r\n").next(),
-                    "point {point}"
-                );
-            }
-            assert_eq!(headers(head), headers(expected_head), "point {point}");
-            assert_eq!(body, expected_body, "point {point}");
-        }
-        let mut ws = within(fullduplex::connect(&format!("ws://{addr}/ws")))
-            .await
-            .unwrap();
-        is_echoed(&mut ws).await;
+        let with = |old, new| whole.replacen(old, new, 1);
+        answers(addr, &with("GET", "PUT"), &method).await;
+        answers(
+            addr,
+            &with("Upgrade: websocket", "Upgrade: h2c"),
+            &required(not_an_upgrade),
+        )
+        .await;
+        answers(
+            addr,
+            &with("Connection: Upgrade", "Connection: close"),
+            &required(not_an_upgrade),
+        )
+        .await;
+        answers(
+            addr,
+            &with("Version: 13", "Version: 12"),
+            &required(other_version),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn p02_a_request_of_http_1_0_gets_505() {
+    for addr in [axum_server(Acceptor::new()).await, hyper_server().await] {
+        let mut raw = Raw::connect(addr).await;
+        raw.send(ws_request(addr, "").replacen("HTTP/1.1", "HTTP/1.0", 1))
+            .await;
+        let answer = raw.rest_as_text().await;
+        // hyper answers in the version it was asked in.
+        assert!(
+            answer.starts_with("HTTP/1.0 505 HTTP Version Not Supported\r\n"),
+            "{answer}"
+        );
+        assert!(
+            answer.ends_with("\r\n\r\na WebSocket needs HTTP/1.1\n"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn p19_pages_of_other_origins_get_403() {
+    for addr in [axum_server(Acceptor::new()).await, hyper_server().await] {
+        let sentence = format!(
+            "pages from the origin http://evil.example may not connect to {addr}; \
+             to allow it, add to the allowed origins http://evil.example"
+        );
+        let request = ws_request(addr, "Origin: http://evil.example\r\n");
+        answers(addr, &request, &plain_refusal("403 Forbidden", &sentence)).await;
     }
 }
 

@@ -1,0 +1,430 @@
+//! Goal: an idle connection owns next to nothing, before traffic and after it, and no peer can make it own much.
+//! Method: an allocator that counts what is live on a thread; transports that own nothing, and loopback sockets whose other
+//! ends live on another thread.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which show what they measured"
+)]
+
+mod common;
+
+use std::{
+    cell::Cell,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use allocation_counter::measure;
+use common::{REQUEST, poll_times, raw::echo};
+use fullduplex::{Acceptor, Config, Error, Server, WebSocket, corked};
+use fullduplex_testkit::wire::{self, Frame, LengthForm};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Runtime,
+    sync::oneshot,
+};
+
+/// Connections that are measured together.
+const CONNECTIONS: usize = 500;
+
+thread_local! {
+    /// What the next reads of any [`Bare`] on this thread find.
+    static INPUT: Cell<&'static [u8]> = const { Cell::new(&[]) };
+    /// How many bytes one read finds.
+    static CHUNK: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Bytes that any [`Bare`] on this thread was given.
+    static WRITTEN: Cell<usize> = const { Cell::new(0) };
+    /// Nobody reads what is written.
+    static FULL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A transport without memory of its own. Only one connection at a time may have something to read.
+struct Bare;
+
+impl AsyncRead for Bare {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let input = INPUT.get();
+        if input.is_empty() {
+            return Poll::Pending;
+        }
+        let n = buf.remaining().min(input.len()).min(CHUNK.get());
+        buf.put_slice(&input[..n]);
+        INPUT.set(&input[n..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Bare {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if FULL.get() {
+            return Poll::Pending;
+        }
+        WRITTEN.set(WRITTEN.get() + buf.len());
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A runtime on this thread, with what a thread makes once already made.
+fn runtime() -> Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut ws = accept(Config::default()).await;
+        arrives(&[wire::text("warm"), wire::binary(vec![1; 100_000])]);
+        for _ in 0..2 {
+            let message = ws.recv().await.unwrap().unwrap();
+            ws.send(message).await.unwrap();
+        }
+        waits(&mut ws).await;
+    });
+    runtime
+}
+
+/// So many bytes live for each of so many connections.
+fn for_each(bytes: i64, connections: usize) -> i64 {
+    bytes / i64::try_from(connections).unwrap()
+}
+
+/// Frames of a client for the next connection that reads. They are never freed: the tests need few.
+fn arrives(frames: &[Frame]) {
+    let bytes: Vec<u8> = frames
+        .iter()
+        .flat_map(|frame| frame.clone().masked().bytes())
+        .collect();
+    INPUT.set(bytes.leak());
+}
+
+async fn accept(config: Config) -> WebSocket {
+    INPUT.set(REQUEST.as_bytes());
+    Acceptor::new().config(config).accept(Bare).await.unwrap()
+}
+
+/// Receives until nothing is left to receive.
+async fn waits(ws: &mut WebSocket) {
+    assert!(poll_times(pin!(ws.recv()), 1).await.is_none());
+}
+
+#[test]
+fn an_idle_connection_owns_less_than_a_kibibyte_before_and_after_traffic() {
+    let runtime = runtime();
+    let config = std::sync::Arc::new(Config::default());
+    let mut connections = Vec::with_capacity(CONNECTIONS);
+    let made = measure(|| {
+        runtime.block_on(async {
+            for _ in 0..CONNECTIONS {
+                INPUT.set(REQUEST.as_bytes());
+                let acceptor = Acceptor::new().config(std::sync::Arc::clone(&config));
+                let mut ws = acceptor.accept(Bare).await.unwrap();
+                waits(&mut ws).await;
+                connections.push(ws);
+            }
+        });
+    });
+    let each = for_each(made.bytes_current, CONNECTIONS);
+    println!(
+        "idle: {each} bytes of heap and {} inline",
+        size_of::<WebSocket>()
+    );
+    assert!(each < 1024, "{each} bytes each");
+
+    // One after the other receives and sends sixteen times 64 KiB, whole and in pieces, and pings.
+    let message = wire::binary(vec![7; 64 << 10]);
+    let mut frames = vec![
+        wire::ping("p"),
+        wire::text("frag").not_fin(),
+        wire::continuation("ment"),
+    ];
+    frames.extend((0..16).map(|_| message.clone()));
+    let bytes: &[u8] = frames
+        .iter()
+        .flat_map(|frame| frame.clone().masked().bytes())
+        .collect::<Vec<_>>()
+        .leak();
+    CHUNK.set(50_000);
+    // The traffic is the same for all, and costs seconds each hundred where nothing is optimised.
+    let busy = CONNECTIONS / 10;
+    let traffic = measure(|| {
+        runtime.block_on(async {
+            for ws in &mut connections[..busy] {
+                INPUT.set(bytes);
+                for _ in 0..17 {
+                    let message = ws.recv().await.unwrap().unwrap();
+                    ws.send(message).await.unwrap();
+                }
+                waits(ws).await;
+            }
+        });
+    });
+    let grown = for_each(traffic.bytes_current, busy);
+    println!("after traffic: {grown} bytes more");
+    assert!(grown <= 64, "grown by {grown} bytes each");
+}
+
+/// The client's side of a measured server, on a thread whose memory does not count.
+fn client_open(addr: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(REQUEST.as_bytes()).unwrap();
+    let mut head = [0; 129];
+    stream.read_exact(&mut head).unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 101 ") && head.ends_with(b"\r\n\r\n"));
+    stream
+}
+
+fn client_exchange(stream: &mut TcpStream, payload: usize) {
+    let sent = wire::binary(vec![7; payload]);
+    stream.write_all(&sent.clone().masked().bytes()).unwrap();
+    let mut received = vec![0; sent.bytes().len()];
+    stream.read_exact(&mut received).unwrap();
+    assert_eq!(received, sent.bytes());
+}
+
+#[test]
+fn a_servers_idle_connection_with_task_and_socket_costs_less_than_two_kibibytes_before_and_after_traffic()
+ {
+    let runtime = runtime();
+    let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
+    let addr = server.local_addr().unwrap();
+    runtime.spawn(server.serve(echo));
+    // The first connection also pays for what the server makes once.
+    let (opened, mut is_open) = oneshot::channel();
+    let first = std::thread::spawn(move || opened.send(client_open(addr)).unwrap());
+    let _first = runtime.block_on(&mut is_open).unwrap();
+    first.join().unwrap();
+
+    let (opened, mut is_open) = oneshot::channel();
+    let opening = std::thread::spawn(move || {
+        opened
+            .send(
+                (0..CONNECTIONS)
+                    .map(|_| client_open(addr))
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap();
+    });
+    let mut clients = None;
+    let made = measure(|| clients = Some(runtime.block_on(&mut is_open).unwrap()));
+    opening.join().unwrap();
+    let mut clients = clients.unwrap();
+    let each = for_each(made.bytes_current, CONNECTIONS);
+    println!("server: {each} bytes for a connection, its task and its socket");
+    assert!(each < 2048, "{each} bytes each");
+
+    let busy = CONNECTIONS / 10;
+    let (done, mut is_done) = oneshot::channel();
+    let exchanging = std::thread::spawn(move || {
+        for client in &mut clients[..busy] {
+            for _ in 0..16 {
+                client_exchange(client, 64 << 10);
+            }
+        }
+        done.send(clients).unwrap();
+    });
+    let mut clients = None;
+    let traffic = measure(|| clients = Some(runtime.block_on(&mut is_done).unwrap()));
+    exchanging.join().unwrap();
+    let grown = for_each(traffic.bytes_current, busy);
+    println!("after traffic: {grown} bytes more");
+    assert!(grown <= 64, "grown by {grown} bytes each");
+}
+
+#[test]
+fn a_small_message_that_is_echoed_costs_two_allocations_and_a_read_of_sixteen_four_more() {
+    const ROUNDS: u64 = 100;
+    let runtime = runtime();
+    let bytes: &[u8] = wire::bytes(&vec![wire::text("a small message").masked(); 16]).leak();
+    runtime.block_on(async {
+        let ws = accept(Config::default()).await;
+        let mut echoing = pin!(corked(ws, async |mut ws| {
+            while let Some(message) = ws.recv().await? {
+                ws.send(message).await?;
+            }
+            Ok::<_, Error>(())
+        }));
+        // The queue's room is made in the first round.
+        for _ in 0..2 {
+            INPUT.set(bytes);
+            assert!(poll_times(echoing.as_mut(), 1).await.is_none());
+        }
+        let waker = std::task::Waker::noop();
+        let info = measure(|| {
+            for _ in 0..ROUNDS {
+                INPUT.set(bytes);
+                let polled = echoing.as_mut().poll(&mut Context::from_waker(waker));
+                assert!(polled.is_pending() && INPUT.get().is_empty());
+            }
+        });
+        println!("echo: {} allocations for 1600 messages", info.count_total);
+        assert!(
+            info.count_total <= ROUNDS * (16 * 2 + 4),
+            "{}",
+            info.count_total
+        );
+    });
+}
+
+/// The most that was live at once while a server's connection received this, and tried to answer, until it waited or ended.
+fn peak_of(config: &Config, chunk: usize, bytes: Vec<u8>) -> u64 {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut ws = accept(config.clone()).await;
+        waits(&mut ws).await;
+        CHUNK.set(chunk);
+        INPUT.set(bytes.leak());
+        let waker = std::task::Waker::noop();
+        let info = measure(|| {
+            let mut receiving = pin!(async { while let Ok(Some(_)) = ws.recv().await {} });
+            // Also where the runtime's budget makes it wait, though there is more to read.
+            while receiving
+                .as_mut()
+                .poll(&mut Context::from_waker(waker))
+                .is_pending()
+                && !INPUT.get().is_empty()
+            {}
+        });
+        println!("peak: {} bytes", info.bytes_max);
+        info.bytes_max
+    })
+}
+
+#[test]
+fn a_declared_length_costs_one_step_of_room_and_no_more() {
+    let config = Config::default();
+    // The limit is kept by what is declared, so at most one step of 64 KiB is made for a byte.
+    for length in [126, 16 << 10, 1 << 20, 4 << 20] {
+        let mut bytes = wire::binary("").masked().declaring(length).header();
+        bytes.push(0);
+        assert!(peak_of(&config, usize::MAX, bytes) <= (64 << 10) + 1024);
+    }
+    let huge = wire::binary("")
+        .masked()
+        .length_form(LengthForm::SixtyFour)
+        .declaring(1 << 62)
+        .header();
+    assert!(peak_of(&config, usize::MAX, huge) <= 2048);
+}
+
+#[test]
+fn a_message_in_single_bytes_costs_about_its_length() {
+    let bytes = wire::binary(vec![7; 10_000]).masked().bytes();
+    let cut = bytes[..9_000].to_vec();
+    // The buffer doubles as it fills: at most twice the length, and half of that again while it moves.
+    assert!(peak_of(&Config::default(), 1, cut) <= 3 * 9_000 + 1024);
+}
+
+#[test]
+fn endless_empty_fragments_cost_nothing() {
+    let mut bytes = wire::text("").not_fin().masked().bytes();
+    bytes.extend(
+        wire::continuation("")
+            .not_fin()
+            .masked()
+            .bytes()
+            .repeat(8_000),
+    );
+    assert!(peak_of(&Config::default(), 10_000, bytes) <= 2048);
+}
+
+#[test]
+fn endless_pings_of_a_peer_that_does_not_read_cost_a_bounded_queue() {
+    let ping = wire::ping(vec![7; 125]).masked().bytes();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut ws = accept(Config::default()).await;
+        waits(&mut ws).await;
+        FULL.set(true);
+        INPUT.set(ping.repeat(20_000).leak());
+        let waker = std::task::Waker::noop();
+        let info = measure(|| {
+            let mut receiving = pin!(ws.recv());
+            for _ in 0..1000 {
+                assert!(
+                    receiving
+                        .as_mut()
+                        .poll(&mut Context::from_waker(waker))
+                        .is_pending()
+                );
+            }
+        });
+        println!(
+            "pings: {} bytes live, {} at most, {} unread",
+            info.bytes_current,
+            info.bytes_max,
+            INPUT.get().len()
+        );
+        assert!(info.bytes_max <= 128 << 10, "{} bytes", info.bytes_max);
+        FULL.set(false);
+    });
+}
+
+#[test]
+fn messages_that_nobody_receives_are_not_read() {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut ws = accept(Config::default()).await;
+        let bytes = wire::bytes(&vec![wire::binary(vec![7; 1000]).masked(); 1000]);
+        let length = bytes.len();
+        INPUT.set(bytes.leak());
+        let info = measure(|| {
+            let first = pin!(ws.recv()).poll(&mut Context::from_waker(std::task::Waker::noop()));
+            assert!(first.is_ready());
+        });
+        // One read of 64 KiB, of which all but one message waits.
+        assert!(INPUT.get().len() >= length - (64 << 10));
+        assert!(
+            info.bytes_current <= (64 << 10) + 2048,
+            "{} bytes",
+            info.bytes_current
+        );
+        INPUT.set(&[]);
+    });
+}
+
+#[test]
+fn an_endless_request_costs_its_limit_of_sixteen_kibibytes() {
+    let runtime = runtime();
+    for (chunk, unit) in [
+        (usize::MAX, "X: y\r\n"),
+        (
+            1,
+            "X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n",
+        ),
+    ] {
+        let mut request = REQUEST[..REQUEST.len() - 2].to_owned();
+        request.push_str(&unit.repeat(20_000));
+        let request: &[u8] = request.into_bytes().leak();
+        CHUNK.set(chunk);
+        INPUT.set(request);
+        let info = measure(|| {
+            let refused = runtime.block_on(async {
+                tokio::time::timeout(std::time::Duration::ZERO, Acceptor::new().accept(Bare)).await
+            });
+            drop(refused);
+        });
+        println!("request: {} bytes at most", info.bytes_max);
+        assert!(info.bytes_max <= 64 << 10, "{} bytes", info.bytes_max);
+        assert!(info.bytes_current <= 0, "{} bytes stay", info.bytes_current);
+    }
+}
