@@ -84,6 +84,13 @@ impl Printer {
         self.queue.send(piece.into()).await.map_err(|_| NobodyReads)
     }
 
+    /// Waits until nothing more can be written.
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn failed(&self) {
+        self.queue.closed().await;
+    }
+
     /// Waits until all has been written. A reader that went away is no error.
     pub(crate) async fn finish(self) -> io::Result<()> {
         drop(self.queue);

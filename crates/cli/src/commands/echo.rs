@@ -16,17 +16,17 @@ const MAX_MESSAGE: usize = 64 << 20;
 /// Connections at a time; the usual hard limit of descriptors is 20,000 or 65,536.
 const MAX_CONNECTIONS: u32 = 50_000;
 
-const EXAMPLES: &str = "\
+const HELP: &str = "\
+Any path will do. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
+
 Examples:
   fdx echo
   fdx echo --listen :9001 --allow-origin any
   fdx echo --subprotocol chat --max-message 65536";
 
 /// Sends every message back, with the same type
-///
-/// Any path will do. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = HELP)]
 pub(crate) struct EchoArgs {
     /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = listen::parse_listen)]

@@ -1,6 +1,6 @@
 //! What `serve` and `tail` have in common: both run a hub.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use fullduplex_hub::{Config, Hub, StartError};
@@ -109,14 +109,9 @@ async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> 
 }
 
 impl Ready {
-    /// Where connections come to.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.hub.local_addr()
-    }
-
     /// Says where it listens, and serves until a signal comes.
     pub(crate) async fn run(self) {
-        listen::announce(self.scheme, self.addr());
+        listen::announce(self.scheme, self.hub.local_addr());
         self.hub.run(signal::shutdown()).await;
     }
 }

@@ -6,9 +6,12 @@ use clap::{Args, ValueEnum};
 use fullduplex_hub::{Config, LogInput, LogSource, PlainMode};
 
 use super::hub::{self, HubArgs};
-use crate::{exit::Failure, listen, output};
+use crate::{exit::Failure, listen};
 
-const EXAMPLES: &str = "\
+const HELP: &str = "\
+/ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says
+ok; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
+
 Examples:
   fdx serve
   fdx serve --listen :8000 --allow-origin https://example.com
@@ -16,11 +19,8 @@ Examples:
   fdx serve --plain text --static ./tutorial";
 
 /// Serves chat rooms and their page (so does fdx without a command)
-///
-/// /ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says ok; /logs follows
-/// the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = HELP)]
 pub(crate) struct ServeArgs {
     /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen::parse_listen)]
@@ -72,12 +72,6 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         ..Config::default()
     };
     let hub = hub::start(&args.listen, args.hub, config).await?;
-    if !hub.addr().ip().is_loopback() {
-        output::warning(&format!(
-            "anybody who reaches {} may read and write here; there are no accounts",
-            hub.addr()
-        ));
-    }
     hub.run().await;
     Ok(())
 }

@@ -129,10 +129,14 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
 }
 
 /// What the end means for the exit code.
-fn judge(Ended { outcome, failure }: Ended) -> Result<(), Failure> {
-    if let Some(failure) = failure {
+fn judge(ended: Ended) -> Result<(), Failure> {
+    if let Some(failure) = ended.failure {
         return Err(failure);
     }
+    if ended.is_unwatched {
+        return Ok(());
+    }
+    let outcome = ended.outcome;
     if outcome.cause != Cause::Close || !outcome.clean {
         return Err(Failure::lost("the connection ended without a clean close"));
     }

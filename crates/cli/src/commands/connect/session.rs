@@ -45,6 +45,8 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
     /// What went wrong on our side.
     pub(super) failure: Option<Failure>,
+    /// Whoever read our output had enough; then it does not matter how the connection ended.
+    pub(super) is_unwatched: bool,
 }
 
 /// Why a connection is closed.
@@ -68,6 +70,8 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
             let sending = async {
                 let stop = send(&mut writer, &mut self.input, &self.printer).await;
                 if let Stop::EndOfInput | Stop::BadInput(_) = stop {
+                    // How it ended, if it has, is for the other side to see.
+                    writer.flush().await.ok();
                     silence.lasts(self.linger).await;
                 }
                 stop
@@ -76,14 +80,15 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
                 biased;
                 stop = receiving => stop,
                 stop = sending => stop,
+                () = self.printer.failed() => Stop::NobodyReads,
                 () = signal::shutdown() => Stop::Signal,
             }
         };
-        let printing = if let Stop::Signal = stop {
-            PRINT_TIMEOUT
-        } else {
-            Duration::MAX
+        let printing = match stop {
+            Stop::Signal => PRINT_TIMEOUT,
+            _ => Duration::MAX,
         };
+        let is_unwatched = matches!(stop, Stop::NobodyReads);
         let (frame, failure) = match stop {
             Stop::Wanted(frame) => (frame, None),
             Stop::BadInput(why) => (CloseFrame::normal(), Some(Failure::run(why))),
@@ -94,7 +99,11 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
         let outcome = writer.close(frame).await;
         let printed = timeout(printing, self.printer.finish()).await;
         let failure = failure.or_else(|| Some(cannot_write(&printed.ok()?.err()?)));
-        Ended { outcome, failure }
+        Ended {
+            outcome,
+            failure,
+            is_unwatched,
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use crate::{exit::Failure, listen};
 /// The argument that means standard input.
 const STDIN: &str = "-";
 
-const EXAMPLES: &str = "\
+const HELP: &str = "\
+Files are followed by name, through rotation and truncation; one that is missing is waited for. The page is at /, each log at /logs/NAME, where NAME is the file's name, with its folder where two files have the same.
+
 Examples:
   fdx tail /var/log/nginx/access.log /var/log/nginx/error.log
   journalctl -f | fdx tail -
@@ -22,11 +24,8 @@ Examples:
   fdx tail app.log --at /echo --static ./tutorial";
 
 /// Shows log files live in the browser
-///
-/// Files are followed by name, through rotation and truncation; one that is missing is waited for. The page is at /, each
-/// log at /logs/NAME, where NAME is the file's name, with its folder where two files have the same.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = HELP)]
 pub(crate) struct TailArgs {
     /// The files to follow; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]

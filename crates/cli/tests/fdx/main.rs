@@ -1,0 +1,22 @@
+//! The program as its users meet it: every test here runs the real binary.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod certificates;
+mod connect;
+mod echo;
+mod help;
+mod http;
+mod mistakes;
+mod peer;
+mod program;
+mod prompt;
+mod refusals;
+mod serve;
+mod shutdown;
+mod tail;
+mod trust;

@@ -1,0 +1,234 @@
+//! Starts the program, and ends what a test leaves running.
+
+use std::{
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, ChildStdin, Command},
+    sync::watch,
+    time::timeout,
+};
+
+/// For anything that should happen at once; generous, because machines may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Waits for what should happen at once.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let done = timeout(SOON, future).await;
+    done.unwrap_or_else(|_| panic!("{what}: not in time"))
+}
+
+/// A program that runs; it is killed when this is dropped.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// How a program ended, and all it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The program with these arguments, and nothing of the user's own around it.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fdx"));
+    command
+        .args(args)
+        .env_remove("RUST_LOG")
+        .env_remove("COLUMNS")
+        .kill_on_drop(true);
+    command
+}
+
+impl Program {
+    /// Starts it with its standard streams in pipes.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take(),
+            stdout: Output::collect(child.stdout.take().unwrap()),
+            stderr: Output::collect(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// Starts one of the servers on a free port.
+    pub(crate) async fn listen(args: &[&str]) -> (Self, Url) {
+        let args = [args, &["--listen", "127.0.0.1:0"]].concat();
+        let mut program = Self::start(&args);
+        program.stdin = None;
+        let url = program.listening().await;
+        (program, url)
+    }
+
+    /// Where a server says that it listens.
+    pub(crate) async fn listening(&self) -> Url {
+        let said = self.said(|text| text.ends_with('\n')).await;
+        let url = said
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("listening on "));
+        Url(url
+            .unwrap_or_else(|| panic!("unexpected: {said:?}"))
+            .to_owned())
+    }
+
+    /// Waits until what it has written on standard output satisfies `is_enough`.
+    pub(crate) async fn said(&self, is_enough: impl Fn(&str) -> bool) -> String {
+        self.stdout.until(is_enough).await
+    }
+
+    /// The same for standard error.
+    pub(crate) async fn told(&self, is_enough: impl Fn(&str) -> bool) -> String {
+        self.stderr.until(is_enough).await
+    }
+
+    pub(crate) async fn write(&mut self, text: impl AsRef<[u8]>) {
+        self.stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_ref())
+            .await
+            .unwrap();
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.try_into().unwrap()));
+        kill_process(pid.unwrap(), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(mut self) -> Ended {
+        drop(self.stdin.take());
+        self.end_with_open_input().await
+    }
+
+    /// The same, while its standard input stays open.
+    pub(crate) async fn end_with_open_input(mut self) -> Ended {
+        let status: ExitStatus = soon("the end of the program", self.child.wait())
+            .await
+            .unwrap();
+        Ended {
+            code: status.code(),
+            stdout: self.stdout.all().await,
+            stderr: self.stderr.all().await,
+        }
+    }
+}
+
+/// Runs it to its end with this standard input.
+pub(crate) async fn run(args: &[&str], input: impl AsRef<[u8]>) -> Ended {
+    let mut program = Program::start(args);
+    let mut stdin = program.stdin.take().unwrap();
+    let input = input.as_ref().to_vec();
+    let writing = tokio::spawn(async move {
+        // It may end before it has read everything.
+        stdin.write_all(&input).await.ok();
+    });
+    let ended = program.end().await;
+    writing.abort();
+    ended
+}
+
+/// `connect` with this standard input.
+pub(crate) async fn connect(args: &[&str], input: impl AsRef<[u8]>) -> Ended {
+    run(&[&["connect"], args].concat(), input).await
+}
+
+/// Where a server listens.
+pub(crate) struct Url(pub(crate) String);
+
+impl Url {
+    /// The address, without scheme.
+    pub(crate) fn addr(&self) -> &str {
+        self.0.split_once("://").unwrap().1
+    }
+
+    /// A path there, for WebSocket.
+    pub(crate) fn ws(&self, path: &str) -> String {
+        let scheme = match self.0.split_once("://").unwrap().0 {
+            "ws" | "http" => "ws",
+            "wss" | "https" => "wss",
+            other => panic!("unexpected scheme {other}"),
+        };
+        format!("{scheme}://{}{path}", self.addr())
+    }
+}
+
+/// What was read so far.
+struct Output {
+    text: Arc<Mutex<Vec<u8>>>,
+    changed: watch::Receiver<()>,
+}
+
+impl Output {
+    fn collect(mut stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let (change, changed) = watch::channel(());
+        let collected = Arc::clone(&text);
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                collected.lock().unwrap().extend_from_slice(&buffer[..n]);
+                change.send_replace(());
+            }
+        });
+        Self { text, changed }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+
+    async fn until(&self, is_enough: impl Fn(&str) -> bool) -> String {
+        let mut changed = self.changed.clone();
+        let waiting = async {
+            loop {
+                changed.borrow_and_update();
+                // In the middle of a character there is more to come.
+                if let Ok(text) = String::from_utf8(self.text.lock().unwrap().clone())
+                    && is_enough(&text)
+                {
+                    return;
+                }
+                if changed.changed().await.is_err() {
+                    assert!(
+                        is_enough(&self.so_far()),
+                        "it ended after {:?}",
+                        self.so_far()
+                    );
+                    return;
+                }
+            }
+        };
+        let waited = timeout(SOON, waiting).await;
+        assert!(waited.is_ok(), "it only said {:?}", self.so_far());
+        self.so_far()
+    }
+
+    /// All of it, once the program has ended.
+    async fn all(mut self) -> String {
+        let end = async { while self.changed.changed().await.is_ok() {} };
+        soon("the end of the output", end).await;
+        self.so_far()
+    }
+}

@@ -1,0 +1,78 @@
+//! SIGTERM under load.
+
+use fullduplex::{CloseCode, WebSocket};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::program::{Program, soon};
+
+const CLIENTS: usize = 1000;
+
+/// Connecting so many at a time leaves room in the listener's queue.
+const AT_ONCE: usize = 50;
+
+/// Each client takes a descriptor here, too.
+fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+async fn connect(url: &str) -> Vec<WebSocket> {
+    let mut clients = Vec::with_capacity(CLIENTS);
+    while clients.len() < CLIENTS {
+        let batch: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let url = url.to_owned();
+                tokio::spawn(async move { fullduplex::connect(&url).await.unwrap() })
+            })
+            .collect();
+        for client in batch {
+            clients.push(soon("a connection", client).await.unwrap());
+        }
+    }
+    clients
+}
+
+async fn tells_everybody(command: &[&str], path: &str) {
+    raise_limit();
+    let (server, url) = Program::listen(command).await;
+    let clients = connect(&url.ws(path)).await;
+    let waiting: Vec<_> = clients
+        .into_iter()
+        .map(|mut ws| {
+            tokio::spawn(async move {
+                while let Ok(Some(_)) = ws.recv().await {}
+                ws.outcome().unwrap()
+            })
+        })
+        .collect();
+    server.terminate();
+    for client in waiting {
+        let outcome = soon("the end of a connection", client).await.unwrap();
+        assert_eq!(outcome.code(), CloseCode::GOING_AWAY, "{outcome}");
+        assert!(outcome.clean, "{outcome}");
+    }
+    assert_eq!(server.end().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn echo_closes_a_thousand_clients_with_1001_and_exits_with_0() {
+    tells_everybody(&["echo"], "/").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_closes_a_thousand_clients_with_1001_and_exits_with_0() {
+    tells_everybody(&["serve"], "/ws").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_closes_its_viewers_with_1001_and_exits_with_0() {
+    let (server, url) = Program::listen(&["tail", "there-is-no-such.log"]).await;
+    let mut ws = fullduplex::connect(&url.ws("/logs/there-is-no-such.log"))
+        .await
+        .unwrap();
+    server.terminate();
+    while let Ok(Some(_)) = soon("the end", ws.recv()).await {}
+    assert_eq!(ws.outcome().unwrap().code(), CloseCode::GOING_AWAY);
+    assert_eq!(server.end().await.code, Some(0));
+}
