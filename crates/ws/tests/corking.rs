@@ -274,3 +274,18 @@ async fn a_helper_that_writes_the_last_words_is_woken_though_another_task_wrote_
     assert_eq!(wire.frames(), [wire::text("last words")]);
     other.abort();
 }
+
+#[tokio::test]
+async fn a_connection_that_another_task_drops_is_closed_though_its_handler_lives_on() {
+    let (ws, wire) = server(Config::default()).await;
+    let (give, taken) = oneshot::channel();
+    let helper = tokio::spawn(corked(ws, async move |ws| {
+        give.send(ws).unwrap();
+        std::future::pending::<()>().await;
+    }));
+    let ws = taken.await.unwrap();
+    assert!(!wire.script.is_dropped());
+    drop(ws);
+    assert!(wire.script.is_dropped());
+    helper.abort();
+}
