@@ -99,7 +99,11 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn enter(handle: &'a Handle, waker: &'a Waker) -> Self {
-        handle.shared.lock().corked = true;
+        {
+            let mut driver = handle.shared.lock();
+            driver.corked = true;
+            driver.handled = true;
+        }
         Self {
             handle,
             waker,
@@ -132,8 +136,8 @@ impl Drop for Scope<'_> {
                 .is_ready();
         }
         let mut driver = self.handle.shared.lock();
-        // The handler lives on without its connection: only this helper still holds it.
-        if driver.owners == 1 && !self.done && !std::thread::panicking() {
+        driver.handled = !self.done && !std::thread::panicking();
+        if driver.is_deserted() {
             driver.abandon();
         }
     }

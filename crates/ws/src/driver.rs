@@ -42,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) corked: bool,
     /// More than one task may wait for it: halves, or a helper beside the handler.
     pub(crate) several: bool,
+    /// A handler is running, and one of the owners is its helper (see `cork.rs`).
+    pub(crate) handled: bool,
     /// Handles that share it (see `shared.rs`).
     pub(crate) owners: usize,
 }
@@ -55,6 +57,7 @@ impl Driver {
             unflushed: false,
             corked: false,
             several: false,
+            handled: false,
             owners: 1,
         }
     }
@@ -215,6 +218,11 @@ impl Driver {
             Some(outcome) => Error::Ended(Box::new(outcome)),
             None => Error::Closing,
         }
+    }
+
+    /// The handler lives on without its connection: only its helper still holds it.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.handled && self.owners == 1
     }
 
     /// The transport has been dropped.
