@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Measures what idle connections cost a server in resident memory, before and after traffic.
 
-    bench/idle.py COMMAND...          for example: bench/idle.py target/release/fdx echo --listen 127.0.0.1:0
+    bench/idle.py COMMAND...    for example: bench/idle.py target/release/fdx echo --listen 127.0.0.1:0 --ping-interval 0
 
 Starts the server, which must print a line that ends in its address, opens CONNECTIONS connections to PATH, and prints resident
 bytes per connection: idle, after each has had MESSAGES messages of SIZE bytes echoed, and after all have closed. Environment: CONNECTIONS (10,000), PATH_ (/echo),
-MESSAGES (16), SIZE (1,024). Each connection takes a descriptor here and one there: the hard limit of both has to allow it.
+MESSAGES (16), SIZE (1,024). It answers no pings. Each connection takes a descriptor here and one there: the hard limit of both has to allow it.
 """
 
 import base64
