@@ -9,7 +9,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    driver::Driver,
+    driver::{Driver, Handler},
     shared::{Handle, Side},
     websocket::WebSocket,
 };
@@ -99,11 +99,7 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn enter(handle: &'a Handle, waker: &'a Waker) -> Self {
-        {
-            let mut driver = handle.shared.lock();
-            driver.corked = true;
-            driver.handled = true;
-        }
+        handle.shared.lock().handler = Handler::Runs;
         Self {
             handle,
             waker,
@@ -120,7 +116,11 @@ impl Drop for Scope<'_> {
     fn drop(&mut self) {
         let written = {
             let mut driver = self.handle.shared.lock();
-            driver.corked = false;
+            driver.handler = if self.done || std::thread::panicking() {
+                Handler::None
+            } else {
+                Handler::Waits
+            };
             !driver.connection().wants_write()
                 || driver
                     .poll_write(&mut Context::from_waker(Waker::noop()))
@@ -136,7 +136,6 @@ impl Drop for Scope<'_> {
                 .is_ready();
         }
         let mut driver = self.handle.shared.lock();
-        driver.handled = !self.done && !std::thread::panicking();
         if driver.is_deserted() {
             driver.abandon();
         }

@@ -38,14 +38,23 @@ pub(crate) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     /// The transport may hold bytes back until it is flushed.
     unflushed: bool,
-    /// Writes wait for the end of the poll that is going on (see `cork.rs`).
-    pub(crate) corked: bool,
+    /// What the handler does, if a helper runs one (see `cork.rs`).
+    pub(crate) handler: Handler,
     /// More than one task may wait for it: halves, or a helper beside the handler.
     pub(crate) several: bool,
-    /// A handler is running, and one of the owners is its helper (see `cork.rs`).
-    pub(crate) handled: bool,
     /// Handles that share it (see `shared.rs`).
     pub(crate) owners: usize,
+}
+
+/// A handler, whose helper is one of the connection's owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handler {
+    /// There is none, or it is done.
+    None,
+    /// It is being polled: writes wait for the end of that.
+    Runs,
+    /// It waits to be polled.
+    Waits,
 }
 
 impl Driver {
@@ -55,9 +64,8 @@ impl Driver {
             transport: Some(transport),
             timer: None,
             unflushed: false,
-            corked: false,
+            handler: Handler::None,
             several: false,
-            handled: false,
             owners: 1,
         }
     }
@@ -153,7 +161,8 @@ impl Driver {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        if self.corked && self.connection.queued() < self.connection.config().limits.soft_queue {
+        if self.is_corked() && self.connection.queued() < self.connection.config().limits.soft_queue
+        {
             return Poll::Ready(Ok(()));
         }
         self.poll_flush(cx)
@@ -220,9 +229,13 @@ impl Driver {
         }
     }
 
-    /// The handler lives on without its connection: only its helper still holds it.
+    /// Nobody is left who could use it. A handler that runs may yet be done, and then its helper has things to do.
     pub(crate) fn is_deserted(&self) -> bool {
-        self.handled && self.owners == 1
+        self.owners == 0 || (self.owners == 1 && self.handler == Handler::Waits)
+    }
+
+    fn is_corked(&self) -> bool {
+        self.handler == Handler::Runs
     }
 
     /// The transport has been dropped.
@@ -235,7 +248,7 @@ impl Driver {
         let Event::Message(message) = event else {
             return None;
         };
-        if !self.corked && self.connection.wants_control_write() {
+        if !self.is_corked() && self.connection.wants_control_write() {
             // A pong must not wait until the application comes back. If the transport is full, it leaves later.
             let _ = self.poll_write(cx).is_ready();
         }
@@ -246,7 +259,7 @@ impl Driver {
     fn settle(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let open = self.connection.state() == State::Open;
-            let written = (open && self.corked) || self.poll_write(cx).is_ready();
+            let written = (open && self.is_corked()) || self.poll_write(cx).is_ready();
             match self.connection.step() {
                 Step::Run => return true,
                 Step::Drop => {

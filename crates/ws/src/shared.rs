@@ -170,7 +170,7 @@ impl Drop for Handle {
         let mut driver = self.shared.lock();
         driver.owners -= 1;
         // The waker that halves leave in the transport and its timer keeps `Shared` alive: they have to go first.
-        if driver.owners == 0 || (driver.is_deserted() && !driver.corked) {
+        if driver.is_deserted() {
             driver.abandon();
         }
     }
