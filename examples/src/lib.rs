@@ -1,1 +1,0 @@
-//! Examples; each is a file in this folder.
