@@ -21,7 +21,7 @@ use axum::{
 };
 use common::raw::{Raw, TEXT, acceptance, echo, plain_refusal, refusal, request, within};
 use fullduplex::{
-    Acceptor, Client, CloseFrame, Config, ConnectError, WebSocket, corked,
+    Acceptor, Client, CloseCode, CloseFrame, Config, ConnectError, WebSocket, corked, handled,
     handshake::{Origins, Rejection},
     upgrade,
 };
@@ -421,6 +421,34 @@ async fn a_connection_that_hyper_cannot_name_is_upgraded_as_it_is() {
     }
     assert!(within(ws.close(CloseFrame::normal())).await.clean);
     within(serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_after_an_upgrade_closes_1011_and_its_task_goes_on() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (near, far) = fullduplex_testkit::pipe(64 << 10);
+    let tell = std::sync::Mutex::new(Some(tell));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let handshake = upgrade::handshake(&mut request, &Acceptor::new()).unwrap();
+        let (response, upgrade) = handshake.accept::<Full<bytes::Bytes>>();
+        let tell = tell.lock().unwrap().take().unwrap();
+        tokio::spawn(async move {
+            let panics =
+                async |_ws: WebSocket| -> Result<(), Infallible> { panic!("as the test wants") };
+            tell.send(handled(upgrade.await.unwrap(), panics).await)
+                .unwrap();
+        });
+        async move { Ok::<_, Infallible>(response) }
+    });
+    tokio::spawn(async move {
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(far), service);
+        drop(serving.with_upgrades().await);
+    });
+    let client = Client::new("ws://example.com/ws").unwrap();
+    let (mut ws, _response) = within(client.connect_over(near)).await.unwrap();
+    assert_eq!(within(ws.recv()).await, Ok(None));
+    assert_eq!(ws.outcome().unwrap().code(), CloseCode::INTERNAL_ERROR);
+    assert!(within(told).await.unwrap().clean);
 }
 
 #[tokio::test]
