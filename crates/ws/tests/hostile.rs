@@ -361,6 +361,28 @@ async fn p10_slow_headers_get_408_at_the_total_deadline_whatever_trickles_in() {
     serves_the_next_client(addr).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn p10_the_deadline_is_ten_seconds_after_the_first_look_to_the_second() {
+    let (io, script) = fullduplex_testkit::ScriptedIo::new();
+    let feeding = script.clone();
+    let trickling = tokio::spawn(async move {
+        for byte in common::REQUEST.bytes().cycle() {
+            feeding.push([byte]);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let begun = tokio::time::Instant::now();
+    let accepting = tokio::spawn(async move { Acceptor::new().accept(io).await });
+    script.until(|script| !script.written().is_empty()).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+    let expected = plain_refusal("408 Request Timeout", "the request did not arrive in time");
+    assert_eq!(String::from_utf8(script.written()).unwrap(), expected);
+    // A second more for the peer to read it, then it is over.
+    assert!(accepting.await.unwrap().is_err());
+    assert_eq!(begun.elapsed(), Duration::from_secs(11));
+    trickling.abort();
+}
+
 #[tokio::test]
 async fn p10_a_request_in_single_bytes_is_as_good_as_one_in_one_piece() {
     let addr = echo_server(Acceptor::new()).await;
