@@ -49,7 +49,7 @@ async fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     let before = getrlimit(Resource::Nofile);
     let none_left = Rlimit {
         current: Some(3),
-        ..before.clone()
+        ..before
     };
     setrlimit(Resource::Nofile, none_left).unwrap();
     tokio::spawn(server.serve(echo));
