@@ -13,7 +13,7 @@ Exit codes:
   3  cannot start: an address is taken, a file cannot be read
   4  connect: no connection to the server
   5  connect: the server refused the handshake
-  6  connect: the connection ended without a clean close
+  6  connect: the connection was lost, or not closed cleanly
   7  connect: the server closed with a code that tells of a failure";
 
 /// Why the program ends, with the code that says so.

@@ -1,20 +1,21 @@
 //! When to stop.
 
+use std::io;
+
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ready at the first Ctrl-C or SIGTERM.
-pub(crate) async fn shutdown() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
+use crate::exit::Failure;
+
+/// Ready at the first Ctrl-C or SIGTERM from now on: it is to be called before anybody is told that we are here.
+pub(crate) fn shutdown() -> Result<impl Future<Output = ()> + Send, Failure> {
+    let cannot = |error: io::Error| Failure::run(format!("cannot wait for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM will end the program without closing");
-            tokio::signal::ctrl_c().await.ok();
-        }
-    }
-    tracing::info!("stopping");
+        tracing::info!("stopping");
+    })
 }

@@ -77,8 +77,9 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
     if let Some(tls) = tls {
         server = server.tls(tls);
     }
+    let shutdown = signal::shutdown()?;
     listen::announce(scheme, addr);
-    server.serve_until(echo, signal::shutdown()).await;
+    server.serve_until(echo, shutdown).await;
     Ok(())
 }
 

@@ -110,8 +110,10 @@ async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> 
 
 impl Ready {
     /// Says where it listens, and serves until a signal comes.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let shutdown = signal::shutdown()?;
         listen::announce(self.scheme, self.hub.local_addr());
-        self.hub.run(signal::shutdown()).await;
+        self.hub.run(shutdown).await;
+        Ok(())
     }
 }

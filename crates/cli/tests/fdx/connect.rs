@@ -1,12 +1,15 @@
 //! `fdx connect` in a pipe.
 
 use fullduplex::{CloseCode, CloseFrame, Message};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     peer,
     program::{Program, connect, soon},
 };
+
+/// Long enough for an answer on a busy machine, and not too long to wait for.
+const LINGER: &str = "--linger=2";
 
 const CLOSED_BY_US: &str = "closed 1000 by us";
 
@@ -19,6 +22,11 @@ async fn echo() -> (Program, String) {
 #[tokio::test]
 async fn each_line_is_a_message_and_each_message_a_line() {
     let (_echo, url) = echo().await;
+    let told = format!(
+        "connected to {}\n{CLOSED_BY_US}\n",
+        url.trim_start_matches("ws://")
+    );
+    let mut running = JoinSet::new();
     for (input, output) in [
         ("hello\n", "hello\n"),
         ("", ""),
@@ -31,13 +39,13 @@ async fn each_line_is_a_message_and_each_message_a_line() {
         ("the last one\nhas no end", "the last one\nhas no end\n"),
         ("\x1b[31m\0\t\n", "\x1b[31m\0\t\n"),
     ] {
-        let ended = connect(&[&url, "--linger", "0.5"], input).await;
-        assert_eq!((ended.code, &*ended.stdout), (Some(0), output), "{input:?}");
-        let addr = url.trim_start_matches("ws://");
-        assert_eq!(
-            ended.stderr,
-            format!("connected to {addr}\n{CLOSED_BY_US}\n")
-        );
+        let url = url.clone();
+        running.spawn(async move { (output, connect(&[&url, LINGER], input).await) });
+    }
+    while let Some(ended) = running.join_next().await {
+        let (output, ended) = ended.unwrap();
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), output));
+        assert_eq!(ended.stderr, told);
     }
 }
 
@@ -48,7 +56,7 @@ async fn a_line_of_a_mebibyte_and_thousands_of_lines_come_back() {
     let many: Vec<String> = (0..20_000).map(|n| format!("line {n}")).collect();
     let many = many.join("\n") + "\n";
     for input in [long, many] {
-        let ended = connect(&[&url], &input).await;
+        let ended = connect(&[&url, LINGER], &input).await;
         assert!(
             ended.stdout == input,
             "{} of {} bytes",
@@ -267,19 +275,17 @@ async fn binary_messages_are_lines_too() {
 #[tokio::test]
 async fn what_is_sent_as_binary_or_json_comes_back_as_it_was() {
     let (_echo, url) = echo().await;
-    let linger = ["--linger", "0.5"];
-    let bytes = connect(&[&[&*url, "--binary"], &linger[..]].concat(), "a b\n\nc\n").await;
+    let bytes = connect(&[&*url, "--binary", LINGER], "a b\n\nc\n").await;
     assert_eq!((bytes.code, &*bytes.stdout), (Some(0), "a b\n\nc\n"));
     let lines = "{\"text\":\"two\\nlines\"}\n{\"binary\":\"AAH/\"}\n{\"text\":\"\"}\n";
-    let json = connect(&[&[&*url, "--json"], &linger[..]].concat(), lines).await;
+    let json = connect(&[&*url, "--json", LINGER], lines).await;
     assert_eq!((json.code, &*json.stdout), (Some(0), lines));
 }
 
 #[tokio::test]
 async fn a_line_that_is_no_message_ends_the_input_and_is_code_1() {
     let (_echo, url) = echo().await;
-    let linger = ["--linger", "0.5"];
-    let latin = connect(&[&[&*url], &linger[..]].concat(), b"one\n\xfcbel\nthree\n").await;
+    let latin = connect(&[&*url, LINGER], b"one\n\xfcbel\nthree\n").await;
     assert_eq!((latin.code, &*latin.stdout), (Some(1), "one\n"));
     assert!(
         latin
@@ -288,7 +294,7 @@ async fn a_line_that_is_no_message_ends_the_input_and_is_code_1() {
         "{}",
         latin.stderr
     );
-    let json = connect(&[&[&*url, "--json"], &linger[..]].concat(), "hello\n").await;
+    let json = connect(&[&*url, "--json", LINGER], "hello\n").await;
     assert_eq!(json.code, Some(1));
     assert!(
         json.stderr

@@ -136,21 +136,6 @@ async fn who_is_silent_is_closed_with_1001_when_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn who_answers_pings_is_not_idle() {
-    let flags = ["--ping-interval", "0.05", "--idle-timeout", "0.3"];
-    let (_echo, url) = Program::listen(&[&["echo"], &flags[..]].concat()).await;
-    let mut ws = dial(&url.0).await;
-    // Three times as long as a silent client may stay.
-    let silent = tokio::time::timeout(std::time::Duration::from_secs(1), ws.recv()).await;
-    assert!(silent.is_err(), "{silent:?}");
-    ws.send("still here").await.unwrap();
-    assert_eq!(
-        soon("the echo", ws.recv()).await.unwrap(),
-        Some(Message::text("still here"))
-    );
-}
-
-#[tokio::test]
 async fn who_does_not_answer_a_ping_is_closed_with_1011() {
     let flags = ["--ping-interval", "0.1", "--ping-timeout", "0.1"];
     let (echo, url) = Program::listen(&[&["echo"], &flags[..]].concat()).await;
@@ -178,4 +163,28 @@ async fn each_end_is_one_line_in_the_log() {
         assert!(told.contains(part), "{part} is not in {told}");
     }
     assert!(!told.contains('\x1b'), "colours in a pipe: {told}");
+}
+
+#[tokio::test]
+async fn more_clients_than_the_soft_limit_of_descriptors_are_served() {
+    let mut limited = tokio::process::Command::new("sh");
+    limited
+        .args([
+            "-c",
+            "ulimit -S -n 64 && exec \"$0\" echo --listen 127.0.0.1:0",
+        ])
+        .arg(env!("CARGO_BIN_EXE_fdx"));
+    let echo = Program::spawn(&mut limited);
+    let url = echo.listening().await;
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(dial(&url.0).await);
+    }
+    for mut ws in clients {
+        ws.send("hello").await.unwrap();
+        assert_eq!(
+            soon("the echo", ws.recv()).await.unwrap(),
+            Some(Message::text("hello"))
+        );
+    }
 }

@@ -45,15 +45,20 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
         .args(args)
         .env_remove("RUST_LOG")
-        .env_remove("COLUMNS")
-        .kill_on_drop(true);
+        .env_remove("COLUMNS");
     command
 }
 
 impl Program {
     /// Starts it with its standard streams in pipes.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = command(args)
+        Self::spawn(&mut command(args))
+    }
+
+    /// The same for a command of one's own.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .kill_on_drop(true)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

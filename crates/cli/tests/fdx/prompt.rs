@@ -175,8 +175,11 @@ async fn the_line_before_comes_back_with_the_arrow_key() {
         terminal.shows("> ");
         terminal.types("once\r");
         terminal.shows("< once");
+        // Between two prompts the terminal itself would take the keys.
+        terminal.shows("> ");
         terminal.types("\x1b[A and again\r");
         terminal.shows("< once and again");
+        terminal.shows("> ");
         // Ctrl-D.
         terminal.types("\x04");
         terminal.shows("closed 1000 by us");

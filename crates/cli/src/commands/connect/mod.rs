@@ -137,8 +137,11 @@ fn judge(ended: Ended) -> Result<(), Failure> {
         return Ok(());
     }
     let outcome = ended.outcome;
-    if outcome.cause != Cause::Close || !outcome.clean {
-        return Err(Failure::lost("the connection ended without a clean close"));
+    if outcome.cause != Cause::Close {
+        return Err(Failure::lost(format!("connection lost: {}", outcome.cause)));
+    }
+    if !outcome.clean {
+        return Err(Failure::lost("the server did not answer the close"));
     }
     if outcome.initiator == Initiator::Peer && !is_fine(&outcome) {
         let code = outcome.code();

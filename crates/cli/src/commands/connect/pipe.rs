@@ -69,7 +69,7 @@ pub(super) async fn talk(
         },
         linger,
     };
-    Ok(session.run(ws).await)
+    session.run(ws).await
 }
 
 /// Turns lines into actions, until they end or nobody wants them any more.

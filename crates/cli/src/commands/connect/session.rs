@@ -62,7 +62,12 @@ enum Stop {
 
 impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
     /// Talks until either side closes, and sees the close through.
-    pub(super) async fn run(mut self, ws: WebSocket) -> Ended {
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell of signals.
+    pub(super) async fn run(mut self, ws: WebSocket) -> Result<Ended, Failure> {
+        let shutdown = signal::shutdown()?;
         let (mut reader, mut writer) = ws.split();
         let silence = Silence::default();
         let stop = {
@@ -81,7 +86,7 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
                 stop = receiving => stop,
                 stop = sending => stop,
                 () = self.printer.failed() => Stop::NobodyReads,
-                () = signal::shutdown() => Stop::Signal,
+                () = shutdown => Stop::Signal,
             }
         };
         let printing = match stop {
@@ -99,11 +104,11 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
         let outcome = writer.close(frame).await;
         let printed = timeout(printing, self.printer.finish()).await;
         let failure = failure.or_else(|| Some(cannot_write(&printed.ok()?.err()?)));
-        Ended {
+        Ok(Ended {
             outcome,
             failure,
             is_unwatched,
-        }
+        })
     }
 }
 

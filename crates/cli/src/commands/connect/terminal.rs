@@ -87,7 +87,7 @@ impl Terminal {
         };
         let ended = session.run(ws).await;
         drop(saved);
-        Ok(ended)
+        ended
     }
 }
 

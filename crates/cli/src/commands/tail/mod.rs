@@ -82,8 +82,7 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
     if args.print {
         print::start(&logs, args.lines.0).await?;
     }
-    hub.run().await;
-    Ok(())
+    hub.run().await
 }
 
 /// The files under names that tell them apart. One that is given twice is followed once.
