@@ -2,20 +2,33 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Failure;
 
-/// Ready at the first Ctrl-C or SIGTERM from now on: it is to be called before anybody is told that we are here.
-pub(crate) fn shutdown() -> Result<impl Future<Output = ()> + Send, Failure> {
-    let cannot = |error: io::Error| Failure::run(format!("cannot wait for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    Ok(async move {
+/// Ctrl-C and SIGTERM, caught from the moment this is made: before anybody is told that we are here.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        let cannot = |error: io::Error| Failure::run(format!("cannot wait for signals: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
+            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
+        })
+    }
+
+    /// Ready once there was one of them.
+    pub(crate) async fn any(mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
         tracing::info!("stopping");
-    })
+    }
 }

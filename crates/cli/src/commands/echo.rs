@@ -7,7 +7,7 @@ use crate::{
     descriptors,
     exit::Failure,
     listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
-    signal,
+    signal::Signals,
 };
 
 /// Messages of this size and more are what conformance suites send: the largest has 16 MiB.
@@ -77,9 +77,9 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
     if let Some(tls) = tls {
         server = server.tls(tls);
     }
-    let shutdown = signal::shutdown()?;
+    let signals = Signals::catch()?;
     listen::announce(scheme, addr);
-    server.serve_until(echo, shutdown).await;
+    server.serve_until(echo, signals.any()).await;
     Ok(())
 }
 

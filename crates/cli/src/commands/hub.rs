@@ -10,7 +10,7 @@ use crate::{
     descriptors,
     exit::{Failure, with_causes},
     listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
-    signal,
+    signal::Signals,
 };
 
 /// What the files of `--static` may do with `--csp` alone: use what comes from here, nothing inline, nothing else.
@@ -66,19 +66,19 @@ impl HubArgs {
     }
 }
 
-/// A hub that is ready to run.
+/// A hub that listens.
 #[derive(Debug)]
-pub(crate) struct Ready {
+pub(crate) struct Listening {
     hub: Hub,
-    scheme: &'static str,
+    signals: Signals,
 }
 
-/// Listens and makes a hub of what the command wants (`config`) and the flags say.
+/// Makes a hub of what the command wants (`config`) and the flags say, and says where it listens.
 pub(crate) async fn start(
     listen: &str,
     args: HubArgs,
     mut config: Config,
-) -> Result<Ready, Failure> {
+) -> Result<Listening, Failure> {
     args.apply(&mut config)?;
     let (listener, addr) = listen::bind(listen).await?;
     if !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
@@ -94,7 +94,9 @@ pub(crate) async fn start(
         "http"
     };
     let hub = new_hub(config, listener).await?;
-    Ok(Ready { hub, scheme })
+    let signals = Signals::catch()?;
+    listen::announce(scheme, hub.local_addr());
+    Ok(Listening { hub, signals })
 }
 
 async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> {
@@ -108,12 +110,9 @@ async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> 
     })
 }
 
-impl Ready {
-    /// Says where it listens, and serves until a signal comes.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let shutdown = signal::shutdown()?;
-        listen::announce(self.scheme, self.hub.local_addr());
-        self.hub.run(shutdown).await;
-        Ok(())
+impl Listening {
+    /// Serves until a signal comes.
+    pub(crate) async fn run(self) {
+        self.hub.run(self.signals.any()).await;
     }
 }

@@ -72,5 +72,6 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         ..Config::default()
     };
     let hub = hub::start(&args.listen, args.hub, config).await?;
-    hub.run().await
+    hub.run().await;
+    Ok(())
 }

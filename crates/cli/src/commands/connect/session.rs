@@ -12,7 +12,7 @@ use super::Action;
 use crate::{
     exit::Failure,
     output::{NobodyReads, Printer},
-    signal,
+    signal::Signals,
 };
 
 /// Actions that may wait while the connection takes no more; then no more input is read.
@@ -67,7 +67,7 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
     ///
     /// The system does not tell of signals.
     pub(super) async fn run(mut self, ws: WebSocket) -> Result<Ended, Failure> {
-        let shutdown = signal::shutdown()?;
+        let signals = Signals::catch()?;
         let (mut reader, mut writer) = ws.split();
         let silence = Silence::default();
         let stop = {
@@ -86,7 +86,7 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
                 stop = receiving => stop,
                 stop = sending => stop,
                 () = self.printer.failed() => Stop::NobodyReads,
-                () = shutdown => Stop::Signal,
+                () = signals.any() => Stop::Signal,
             }
         };
         let printing = match stop {

@@ -82,7 +82,8 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
     if args.print {
         print::start(&logs, args.lines.0).await?;
     }
-    hub.run().await
+    hub.run().await;
+    Ok(())
 }
 
 /// The files under names that tell them apart. One that is given twice is followed once.
