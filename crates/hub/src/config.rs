@@ -1,6 +1,8 @@
 //! What a hub serves and what it may cost, as plain data.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use fullduplex_tail::Source;
 
 /// What a hub serves, to whom, and within which limits.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +82,7 @@ pub struct TlsFiles {
 }
 
 /// Something that can be followed under a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LogSource {
     /// The name, unique, under the same rules as a room's.
     pub name: String,
@@ -89,12 +91,12 @@ pub struct LogSource {
 }
 
 /// Where a log's lines come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum LogInput {
     /// A file, which need not exist yet.
     File(PathBuf),
-    /// Standard input.
-    Stdin,
+    /// What is followed already, in a way of one's own: a stream, or a file by polling alone.
+    Source(Arc<Source>),
 }
 
 /// What a hub and its clients may hold. All of it together bounds the hub's memory.

@@ -1,6 +1,6 @@
 //! Log files, followed live.
 
-use std::{convert::Infallible, io, pin::pin, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use fullduplex::{CloseCode, Outcome, ReadHalf, WebSocket, WriteHalf};
 use fullduplex_tail::{Backlog, FileEvent, FollowError, Item, Options, Reader, Source};
@@ -15,7 +15,7 @@ use crate::{
 
 /// The named sources.
 #[derive(Debug)]
-pub(crate) struct Logs(Vec<(String, Source)>);
+pub(crate) struct Logs(Vec<(String, Arc<Source>)>);
 
 impl Logs {
     /// Starts to follow every source.
@@ -23,13 +23,8 @@ impl Logs {
         let mut logs = Vec::new();
         for LogSource { name, input } in sources {
             let source = match input {
-                LogInput::File(path) => Source::follow(path, Options::default()).await?,
-                LogInput::Stdin => Source::stdin(&Options::default()).map_err(|source| {
-                    FollowError::Unreadable {
-                        path: "-".into(),
-                        source,
-                    }
-                })?,
+                LogInput::File(path) => Source::follow(path, Options::default()).await?.into(),
+                LogInput::Source(source) => Arc::clone(source),
             };
             logs.push((name.clone(), source));
         }

@@ -90,6 +90,25 @@ async fn standard_input_is_a_log_too() {
 }
 
 #[tokio::test]
+async fn standard_input_is_copied_to_standard_output_too() {
+    let mut tail = Program::start(&["tail", "-", "--print", "--listen", "127.0.0.1:0"]);
+    tail.listening().await;
+    tail.write("first\nsecond\n").await;
+    tail.said(|said| said.ends_with("\nfirst\nsecond\n")).await;
+}
+
+#[tokio::test]
+async fn files_are_followed_by_polling_alone_when_that_is_wanted() {
+    let folder = TempDir::new().unwrap();
+    let file = log(folder.path(), "app.log", "one\n");
+    let (_tail, url) = Program::listen(&["tail", text(&file), "--polling"]).await;
+    let mut viewer = dial(&url.ws("/logs/app.log?mode=text")).await;
+    assert_eq!(lines(&mut viewer, 1).await, ["one"]);
+    append(&file, "two\n");
+    assert_eq!(lines(&mut viewer, 1).await, ["two"]);
+}
+
+#[tokio::test]
 async fn lines_are_copied_to_standard_output_when_that_is_wanted() {
     let folder = TempDir::new().unwrap();
     let file = log(folder.path(), "a.log", "one\ntwo\n");

@@ -13,12 +13,9 @@ use crate::{
     violation::Violation,
 };
 
-/// From how many outstanding bytes on a payload is read straight into its message: below, the extra call costs more than the copy.
-const DIRECT_MIN: u64 = 16 << 10;
-
-/// How much room a payload's buffer grows at a time, unless as much has already arrived: memory follows the bytes
-/// received, never the length declared.
-const DIRECT_STEP: usize = 64 << 10;
+/// From how many outstanding bytes on a payload is read straight into its message: below, the extra call costs more than the
+/// copy. Also the least room that is made for it; beyond, room grows with what has arrived, never with the length declared.
+const DIRECT_MIN: usize = 16 << 10;
 
 /// A frame, or a message, that is complete.
 #[derive(Debug)]
@@ -93,21 +90,16 @@ impl Receive {
     /// Room for the payload that is being received, when so much is outstanding that it had better not be copied.
     pub(super) fn payload_space(&mut self) -> Option<Limit<&mut BytesMut>> {
         let frame = self.frame.as_ref()?;
-        if !self.pending.is_empty() || frame.remaining < DIRECT_MIN {
+        let remaining = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
+        if !self.pending.is_empty() || remaining < DIRECT_MIN {
             return None;
         }
         let payload = self.message.as_mut()?.payload();
-        let step = usize::try_from(frame.remaining)
-            .unwrap_or(usize::MAX)
-            .min(DIRECT_STEP.max(payload.len()));
-        if payload.capacity() - payload.len() < step.min(DIRECT_STEP) {
-            payload.reserve(step);
+        if payload.capacity() - payload.len() < DIRECT_MIN {
+            payload.reserve(remaining.min(payload.len().max(DIRECT_MIN)));
         }
         let room = payload.capacity() - payload.len();
-        let room = usize::try_from(frame.remaining)
-            .unwrap_or(usize::MAX)
-            .min(room);
-        Some(payload.limit(room))
+        Some(payload.limit(remaining.min(room)))
     }
 
     /// The last `n` bytes of the message are fresh from the transport.

@@ -292,16 +292,22 @@ impl Transmit {
 
     /// An idle connection holds no heap.
     fn release_when_empty(&mut self) {
-        if self.data.is_empty() {
-            self.data = VecDeque::new();
+        release(&mut self.data);
+        if let Some(control) = &mut self.control {
+            release(&mut control.pongs);
+            release(&mut control.pings);
+            // Once there is a Close, what became of it has to be known.
+            if control.is_empty() && control.close.is_none() {
+                self.control = None;
+            }
         }
-        if self
-            .control
-            .as_ref()
-            .is_some_and(|control| control.is_empty() && !control.close_begun)
-        {
-            self.control = None;
-        }
+    }
+}
+
+/// Gives an empty queue's heap back.
+fn release<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
     }
 }
 

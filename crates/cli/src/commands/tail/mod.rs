@@ -3,13 +3,17 @@
 mod names;
 mod print;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use fullduplex_hub::{Config, LogInput, LogSource, Site};
+use fullduplex_tail::{Options, Source};
 
 use super::hub::{self, HubArgs};
-use crate::{exit::Failure, listen};
+use crate::{
+    exit::{Failure, with_causes},
+    listen,
+};
 
 /// The argument that means standard input.
 const STDIN: &str = "-";
@@ -44,6 +48,9 @@ pub(crate) struct TailArgs {
     /// Copies the lines to standard output, too; with several files each after its name
     #[arg(long)]
     print: bool,
+    /// Looks at the files at intervals only, where the system does not tell of changes (network mounts)
+    #[arg(long)]
+    polling: bool,
     /// Sends the first file's lines, from its beginning on, as plain text messages at this path, too
     #[arg(long, value_name = "PATH", help_heading = "Pages")]
     at: Option<String>,
@@ -71,43 +78,63 @@ impl std::str::FromStr for Lines {
 
 /// Serves until a signal comes.
 pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
-    let logs = sources(args.files);
+    let options = Options {
+        polling: args.polling,
+        ..Options::default()
+    };
+    let logs = follow(args.files, &options).await?;
     let mut config = Config {
         site: Site::Logs { at: args.at },
-        logs: logs.clone(),
+        logs: logs.iter().map(Log::to_source).collect(),
         ..Config::default()
     };
     config.limits.log_backlog = args.lines.0;
     let hub = hub::start(&args.listen, args.hub, config).await?;
     if args.print {
-        print::start(&logs, args.lines.0).await?;
+        print::start(&logs, args.lines.0)?;
     }
     hub.run().await;
     Ok(())
 }
 
-/// The files under names that tell them apart. One that is given twice is followed once.
-fn sources(files: Vec<PathBuf>) -> Vec<LogSource> {
+/// Something that is followed, under its name.
+#[derive(Debug)]
+struct Log {
+    name: String,
+    source: Arc<Source>,
+}
+
+impl Log {
+    fn to_source(&self) -> LogSource {
+        LogSource {
+            name: self.name.clone(),
+            input: LogInput::Source(Arc::clone(&self.source)),
+        }
+    }
+}
+
+/// Begins to follow the files, under names that tell them apart. One that is given twice is followed once.
+async fn follow(files: Vec<PathBuf>, options: &Options) -> Result<Vec<Log>, Failure> {
     let mut different: Vec<PathBuf> = Vec::new();
     for file in files {
         if !different.contains(&file) {
             different.push(file);
         }
     }
-    let names = names::distinct(&different);
-    let sources = names.into_iter().zip(different);
-    sources
-        .map(|(name, file)| LogSource {
-            name,
-            input: input(file),
-        })
-        .collect()
+    let mut logs = Vec::with_capacity(different.len());
+    for (name, file) in names::distinct(&different).into_iter().zip(different) {
+        let source = Arc::new(source(file, options).await?);
+        logs.push(Log { name, source });
+    }
+    Ok(logs)
 }
 
-fn input(file: PathBuf) -> LogInput {
+async fn source(file: PathBuf, options: &Options) -> Result<Source, Failure> {
     if file.as_os_str() == STDIN {
-        LogInput::Stdin
-    } else {
-        LogInput::File(file)
+        return Source::stdin(options)
+            .map_err(|error| Failure::run(format!("cannot read standard input: {error}")));
     }
+    Source::follow(file, options.clone())
+        .await
+        .map_err(|error| Failure::start(with_causes(&error)))
 }

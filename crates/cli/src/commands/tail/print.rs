@@ -2,44 +2,34 @@
 
 use std::{io, sync::Arc};
 
-use fullduplex_hub::{LogInput, LogSource};
-use fullduplex_tail::{Backlog, Item, Options, Reader, Source};
+use fullduplex_tail::{Backlog, Item, Reader};
 
+use super::Log;
 use crate::{
-    exit::{Failure, with_causes},
+    exit::Failure,
     output::{self, NobodyReads, Printer},
 };
 
-/// Begins to copy what comes from each source, for as long as the program runs and somebody reads it.
-pub(super) async fn start(logs: &[LogSource], lines: Option<u64>) -> Result<(), Failure> {
+/// Begins to copy what comes from each log, for as long as the program runs and somebody reads it.
+pub(super) fn start(logs: &[Log], lines: Option<u64>) -> Result<(), Failure> {
     let cannot = |error: io::Error| Failure::run(format!("cannot print: {error}"));
     let printer = Arc::new(Printer::stdout().map_err(cannot)?);
-    let backlog = lines.map_or(Backlog::All, Backlog::Last);
     for log in logs {
-        let source = follow(&log.input).await?;
         let copy = Copy {
             name: log.name.clone(),
             is_one_of_several: logs.len() > 1,
             printer: Arc::clone(&printer),
         };
-        // Nobody waits for it: it ends with the program, with the source, or with whoever reads.
-        tokio::spawn(copy.run(source, backlog));
+        let backlog = lines.map_or(Backlog::All, Backlog::Last);
+        // A pipe may be slow, and is still to get every line.
+        let reader = log.source.reader(backlog).lossless();
+        // Nobody waits for it: it ends with the program, with the log, or with whoever reads.
+        tokio::spawn(copy.run(reader));
     }
     Ok(())
 }
 
-async fn follow(input: &LogInput) -> Result<Source, Failure> {
-    match input {
-        LogInput::File(path) => Source::follow(path, Options::default())
-            .await
-            .map_err(|error| Failure::start(with_causes(&error))),
-        LogInput::Stdin => Err(Failure::usage(
-            "--print cannot copy standard input; put `tee /dev/stderr |` in front",
-        )),
-    }
-}
-
-/// One source's way to standard output.
+/// One log's way to standard output.
 #[derive(Debug)]
 struct Copy {
     name: String,
@@ -48,9 +38,7 @@ struct Copy {
 }
 
 impl Copy {
-    async fn run(self, source: Source, backlog: Backlog) {
-        // A pipe may be slow, and is still to get every line.
-        let mut reader = source.reader(backlog).lossless();
+    async fn run(self, mut reader: Reader) {
         if let Err(NobodyReads) = self.lines(&mut reader).await {
             tracing::debug!(log = self.name, "nobody reads standard output any more");
         }
