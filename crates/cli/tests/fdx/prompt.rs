@@ -189,6 +189,18 @@ async fn the_line_before_comes_back_with_the_arrow_key() {
 }
 
 #[tokio::test]
+async fn lines_that_come_in_one_burst_are_all_sent() {
+    at_a_terminal(|mut terminal| {
+        terminal.shows("> ");
+        terminal.types("one\rtwo\rthree\r");
+        for line in ["one", "two", "three"] {
+            terminal.shows(&format!("< {line}"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn ctrl_c_closes_with_1000() {
     at_a_terminal(|mut terminal| {
         terminal.shows("> ");
