@@ -28,9 +28,10 @@ pub struct Config {
     pub idle_life: Life,
     /// A message must be complete this long after its first byte, or the connection fails with 1008; `None` never does.
     ///
-    /// Default 60 s: 4 MiB over a link of 600 kbit/s, while a peer that trickles holds its buffer no longer.
+    /// It counts also while nobody receives, and is looked at when somebody does. Default 60 s: 4 MiB over a link of 600 kbit/s, while a peer that trickles holds its buffer no longer.
     pub message_timeout: Option<Duration>,
     /// With bytes waiting to be written, the transport must take some within this time, or the connection is dropped.
+    /// What TLS has taken and holds back (at most 64 KiB) must leave within it.
     ///
     /// Default 10 s, as in the field's examples: nobody reads at the other end.
     pub write_timeout: Duration,

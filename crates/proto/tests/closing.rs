@@ -229,7 +229,11 @@ fn p76_the_server_ends_tcp_first_and_the_client_waits_for_it() {
         }
         assert_eq!(server.connection.step(), Step::Shutdown);
         server.connection.shutdown_done();
+        assert_eq!(server.connection.step(), Step::Run, "it drains");
+        server.receive_bytes(b"whatever comes behind a Close");
+        server.connection.handle_eof(server.now);
         assert_eq!(server.connection.step(), Step::Drop);
+        assert!(server.outcome().clean);
 
         assert_eq!(client.connection.step(), Step::Run, "it waits");
         assert_eq!(client.connection.outcome(), None);

@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use tokio::{
@@ -41,6 +41,8 @@ struct State {
     read_end: bool,
     read: Direction,
     writes: Vec<Vec<u8>>,
+    /// What was taken and waits for a flush, if writes are buffered.
+    buffer: Option<Vec<u8>>,
     write: Direction,
     shutdowns: usize,
     dropped: bool,
@@ -129,6 +131,11 @@ impl Script {
     /// One write takes at most `n` bytes.
     pub fn chunk_writes(&self, n: usize) {
         self.state().write.chunk = Some(n);
+    }
+
+    /// Writes are taken whole into a buffer, as TLS does; chunks and faults of writes meet the flush.
+    pub fn buffer_writes(&self) {
+        self.state().buffer.get_or_insert_default();
     }
 
     /// Every read and write first returns `Pending` once, and wakes its task at once.
@@ -230,6 +237,30 @@ impl Script {
         if state.shutdowns > 0 {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        if let Some(buffer) = &mut state.buffer {
+            let held = buffer.len();
+            buffer.extend(bufs.iter().flat_map(|buf| buf.iter().copied()));
+            return Poll::Ready(Ok(buffer.len() - held));
+        }
+        drop(state);
+        self.poll_pass(cx, bufs)
+    }
+
+    /// Passes on what is buffered.
+    fn poll_flush(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let held = self.state().buffer.clone().unwrap_or_default();
+            if held.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let n = ready!(self.poll_pass(cx, &[IoSlice::new(&held)]))?;
+            self.state().buffer = Some(held[n..].to_vec());
+        }
+    }
+
+    /// What reaches the other end.
+    fn poll_pass(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut state = self.state();
         let single_steps = state.single_steps;
         let allowed = match state.write.allowance(single_steps, cx) {
             Ok(allowed) => allowed,
@@ -285,11 +316,12 @@ impl AsyncWrite for ScriptedIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.noting(self.0.poll_flush(cx))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.poll_flush(cx))?;
         self.0.state().shutdowns += 1;
         self.0.noting(Poll::Ready(Ok(())))
     }

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    deadline,
     driver::{Driver, now},
     error::HandshakeError,
     info::Info,
@@ -89,6 +90,14 @@ impl Acceptor {
         self
     }
 
+    /// This process ends TLS, so pages of `http:` are not of the same origin. Found out by itself on streams that are TLS
+    /// here; to be said for [`upgrade`](crate::upgrade), which does not see the stream.
+    #[must_use]
+    pub fn tls_ends_here(mut self, tls: bool) -> Self {
+        Arc::make_mut(&mut self.options).tls = tls;
+        self
+    }
+
     /// The settings of the connections.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
@@ -118,7 +127,7 @@ impl Acceptor {
 
     /// When a handshake that begins now has to be over.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        deadline::after(self.timeout)
     }
 
     /// As [`handshake`](Self::handshake), for a stream on which other things had to be done first.

@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use fullduplex_proto::{
     Config, Role,
-    handshake::{ClientHandshake, ClientRequest, Progress, Response, Uri},
+    handshake::{ClientError, ClientHandshake, ClientRequest, Progress, Response, Uri},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
     accept::open,
+    deadline,
     error::ConnectError,
     info::Info,
     transport::{Stream, Transport},
@@ -150,14 +151,14 @@ impl Client {
     ///
     /// Dropping it closes the socket.
     pub async fn connect(self) -> Result<(WebSocket, Response), ConnectError> {
-        let limit = self.timeout;
+        let deadline = deadline::after(self.timeout);
         // Boxed: it is large, and lives only until the connection is open.
-        let connected = timeout(
-            limit,
+        let connected = timeout_at(
+            deadline,
             Box::pin(async {
                 let tcp = self.dial().await?;
                 let transport = self.secure(tcp).await?;
-                self.shake_hands(transport).await
+                self.shake_hands(transport, deadline).await
             }),
         );
         connected.await.unwrap_or(Err(ConnectError::Timeout))
@@ -176,9 +177,11 @@ impl Client {
         self,
         stream: S,
     ) -> Result<(WebSocket, Response), ConnectError> {
-        let limit = self.timeout;
-        let connected = timeout(limit, Box::pin(self.shake_hands(Transport::new(stream))));
-        connected.await.unwrap_or(Err(ConnectError::Timeout))
+        let deadline = deadline::after(self.timeout);
+        let handshake = Box::pin(self.shake_hands(Transport::new(stream), deadline));
+        timeout_at(deadline, handshake)
+            .await
+            .unwrap_or(Err(ConnectError::Timeout))
     }
 
     async fn dial(&self) -> Result<TcpStream, ConnectError> {
@@ -219,6 +222,7 @@ impl Client {
     async fn shake_hands(
         self,
         mut transport: Transport,
+        deadline: Instant,
     ) -> Result<(WebSocket, Response), ConnectError> {
         transport.set_nodelay();
         let resource = self.uri.resource().into();
@@ -229,7 +233,7 @@ impl Client {
             .await
             .map_err(ConnectError::Io)?;
         transport.flush().await.map_err(ConnectError::Io)?;
-        let (response, early) = read_response(&mut transport, &mut handshake).await?;
+        let (response, early) = read_response(&mut transport, &mut handshake, deadline).await?;
         let subprotocol = response.subprotocol().map(Into::into);
         let info = Info {
             peer: transport.peer_addr(),
@@ -247,14 +251,16 @@ impl Client {
 async fn read_response(
     transport: &mut Transport,
     handshake: &mut ClientHandshake,
+    deadline: Instant,
 ) -> Result<(Response, Vec<u8>), ConnectError> {
     let mut bytes = Vec::with_capacity(READ_SIZE);
     loop {
         bytes.clear();
-        let n = transport
-            .read_buf(&mut bytes)
-            .await
-            .map_err(ConnectError::Io)?;
+        let n = match timeout_at(deadline, transport.read_buf(&mut bytes)).await {
+            Ok(Ok(n)) => n,
+            Ok(Err(error)) => return Err(refused_or(handshake, ConnectError::Io(error))),
+            Err(_) => return Err(refused_or(handshake, ConnectError::Timeout)),
+        };
         if n == 0 {
             return Err(ConnectError::Handshake(handshake.eof()));
         }
@@ -262,5 +268,13 @@ async fn read_response(
             Progress::Done { value, used } => return Ok((value, bytes.split_off(used))),
             Progress::NeedMore => {}
         }
+    }
+}
+
+/// A refusal of which only the body is not complete says more than what kept the body from coming.
+fn refused_or(handshake: &mut ClientHandshake, other: ConnectError) -> ConnectError {
+    match handshake.eof() {
+        refused @ ClientError::Refused(_) => ConnectError::Handshake(refused),
+        _ => other,
     }
 }

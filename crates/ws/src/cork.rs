@@ -121,7 +121,7 @@ impl Drop for Scope<'_> {
             } else {
                 Handler::Waits
             };
-            !driver.connection().wants_write()
+            !driver.wants_write()
                 || driver
                     .poll_write(&mut Context::from_waker(Waker::noop()))
                     .is_ready()

@@ -36,8 +36,8 @@ pub(crate) struct Driver {
     /// Fires at or before the connection's next deadline. It is not moved when the deadline moves away, which
     /// happens with every read, but looks again when it fires.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The transport may hold bytes back until it is flushed.
-    unflushed: bool,
+    /// Since when the transport may hold bytes back until it is flushed.
+    unflushed: Option<Instant>,
     /// What the handler does, if a helper runs one (see `cork.rs`).
     pub(crate) handler: Handler,
     /// More than one task may wait for it: halves, or a helper beside the handler.
@@ -63,7 +63,7 @@ impl Driver {
             connection,
             transport: Some(transport),
             timer: None,
-            unflushed: false,
+            unflushed: None,
             handler: Handler::None,
             several: false,
             owners: 1,
@@ -101,6 +101,11 @@ impl Driver {
         }
     }
 
+    /// Something is to be written, or to be flushed out of the transport.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.connection.wants_write() || (self.unflushed.is_some() && self.transport.is_some())
+    }
+
     /// The next message, or the end: clean, or an error.
     pub(crate) fn poll_message(
         &mut self,
@@ -125,7 +130,7 @@ impl Driver {
         cx: &mut Context<'_>,
         slot: &mut Option<Outgoing>,
     ) -> Poll<Result<(), Error>> {
-        let soft = self.connection.config().limits.soft_queue;
+        let soft = self.connection.config().limits.soft_queue.max(1);
         while let Some(outgoing) = slot.take() {
             if self.connection.queued() < soft {
                 match self.connection.send(now(), outgoing) {
@@ -172,7 +177,8 @@ impl Driver {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_write(cx));
         // What was accepted after the last flush may not have left.
-        let lost = self.connection.state() == State::Closed && self.connection.queued() > 0;
+        let unsent = self.connection.queued() > 0 || self.unflushed.is_some();
+        let lost = self.connection.state() == State::Closed && unsent;
         Poll::Ready(if lost { Err(self.closed()) } else { Ok(()) })
     }
 
@@ -347,7 +353,9 @@ impl Driver {
         });
         match ready!(written) {
             Ok(n) => {
-                self.unflushed |= n > 0 && transport.buffers_writes();
+                if n > 0 && transport.buffers_writes() {
+                    self.unflushed = Some(now());
+                }
                 Poll::Ready(n > 0)
             }
             Err(error) => {
@@ -358,11 +366,27 @@ impl Driver {
     }
 
     fn poll_flush_transport(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let (true, Some(transport)) = (self.unflushed, &mut self.transport) {
-            if let Err(error) = ready!(Pin::new(transport).poll_flush(cx)) {
-                self.connection.handle_error(now(), error.kind());
-            }
-            self.unflushed = false;
+        let (Some(since), Some(transport)) = (self.unflushed, &mut self.transport) else {
+            return Poll::Ready(());
+        };
+        match Pin::new(transport).poll_flush(cx) {
+            Poll::Pending => return self.poll_stalled(cx, since),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.connection.handle_error(now(), error.kind()),
+        }
+        self.unflushed = None;
+        Poll::Ready(())
+    }
+
+    /// The transport has taken all and passes nothing on: waits for it, but not for ever.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>, since: Instant) -> Poll<()> {
+        if self.connection.state() == State::Open {
+            let limit = self.connection.config().write_timeout;
+            ready!(self.poll_deadline(cx, since.checked_add(limit)));
+            self.connection.handle_write_stalled(now());
+        } else {
+            ready!(self.poll_deadline(cx, self.connection.poll_timeout()));
+            self.connection.handle_timeout(now());
         }
         Poll::Ready(())
     }

@@ -49,6 +49,7 @@
 mod accept;
 mod client;
 mod cork;
+mod deadline;
 mod driver;
 mod error;
 mod handler;

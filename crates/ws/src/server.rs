@@ -17,7 +17,7 @@ use std::{
 use fullduplex_proto::{CloseCode, CloseFrame};
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -31,6 +31,16 @@ use crate::{
 
 /// Connections at a time: at 2 KiB each they cost 20 MiB, and twice as many descriptors are a usual hard limit.
 const MAX_CONNECTIONS: u32 = 10_000;
+
+/// At shutdown, connections get their close timeout to part, but no more than this: below the five seconds that service
+/// managers and people usually wait.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// At shutdown, handshakes that have begun get this long to end.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long connections that were dropped get to say so in the log.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How long accepting pauses when the system has no descriptor or memory for another connection. Trying again at once
 /// would fail again and burn a core.
@@ -135,7 +145,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is ready. Then nothing more is accepted, every connection is closed with 1001, and after its
-    /// [`close_timeout`](fullduplex_proto::Config::close_timeout) whatever is left is dropped.
+    /// [`close_timeout`](fullduplex_proto::Config::close_timeout), or four seconds if that is longer, whatever is left is dropped.
     ///
     /// # Cancel safety
     ///
@@ -152,6 +162,7 @@ impl Server {
             acceptor: self.acceptor,
             handler,
             open: Registry::default(),
+            stopping: watch::Sender::new(false),
             #[cfg(feature = "tls")]
             tls: self.tls.map(tokio_rustls::TlsAcceptor::from),
         });
@@ -165,12 +176,12 @@ impl Server {
             .await;
         }
         service.open.close_all();
+        service.stopping.send_replace(true);
         // Every task gives its slot back when it ends.
-        if timeout(close_timeout, slots.acquire_many(max))
-            .await
-            .is_err()
-        {
+        let limit = close_timeout.min(SHUTDOWN_TIMEOUT);
+        if timeout(limit, slots.acquire_many(max)).await.is_err() {
             service.open.abandon_all();
+            timeout(LAST_WORDS, slots.acquire_many(max)).await.ok();
         }
     }
 }
@@ -180,6 +191,8 @@ struct Service<H> {
     acceptor: Acceptor,
     handler: H,
     open: Registry,
+    /// Becomes true at shutdown.
+    stopping: watch::Sender<bool>,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -226,12 +239,27 @@ where
 {
     /// Shakes hands, and leaves the connection to a task of its own: what the handshake needed goes with this one.
     async fn greet(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
-        match self.open(tcp).await {
+        let opened = tokio::select! {
+            opened = self.open(tcp) => opened,
+            () = self.no_more_greetings() => return,
+        };
+        match opened {
             Ok(ws) => {
                 tokio::spawn(self.converse(ws, slot));
             }
             Err(error) => tracing::info!(%peer, %error, "refused"),
         }
+    }
+
+    /// Ready when handshakes that are still going on at shutdown have had their time.
+    async fn no_more_greetings(&self) {
+        // The sender lives as long as `self`.
+        self.stopping
+            .subscribe()
+            .wait_for(|stopping| *stopping)
+            .await
+            .ok();
+        sleep(GREETING_TIMEOUT).await;
     }
 
     /// Runs the handler, and logs how it ended. The slot is free again afterwards.

@@ -35,7 +35,9 @@ pub struct Handshake {
     config: Arc<Config>,
 }
 
-/// Judges a request. It comes from hyper's connection with upgrades enabled, or from axum.
+/// Judges a request. Where this process ends TLS, say so with [`Acceptor::tls_ends_here`](crate::Acceptor::tls_ends_here).
+///
+/// The request comes from hyper's connection with upgrades enabled, or from axum.
 ///
 /// # Errors
 ///

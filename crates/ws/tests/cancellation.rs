@@ -37,6 +37,7 @@ async fn p86_recv_dropped_after_every_poll_loses_nothing() {
         let (mut ws, wire) = server(Config::default()).await;
         wire.push(sample());
         wire.push([wire::close(1000, "bye")]);
+        wire.script.push_end();
         wire.script.chunk_reads(1);
         wire.script.single_steps();
         let mut messages = Vec::new();
@@ -150,6 +151,7 @@ async fn p88_close_dropped_after_every_poll_goes_on_where_it_was() {
     wire.script.chunk_reads(1);
     wire.script.single_steps();
     wire.push([wire::text("thrown away"), wire::close(4000, "you too")]);
+    wire.script.push_end();
     let frame = CloseFrame::new(CloseCode::GOING_AWAY, "going").unwrap();
     let outcome = loop {
         if let Some(outcome) = poll_times(pin!(ws.close(frame.clone())), 1).await {
@@ -185,4 +187,22 @@ async fn recv_after_the_end_says_the_same_again() {
         matches!(&first, Err(Error::Ended(outcome)) if outcome.code() == CloseCode::ABNORMAL_CLOSURE)
     );
     assert_eq!(ws.recv().await, first);
+}
+
+#[tokio::test]
+async fn settings_at_their_extremes_neither_panic_nor_spin() {
+    let mut config = Config::default();
+    config.limits.fragment = 0;
+    config.limits.soft_queue = 0;
+    let (mut ws, wire) = server(config).await;
+    ws.send("ab").await.unwrap();
+    assert_eq!(
+        wire.frames(),
+        [wire::text("a").not_fin(), wire::continuation("b")]
+    );
+
+    let (io, script) = fullduplex_testkit::ScriptedIo::new();
+    script.push(common::REQUEST);
+    let acceptor = fullduplex::Acceptor::new().handshake_timeout(std::time::Duration::MAX);
+    acceptor.accept(io).await.unwrap();
 }

@@ -332,3 +332,24 @@ async fn a_server_that_ends_tcp_without_a_close_is_a_1006() {
     );
     within(serving).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn p28_a_refusal_whose_body_never_ends_is_still_a_refusal_and_so_is_one_that_ends_in_a_reset()
+{
+    for reset in [false, true] {
+        let (io, script) = ScriptedIo::new();
+        let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 100\r\n\r\nhalf";
+        script.push(answer);
+        if reset {
+            let reset = fullduplex_testkit::Fault::Error(std::io::ErrorKind::ConnectionReset);
+            script.fault_reads_at(answer.len(), reset);
+        }
+        let client = Client::new("ws://server.example.com/").unwrap();
+        let error = client_error(client.connect_over(io).await);
+        let refused = error.refused().expect("a refusal");
+        assert_eq!(
+            (refused.status(), refused.body()),
+            (401, b"half".as_slice())
+        );
+    }
+}

@@ -11,10 +11,20 @@ use fullduplex_testkit::{Fault, wire};
 use tokio::time::Instant;
 
 #[tokio::test]
-async fn p76_a_server_that_got_a_close_answers_it_and_ends_tcp_without_waiting() {
-    let (mut ws, wire) = server(Config::default()).await;
-    wire.push([wire::close(1000, "bye")]);
-    assert_eq!(ws.recv().await, Ok(None));
+async fn p76_a_server_that_got_a_close_answers_it_ends_its_direction_and_drains_the_other() {
+    let (ws, wire) = server(Config::default()).await;
+    wire.push([wire::close(1000, "bye"), wire::text("ignored")]);
+    let receiving = tokio::spawn(async move {
+        let mut ws = ws;
+        (ws.recv().await, ws)
+    });
+    wire.script.until(|script| script.shutdowns() == 1).await;
+    assert!(!wire.script.is_dropped());
+    wire.push([wire::ping("ignored too")]);
+    wire.script.push_end();
+    let (received, ws) = receiving.await.unwrap();
+    assert_eq!(received, Ok(None));
+    assert_eq!(wire.script.unread(), 0);
     assert_eq!(wire.frames(), [wire::close(1000, "")]);
     assert_eq!(wire.script.shutdowns(), 1);
     assert!(wire.script.is_dropped());
@@ -219,6 +229,7 @@ async fn the_reply_to_one_message_leaves_before_the_close_that_the_next_provokes
 async fn p82_the_outcome_tells_both_closes_the_initiator_and_the_cause() {
     let (mut ws, wire) = server(Config::default()).await;
     wire.push([wire::close(3000, "theirs")]);
+    wire.script.push_end();
     let outcome = ws
         .close(CloseFrame::new(CloseCode::new(4001), "ours").unwrap())
         .await;
@@ -228,4 +239,55 @@ async fn p82_the_outcome_tells_both_closes_the_initiator_and_the_cause() {
         (outcome.initiator, outcome.cause, outcome.clean),
         (Initiator::Local, Cause::Close, true)
     );
+}
+
+#[tokio::test]
+async fn p76_what_was_sent_before_the_close_arrives_though_the_peer_sent_on_behind_its_own() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut ws = fullduplex::Acceptor::new().accept(tcp).await.unwrap();
+        for _ in 0..8 {
+            ws.send(vec![7; 256 << 10]).await.unwrap();
+        }
+        while let Ok(Some(_)) = ws.recv().await {}
+    });
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut tcp = socket.connect(addr).await.unwrap();
+    let mut bytes = common::REQUEST.as_bytes().to_vec();
+    bytes.extend(wire::close(1000, "").masked().bytes());
+    bytes.extend(
+        wire::ping("behind the Close")
+            .masked()
+            .bytes()
+            .repeat(10_000),
+    );
+    let (mut reading, mut writing) = tcp.split();
+    let write = async {
+        // The server drains so much, and no more.
+        tokio::io::AsyncWriteExt::write_all(&mut writing, &bytes)
+            .await
+            .unwrap();
+        tokio::io::AsyncWriteExt::shutdown(&mut writing)
+            .await
+            .unwrap();
+    };
+    let mut got = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut reading, &mut got);
+    let ((), read) = tokio::join!(write, read);
+    read.expect("no reset");
+    let head = got
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    let payload: usize = wire::frames(&got[head..])
+        .iter()
+        .filter(|frame| !frame.is_control())
+        .map(|frame| frame.payload.len())
+        .sum();
+    assert_eq!(payload, 8 * (256 << 10));
+    serving.await.unwrap();
 }

@@ -289,3 +289,22 @@ async fn a_connection_that_another_task_drops_is_closed_though_its_handler_lives
     assert!(wire.script.is_dropped());
     helper.abort();
 }
+
+#[tokio::test]
+async fn a_reply_that_the_transport_holds_back_leaves_when_there_is_room_though_the_handler_sleeps()
+{
+    let (ws, wire) = server(Config::default()).await;
+    wire.script.buffer_writes();
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let task = tokio::spawn(corked(ws, async |mut ws| {
+        ws.send("held back").await.unwrap();
+        ws.recv().await
+    }));
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    wire.script.heal();
+    until(&wire, |wire| wire.frames() == [wire::text("held back")]).await;
+    task.abort();
+}

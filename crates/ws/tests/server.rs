@@ -306,6 +306,17 @@ async fn shutting_down_in_the_middle_of_a_handshake_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_says_a_word_does_not_hold_up_the_shutdown() {
+    let mut config = Config::default();
+    config.close_timeout = Duration::from_secs(3600);
+    let server = Stoppable::echo(config).await;
+    let mut silent = Raw::connect(server.addr).await;
+    serves_the_next_client(server.addr).await;
+    server.stop().await;
+    assert!(silent.rest().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_client_whose_handshake_ends_during_the_shutdown_is_closed_with_1001() {
     let server = Stoppable::echo(Config::default()).await;
     let addr = server.addr;

@@ -96,6 +96,7 @@ async fn an_idle_peer_is_closed_with_1001_and_may_answer() {
         wire.push([wire::pong(&wire.frames()[0].payload)]);
         wire.script.until(|_| wire.frames().len() == 2).await;
         wire.push([wire::close(1001, "")]);
+        wire.script.push_end();
     };
     let begun = Instant::now();
     let (received, ()) = tokio::join!(ws.recv(), peer);
@@ -146,4 +147,65 @@ async fn a_slow_peer_that_reads_a_little_now_and_then_is_not_cut_off() {
     };
     let (sent, ()) = tokio::join!(ws.send(vec![0; 5000]), reading);
     assert_eq!(sent, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_write_timeout_counts_also_what_the_transport_took_and_holds_back() {
+    let (mut ws, wire) = server(Config::default()).await;
+    wire.script.buffer_writes();
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let begun = Instant::now();
+    let sent = ws.send("anyone?").await;
+    let Err(Error::Ended(outcome)) = sent else {
+        panic!("nobody reads: {sent:?}")
+    };
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(outcome.cause, Cause::Timeout(Deadline::Write));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p84_a_large_frame_on_its_way_is_life_even_where_only_pongs_count() {
+    let mut config = Config::default();
+    config.keepalive_life = Life::Strict;
+    config.message_timeout = None;
+    let (mut ws, wire) = server(config).await;
+    let message = wire::binary(vec![0; 200]).masked().bytes();
+    let trickling = async {
+        for byte in message {
+            wire.script.push([byte]);
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let (received, ()) = tokio::join!(ws.recv(), trickling);
+    assert_eq!(received, Ok(Some(vec![0; 200].into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p77_a_flood_does_not_put_off_the_close_timeout_or_the_end_of_a_message() {
+    for closing in [true, false] {
+        let (mut ws, wire) = server(Config::default()).await;
+        let flooding = async {
+            wire.push([wire::text("begun").not_fin()]);
+            loop {
+                // More than one read's worth at every moment at which the task looks.
+                wire.push([wire::pong("noise"), wire::pong("noise")]);
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let begun = Instant::now();
+        let ending = async {
+            if closing {
+                drop(ws.close(fullduplex::CloseFrame::normal()).await);
+            } else {
+                while let Ok(Some(_)) = ws.recv().await {}
+            }
+        };
+        tokio::select! {
+            () = ending => {}
+            () = flooding => {}
+        }
+        // The message's minute, and five seconds to part.
+        assert_eq!(begun.elapsed().as_secs(), if closing { 5 } else { 65 });
+    }
 }

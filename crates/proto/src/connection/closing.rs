@@ -62,10 +62,11 @@ impl Closing {
     }
 
     /// Whether all is done that can be: then the transport is dropped.
-    pub(super) fn is_over(&self, role: Role) -> bool {
-        let server_done = role == Role::Server && self.is_clean() && self.shut;
-        let ended_by_both = self.eof && (self.written || self.sent.is_none());
-        self.over || server_done || ended_by_both
+    ///
+    /// A server that has ended its direction waits for the peer to end the other, too: dropping the transport while
+    /// something is unread would make the system discard what the peer has not read yet.
+    pub(super) fn is_over(&self) -> bool {
+        self.over || (self.eof && (self.written || self.sent.is_none()))
     }
 
     pub(super) fn outcome(&self) -> Outcome {

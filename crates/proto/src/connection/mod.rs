@@ -94,11 +94,15 @@ impl Connection {
         self.timers.bytes_received(now, &self.config);
         if self.is_deaf() {
             self.drain(input.len());
+            self.end_overdue(now);
             return None;
         }
         let incoming = self.receive.input(input, self.role, &self.config);
-        self.take_incoming(now, incoming)
-            .or_else(|| self.poll_event(now))
+        let event = self
+            .take_incoming(now, incoming)
+            .or_else(|| self.poll_event(now));
+        self.end_overdue(now);
+        event
     }
 
     /// Keeps bytes that came along with the opening handshake for [`poll_event`](Self::poll_event).
@@ -122,7 +126,9 @@ impl Connection {
     pub fn handle_payload(&mut self, now: Instant, n: usize) -> Option<Event> {
         self.timers.bytes_received(now, &self.config);
         let incoming = self.receive.payload_received(n);
-        self.take_incoming(now, incoming)
+        let event = self.take_incoming(now, incoming);
+        self.end_overdue(now);
+        event
     }
 
     /// The peer's direction of the transport has ended.
@@ -312,7 +318,7 @@ impl Connection {
     /// What the driver does when nothing is left to write.
     pub fn step(&self) -> Step {
         match &self.closing {
-            Some(closing) if closing.is_over(self.role) => Step::Drop,
+            Some(closing) if closing.is_over() => Step::Drop,
             Some(closing) if closing.wants_shutdown(self.role) => Step::Shutdown,
             Some(_) | None => Step::Run,
         }
@@ -324,7 +330,7 @@ impl Connection {
     pub fn state(&self) -> State {
         match &self.closing {
             None => State::Open,
-            Some(closing) if closing.is_over(self.role) => State::Closed,
+            Some(closing) if closing.is_over() => State::Closed,
             Some(_) => State::Closing,
         }
     }
@@ -343,7 +349,7 @@ impl Connection {
     pub fn outcome(&self) -> Option<Outcome> {
         self.closing
             .as_ref()
-            .filter(|closing| closing.is_over(self.role))
+            .filter(|closing| closing.is_over())
             .map(|closing| closing.outcome())
     }
 
@@ -361,6 +367,14 @@ impl Connection {
     /// should wait for the application.
     pub fn wants_control_write(&self) -> bool {
         !self.is_mute() && self.transmit.has_control()
+    }
+
+    /// The transport holds back what it took, for longer than [`Config::write_timeout`]: the connection is given up, for a
+    /// driver whose transport has a buffer of its own.
+    pub fn handle_write_stalled(&mut self, now: Instant) {
+        if self.closing.is_none() {
+            self.fail_on(Deadline::Write, now);
+        }
     }
 
     /// Whether the transport is to be read: until its end was reported.
@@ -398,7 +412,18 @@ impl Connection {
     fn is_mute(&self) -> bool {
         self.closing
             .as_ref()
-            .is_some_and(|closing| closing.shut || closing.is_over(self.role))
+            .is_some_and(|closing| closing.shut || closing.is_over())
+    }
+
+    /// Keeps the deadlines that bytes do not extend, also while bytes come without end.
+    fn end_overdue(&mut self, now: Instant) {
+        let deadline = match &self.closing {
+            Some(_) => self.close_deadline(),
+            None => self.timers.message(&self.config),
+        };
+        if deadline.is_some_and(|at| at <= now) {
+            self.handle_timeout(now);
+        }
     }
 
     fn drain(&mut self, n: usize) {

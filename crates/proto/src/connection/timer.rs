@@ -156,8 +156,13 @@ impl Timers {
     fn keepalive(&self, config: &Config) -> Option<(Instant, Due)> {
         let interval = config.keepalive_interval?;
         if let Some(sent) = self.probe {
+            // A pong cannot cut into a frame: while a message arrives, its bytes are the sign of life.
+            let since = match self.message_begun {
+                Some(_) => sent.max(self.received),
+                None => sent,
+            };
             return Some((
-                sent.checked_add(config.keepalive_timeout)?,
+                since.checked_add(config.keepalive_timeout)?,
                 Due::Fail(Deadline::Keepalive),
             ));
         }
@@ -176,7 +181,7 @@ impl Timers {
         life.checked_add(config.idle_timeout?)
     }
 
-    fn message(&self, config: &Config) -> Option<Instant> {
+    pub(super) fn message(&self, config: &Config) -> Option<Instant> {
         self.message_begun?.checked_add(config.message_timeout?)
     }
 

@@ -238,7 +238,8 @@ impl Transmit {
             }
         }
         for data in &self.data {
-            if !framer.data(data, limits.fragment) {
+            // A fragment of nothing would never come to an end.
+            if !framer.data(data, limits.fragment.max(1)) {
                 return;
             }
         }

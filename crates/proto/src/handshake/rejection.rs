@@ -19,6 +19,8 @@ pub struct Rejection {
     status: u16,
     headers: Headers,
     body: Vec<u8>,
+    /// The body is announced and not sent.
+    head_only: bool,
     /// Boxed, as it is rare and larger than the rest.
     refusal: Option<Box<Refusal>>,
 }
@@ -45,8 +47,15 @@ impl Rejection {
             status,
             headers,
             body: body.into_bytes(),
+            head_only: false,
             refusal: None,
         }
+    }
+
+    /// The answer to HEAD.
+    pub(super) fn without_body(mut self) -> Self {
+        self.head_only = true;
+        self
     }
 
     /// Adds a header line, such as `WWW-Authenticate` or `Location`.
@@ -92,7 +101,9 @@ impl Rejection {
         .into_bytes();
         self.headers.write_to(&mut out);
         out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
-        out.extend_from_slice(&self.body);
+        if !self.head_only {
+            out.extend_from_slice(&self.body);
+        }
         out
     }
 }

@@ -125,7 +125,16 @@ impl ServerHandshake {
 ///
 /// Returns the [`Rejection`] to answer with.
 pub fn judge(head: RequestHead, options: &ServerOptions) -> Result<Request, Rejection> {
-    Ok(Request::judge(head, options)?)
+    let is_head = head.method() == "HEAD";
+    Request::judge(head, options).map_err(|refusal| {
+        let rejection = Rejection::from(refusal);
+        // RFC 9110 §9.3.2: an answer to HEAD has no body.
+        if is_head {
+            rejection.without_body()
+        } else {
+            rejection
+        }
+    })
 }
 
 /// A request for a WebSocket that passed every check.
