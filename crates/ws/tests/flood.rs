@@ -1,6 +1,8 @@
 //! Goal: a peer that never stops sending puts off no deadline.
 //! Method: a transport that always has more to read, and yields only as tokio's cooperative budget makes sockets yield.
 
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::{
