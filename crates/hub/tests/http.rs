@@ -313,6 +313,31 @@ async fn a_file_is_not_sent_to_who_has_it() {
 }
 
 #[tokio::test]
+async fn a_file_of_no_date_that_http_knows_is_served_without_one() {
+    let dir = folder();
+    let hub = Running::start(Config {
+        static_dir: Some(dir.path().join("site")),
+        ..Config::default()
+    })
+    .await;
+    let file = fs::File::options()
+        .write(true)
+        .open(dir.path().join("site/app.js"))
+        .unwrap();
+    let second = Duration::from_secs(1);
+    let (before, after) = (
+        std::time::UNIX_EPOCH - second,
+        std::time::UNIX_EPOCH + second * u32::MAX,
+    );
+    for (time, is_told) in [(before, false), (after, true)] {
+        file.set_modified(time).unwrap();
+        let answer = hub.get("/app.js", "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "page = 1"));
+        assert_eq!(answer.header("last-modified").is_some(), is_told);
+    }
+}
+
+#[tokio::test]
 async fn slow_and_endless_requests_are_cut_and_the_next_client_is_served() {
     let timeouts = Timeouts {
         request_head: Duration::from_millis(200),

@@ -67,6 +67,24 @@ async fn what_is_not_an_object_of_strings_ends_that_client_alone() {
 }
 
 #[tokio::test]
+async fn a_name_or_an_address_longer_than_any_ends_that_client() {
+    let hub = Running::start(Config::default()).await;
+    let mut good = hub.connect("/ws").await;
+    let fits =
+        json!({"email": "e".repeat(254), "username": "\u{1f44b}".repeat(64), "message": "x"});
+    say(&mut good, &fits.to_string()).await;
+    assert!(text(&mut good).await.contains(r#""message":"x""#));
+    for bad in [
+        json!({"email": "e".repeat(255)}),
+        json!({"username": "u".repeat(65)}),
+    ] {
+        let mut client = hub.connect("/ws").await;
+        say(&mut client, &bad.to_string()).await;
+        assert_eq!(closed(&mut client).await.0, code(1009), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn the_subprotocol_chat_is_plain_json_and_others_are_refused() {
     let hub = Running::start(Config {
         plain: PlainMode::Text,

@@ -70,15 +70,18 @@ pub(crate) struct Entry<F> {
     pub(crate) event: Event,
     /// The `seq` of the room's event before this one; 0 for the first.
     pub(crate) prev: u64,
+    weight: usize,
     frames: [OnceLock<F>; 3],
 }
 
 impl<F> Entry<F> {
-    /// Memory an entry needs besides the event's text: itself, its `Arc`s, frame headers and keys.
-    const OVERHEAD: usize = 512;
+    /// Memory an entry needs besides what clients wrote: itself, its `Arc`s, and the headers, keys
+    /// and numbers of its frames.
+    const OVERHEAD: usize = 1024;
 
     pub(crate) fn new(event: Event, prev: u64) -> Self {
         Self {
+            weight: Self::weigh(&event),
             event,
             prev,
             frames: [const { OnceLock::new() }; 3],
@@ -90,11 +93,43 @@ impl<F> Entry<F> {
         self.frames[form as usize].get_or_init(|| encode(self))
     }
 
-    /// The bytes this entry is charged with: the text itself and, because they may be made at any
-    /// time, its three frames.
-    pub(crate) fn weight(&self) -> usize {
-        Self::OVERHEAD + 4 * self.event.body.len()
+    /// The bytes this entry is charged with: what clients wrote and, because they may be made at
+    /// any time, its three frames.
+    pub(crate) const fn weight(&self) -> usize {
+        self.weight
     }
+
+    fn weigh(event: &Event) -> usize {
+        let [first, second, third] = event.from.texts();
+        let cid = event.cid.as_deref().unwrap_or_default();
+        let texts = [&*event.room, &*event.body, cid, first, second, third];
+        let written = |text: &str| text.len() + 3 * longest_encoding(text);
+        Self::OVERHEAD + texts.into_iter().map(written).sum::<usize>()
+    }
+}
+
+impl Author {
+    /// What the author says about itself.
+    fn texts(&self) -> [&str; 3] {
+        match self {
+            Self::User(user) => [&user.id, &user.name, &user.avatar],
+            Self::PlainJson {
+                email,
+                username,
+                avatar,
+            } => [email, username, avatar],
+            Self::PlainText => [""; 3],
+        }
+    }
+}
+
+/// The most bytes any of our encodings makes of a text: six for a character that JSON or HTML
+/// escapes (`\u001f`, `&quot;`), and each other byte is itself.
+fn longest_encoding(text: &str) -> usize {
+    let is_escaped = |byte: &&u8| {
+        byte.is_ascii_control() || matches!(byte, b'"' | b'\\' | b'&' | b'<' | b'>' | b'\'')
+    };
+    text.len() + 5 * text.as_bytes().iter().filter(is_escaped).count()
 }
 
 /// A change of presence in a room, shared by all its members.

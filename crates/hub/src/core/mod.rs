@@ -19,7 +19,7 @@ mod shard;
 pub use event::{Author, Event, User};
 pub(crate) use event::{Entry, Form, Notice};
 pub(crate) use members::{SessionId, Wake};
-pub(crate) use name::{is_name, is_room_name};
+pub(crate) use name::{MAX_NAME_CHARS, is_name, is_room_name};
 pub(crate) use quota::Quota;
 pub(crate) use ring::Gap;
 pub(crate) use room::RoomState;

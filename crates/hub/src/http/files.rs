@@ -18,6 +18,9 @@ use tokio_util::io::ReaderStream;
 
 use super::{Desk, conditional::Validators, not_found, sentence};
 
+/// The first second that HTTP has no date for; it has none before 1970 that we could write either.
+const YEAR_10000: u64 = 253_402_300_800;
+
 /// A folder whose files, and nothing else, are served: no listing, no dotfiles, nothing outside,
 /// by whatever path or link.
 #[derive(Debug)]
@@ -80,13 +83,12 @@ impl StaticDir {
     async fn answer(&self, found: &Path, request: &HeaderMap) -> io::Result<Response> {
         let file = File::open(found).await?;
         let metadata = file.metadata().await?;
-        let modified = metadata.modified()?;
-        let since = modified
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.ok().filter(|since| since.as_secs() < YEAR_10000);
+        let stamp = since.unwrap_or_default().as_nanos();
         let validators = Validators {
-            etag: format!("W/\"{:x}-{:x}\"", since.as_nanos(), metadata.len()),
-            modified: Some(modified),
+            etag: format!("W/\"{stamp:x}-{:x}\"", metadata.len()),
+            modified: since.map(|since| SystemTime::UNIX_EPOCH + since),
         };
         let is_same = validators.matches(request);
         let mut response = if is_same {
@@ -97,9 +99,11 @@ impl StaticDir {
             let length = [(header::CONTENT_LENGTH, metadata.len().to_string())];
             (length, [(header::CONTENT_TYPE, content_type(found))], body).into_response()
         };
-        let modified = httpdate::fmt_http_date(modified);
         set(&mut response, header::ETAG, &validators.etag);
-        set(&mut response, header::LAST_MODIFIED, &modified);
+        if let Some(modified) = validators.modified {
+            let date = httpdate::fmt_http_date(modified);
+            set(&mut response, header::LAST_MODIFIED, &date);
+        }
         set(&mut response, header::CACHE_CONTROL, "no-cache");
         if let Some(policy) = &self.policy {
             response

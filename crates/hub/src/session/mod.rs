@@ -8,6 +8,7 @@
 mod alarm;
 mod heartbeat;
 mod memberships;
+mod outbox;
 mod plain;
 mod v1;
 
@@ -18,8 +19,8 @@ use fullduplex::{
 };
 use tokio::time::Instant;
 
-use self::memberships::Memberships;
 pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat};
+use self::{memberships::Memberships, outbox::Outbox};
 use crate::{
     core::{Batch, Entry, Form, Gap, SessionId},
     hub::Shared,
@@ -28,9 +29,6 @@ use crate::{
     wire::{self, command::Id, event},
 };
 
-/// Replies, and messages on their way into the log, that one session may have waiting. Above it,
-/// no further command is read. Enough for every command of one read of a busy client.
-const MAX_OUTBOX: usize = 64;
 /// Bytes handed to a connection before they must be flushed: what one write takes.
 pub(crate) const HIGH_WATER: usize = 64 << 10;
 /// Events taken from a room in one go, under its lock.
@@ -100,7 +98,7 @@ pub(crate) struct Session {
     signal: Arc<Signal>,
     /// Rooms with something to read, in turn.
     ready: VecDeque<RoomRef>,
-    outbox: VecDeque<String>,
+    outbox: Outbox,
     sending: VecDeque<Sending>,
     client: v1::Client,
     heartbeat: Option<Heartbeat>,
@@ -128,7 +126,7 @@ impl Session {
             signal: rooms.signal(),
             rooms,
             ready: VecDeque::new(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             sending: VecDeque::new(),
             client: v1::Client::new(hub, id),
             heartbeat,
@@ -163,8 +161,8 @@ impl Session {
             if writer.queued() == 0 {
                 commands = 0;
             }
-            let may_read = self.outbox.len() + self.sending.len() < MAX_OUTBOX
-                && commands < MAX_COMMANDS_PER_FLUSH;
+            let may_read =
+                self.outbox.has_room(self.sending.len()) && commands < MAX_COMMANDS_PER_FLUSH;
             tokio::select! {
                 biased;
                 () = &mut stopping => {
@@ -209,7 +207,7 @@ impl Session {
         self.signal.take(&mut self.ready);
         let queued = writer.queued();
         while writer.queued() < HIGH_WATER {
-            if let Some(reply) = self.outbox.pop_front() {
+            if let Some(reply) = self.outbox.pop() {
                 feed(writer, reply).await?;
             } else if let Some(room) = self.ready.pop_front() {
                 // Boxed, so that an idle session keeps no room for it.
@@ -357,7 +355,7 @@ impl Session {
             return Ok(());
         };
         if heartbeat.is_due(is_writing)? {
-            self.outbox.push_back(event::HB.to_owned());
+            self.outbox.push(event::HB.to_owned());
         }
         Ok(())
     }

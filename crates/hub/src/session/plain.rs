@@ -6,9 +6,12 @@ use fullduplex::{CloseCode, Prepared, WriteHalf};
 
 use super::{HIGH_WATER, Sending, Session, Stop, feed};
 use crate::{
-    core::{Author, Batch, JoinRefused},
+    core::{Author, Batch, JoinRefused, MAX_NAME_CHARS},
     rooms::RoomRef,
-    wire::plain::{self, Plain},
+    wire::{
+        command::MAX_EMAIL_BYTES,
+        plain::{self, Plain},
+    },
 };
 
 impl Session {
@@ -32,6 +35,10 @@ impl Session {
             let reason = "not an object of strings";
             return Err(Stop::close(CloseCode::INVALID_FRAME_PAYLOAD_DATA, reason));
         };
+        if username.chars().count() > MAX_NAME_CHARS || email.len() > MAX_EMAIL_BYTES {
+            let reason = "username or email too long";
+            return Err(Stop::close(CloseCode::MESSAGE_TOO_BIG, reason));
+        }
         let seed = if email.trim().is_empty() {
             &username
         } else {

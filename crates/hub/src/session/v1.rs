@@ -90,7 +90,7 @@ impl Session {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = result {
-            self.outbox.push_back(reply::refusal(id, &failure));
+            self.outbox.push(reply::refusal(id, &failure));
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Session {
                     AppendError::Unavailable => ErrorCode::Unavailable,
                 };
                 let failure = Failure::new(code, error.to_string());
-                self.outbox.push_back(reply::refusal(id, &failure));
+                self.outbox.push(reply::refusal(id, &failure));
             }
         }
     }

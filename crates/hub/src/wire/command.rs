@@ -15,7 +15,7 @@ const MAX_ID_BYTES: usize = 64;
 /// The longest client-made message id, in bytes: it is kept and sent with the message.
 const MAX_CID_BYTES: usize = 64;
 /// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
-const MAX_EMAIL_BYTES: usize = 254;
+pub(crate) const MAX_EMAIL_BYTES: usize = 254;
 /// A guest secret shorter than this could be guessed, a longer one is of no more use.
 const GUEST_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 /// The most messages a join may ask for; also the most a plain client may.

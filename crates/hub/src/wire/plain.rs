@@ -104,7 +104,10 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::core::{Entry, User};
 
     fn event(from: Author, body: &str) -> Event {
         Event {
@@ -164,6 +167,43 @@ mod tests {
             json(&from_text, false),
             r#"{"email":"","username":"guest","message":"hello"}"#
         );
+    }
+
+    #[test]
+    fn an_entry_weighs_at_least_what_its_frames_do() {
+        for text in [
+            "",
+            "plain",
+            "\u{1}\u{7f}\n",
+            "\"\\&<>'",
+            "\u{1f44b}\u{2028}é",
+        ] {
+            let long = text.repeat(1_000);
+            let user = User {
+                id: text.into(),
+                name: text.into(),
+                avatar: text.into(),
+            };
+            let from_user = Author::User(Arc::new(user));
+            for from in [from_user, json_author(&long, &long), Author::PlainText] {
+                let event = Event {
+                    cid: Some(text.repeat(10).into()),
+                    room: text.into(),
+                    seq: u64::MAX,
+                    ts: u64::MAX,
+                    ..event(from, &long)
+                };
+                let kept = event.body.len();
+                let entry: Entry<()> = Entry::new(event, u64::MAX);
+                let frames = [
+                    super::super::event::msg(&entry),
+                    json(&entry.event, true),
+                    super::text(&entry.event),
+                ];
+                let frames: usize = frames.iter().map(String::len).sum();
+                assert!(entry.weight() >= kept + frames, "{text:?}");
+            }
+        }
     }
 
     #[test]
