@@ -1,7 +1,7 @@
 /** Follows one log source into a model. No DOM. */
 
 import { overlap } from './log-model.js';
-import { HEARTBEAT_S, Link, environment, parse } from './socket.js';
+import { HEARTBEAT_S, Link, NORMAL, environment, parse } from './socket.js';
 
 /** Newest lines asked for at each connection. */
 export const BACKLOG_LINES = 100;
@@ -45,6 +45,7 @@ export class Follower {
       onText: (text) => this.#received(parse(text)),
       onState: (state) => {
         if (state.phase !== 'open') this.#settle();
+        if (this.ended) this.#mark('ended', state.reason || 'the log has ended');
         options.onChange();
       },
       env: options.env,
@@ -53,6 +54,12 @@ export class Follower {
 
   get state() {
     return this.#link.state;
+  }
+
+  /** The source came to its end; there is nothing more to follow. */
+  get ended() {
+    const { phase, code } = this.#link.state;
+    return phase === 'stopped' && code === NORMAL;
   }
 
   start() {

@@ -1,14 +1,13 @@
 /** The log page: follows sources, filters, pauses, and draws at most once per frame. */
 
 import { Follower } from './follow.js';
+import { addressOf, wantedSources } from './log-address.js';
 import { KEEP_LINES, LogModel, compileFilter, highlight } from './log-model.js';
 import { byId, el, onWake, oncePerFrame, storage, themeToggle } from './page.js';
 import { socketUrl } from './socket.js';
 
 /** Sources followed at once: each is a connection, and a browser has a limit for them. */
 const MAX_FOLLOWED = 16;
-/** Sources followed when the address names none. */
-const FOLLOWED_FIRST = 8;
 /** Characters shown of a line until the rest is asked for. */
 const SHOWN_CHARS = 2_000;
 /** A view that is at most this far (CSS pixels) from its end follows it. */
@@ -162,7 +161,7 @@ function showFollowed() {
   for (const button of byId('sources').children) {
     const follower = followers.get(button.dataset.source);
     button.setAttribute('aria-pressed', String(follower !== undefined));
-    button.dataset.phase = follower?.state.phase ?? 'idle';
+    button.dataset.phase = follower?.ended ? 'ended' : (follower?.state.phase ?? 'idle');
   }
 }
 
@@ -197,16 +196,9 @@ byId('sources').addEventListener('click', (/** @type {Event} */ event) => {
   changed();
 });
 
-/** What is looked at is the address, so that it can be passed on. */
 function rememberInAddress() {
-  const query = new URLSearchParams();
-  const standard = sources.slice(0, FOLLOWED_FIRST);
   const followed = sources.filter((name) => followers.has(name));
-  if (followed.length === 0) query.set('source', '');
-  else if (followed.join('\n') !== standard.join('\n')) for (const name of followed) query.append('source', name);
-  if (byId('filter').value !== '') query.set('q', byId('filter').value);
-  const text = query.toString();
-  history.replaceState(null, '', text === '' ? location.pathname : `?${text}`);
+  history.replaceState(null, '', addressOf(location.pathname, sources, followed, byId('filter').value));
 }
 
 async function findSources() {
@@ -220,9 +212,7 @@ async function findSources() {
     problem = 'The server cannot be reached. Trying again…';
     setTimeout(findSources, SOURCES_RETRY_MS);
   }
-  const wanted = new URLSearchParams(location.search).getAll('source');
-  const first = wanted.length > 0 ? sources.filter((name) => wanted.includes(name)) : sources.slice(0, FOLLOWED_FIRST);
-  for (const name of first) follow(name);
+  for (const name of wantedSources(location, sources)) follow(name);
   document.title = sources.length === 1 ? `${sources[0]} · logs` : 'Logs';
   showSources();
   changed();
@@ -289,9 +279,17 @@ byId('jump').addEventListener('click', () => {
 /** @type {ReturnType<typeof setInterval> | undefined} */
 let countdown;
 
+/**
+ * A source that has ended is not lost: its last line and a mark say so.
+ * @param {Follower} follower
+ */
+function isLost({ state, ended }) {
+  return state.phase === 'waiting' || (state.phase === 'stopped' && !ended);
+}
+
 /** One banner for all links: the one that tries next is the one to wait for. */
 function showConnection() {
-  const lost = [...followers].filter(([, { state }]) => state.phase === 'waiting' || state.phase === 'stopped');
+  const lost = [...followers].filter(([, follower]) => isLost(follower));
   const again = [...followers.values()].filter(({ state }) => state.phase === 'connecting' && state.attempt > 0);
   const banner = byId('banner');
   banner.hidden = lost.length === 0 && again.length === 0;
@@ -308,7 +306,7 @@ function showConnection() {
 }
 
 byId('retry-now').addEventListener('click', () => {
-  for (const follower of followers.values()) follower.retryNow();
+  for (const follower of followers.values()) if (isLost(follower)) follower.retryNow();
 });
 onWake(() => {
   for (const follower of followers.values()) follower.wake();
@@ -317,7 +315,7 @@ onWake(() => {
 // --- start -----------------------------------------------------------------------------------------------------------
 
 themeToggle(byId('theme'));
-wrap(storage.get('wrap') ?? true);
+wrap(storage.get('wrap') !== false);
 byId('filter').value = new URLSearchParams(location.search).get('q') ?? '';
 applyFilter();
 void findSources();

@@ -69,12 +69,16 @@ export const MAX_TRIES = 5;
  * @property {Partial<Env>} [env]
  */
 
+/** The close code of an end that was meant: there is nothing to come back for. */
+export const NORMAL = 1000;
+
 /**
- * Must a client stay away after this close code? Protocol errors would only repeat; 4000 to 4099 say so.
+ * Must a client stay away after this close code? What ended as it should is over; protocol errors would only repeat;
+ * 4000 to 4099 say so.
  * @param {number} code
  */
 export function stopsFor(code) {
-  return code === 1002 || code === 1003 || code === 1007 || code === 1009 || (code >= 4000 && code <= 4099);
+  return code === NORMAL || code === 1002 || code === 1003 || code === 1007 || code === 1009 || (code >= 4000 && code <= 4099);
 }
 
 /**

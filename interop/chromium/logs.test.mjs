@@ -95,3 +95,32 @@ test('fdx serve shows its logs behind a link of the chat page', async (t) => {
   await page.screenshot({ path: join(FOLDER, 'logs-phone-dark.png') });
   assert.deepEqual(page.faults, []);
 });
+
+test('a log that has ended says so and is left alone', async (t) => {
+  const [tail, browser] = [await listen(t, 'tail', '-'), await launch(t)];
+  tail.write('one\n');
+  const page = await visit(browser, tail.http);
+  await eventually(() => lines(page), ['one']);
+  tail.end('two\n');
+  await page.locator('#lines .log-mark[data-mark="ended"]:has-text("the log has ended")').waitFor();
+  await eventually(() => lines(page), ['one', 'two']);
+  await page.locator('#sources [data-phase="ended"]').waitFor();
+  assert.equal(await page.locator('#banner').isVisible(), false);
+  await page.reload();
+  await page.locator('#lines .log-mark[data-mark="ended"]').waitFor();
+  assert.equal(await page.locator('#banner').isVisible(), false);
+  assert.deepEqual(page.faults, []);
+});
+
+test('the address of one source shows that one', async (t) => {
+  const [one, two] = [await logFile(t, 'from one\n'), await logFile(t, 'from two\n')];
+  const [hub, browser] = [await listen(t, 'serve', '--log', `one=${one}`, '--log', `two=${two}`), await launch(t)];
+  const page = await visit(browser, `${hub.http}/logs/two`);
+  await eventually(() => lines(page), ['from two']);
+  await page.locator('#sources [data-source="one"]').click();
+  await eventually(async () => (await lines(page)).sort(), ['from one', 'from two']);
+  assert.equal(new URL(page.url()).pathname, '/logs');
+  await page.reload();
+  await eventually(async () => (await lines(page)).sort(), ['from one', 'from two']);
+  assert.deepEqual(page.faults, []);
+});

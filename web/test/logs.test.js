@@ -3,8 +3,9 @@ import { test } from 'node:test';
 
 import { segments } from '../ansi.js';
 import { BACKLOG_LINES, Follower, SETTLE_MS } from '../follow.js';
+import { FOLLOWED_FIRST, addressOf, wantedSources } from '../log-address.js';
 import { KEEP_CHARS, KEEP_LINES, LogModel, compileFilter, highlight, levelOf, overlap } from '../log-model.js';
-import { BACKOFF_FIRST_MS } from '../socket.js';
+import { BACKOFF_CAP_MS, BACKOFF_FIRST_MS } from '../socket.js';
 import { FakeClock, fakeSockets } from './fakes.js';
 
 const plain = (line) => segments(line).map((part) => part.text).join('');
@@ -221,4 +222,50 @@ test('a stopped follower is quiet', () => {
   follower.stop();
   assert.equal(net.last.closed.code, 1000);
   assert.equal(clock.pending, 0);
+});
+
+test('a source that has ended says so once and is not asked for again', () => {
+  const { clock, net, model, follower } = follow();
+  net.last.say({ ev: 'log', lines: ['one'] });
+  assert.equal(follower.ended, false);
+  net.last.end(1000, 'the log has ended');
+  clock.pass(10 * BACKOFF_CAP_MS);
+  follower.wake();
+  assert.equal(follower.ended, true);
+  assert.equal(net.sockets.length, 1);
+  assert.deepEqual(texts(model.entries), ['one', 'the log has ended']);
+});
+
+test('a source that was lost or refused has not ended', () => {
+  for (const code of [1001, 1006, 1003]) {
+    const { net, follower } = follow();
+    net.last.end(code);
+    assert.equal(follower.ended, false, String(code));
+  }
+});
+
+const SOURCES = Array.from({ length: FOLLOWED_FIRST + 2 }, (_, at) => (at === 1 ? 'a b/ü' : `s${at}`));
+
+test('the address names the sources: by query, by path, or the first ones', () => {
+  const wanted = (pathname, search = '') => wantedSources({ pathname, search }, SOURCES);
+  assert.deepEqual(wanted('/logs'), SOURCES.slice(0, FOLLOWED_FIRST));
+  assert.deepEqual(wanted('/'), SOURCES.slice(0, FOLLOWED_FIRST));
+  assert.deepEqual(wanted('/logs/s9'), ['s9']);
+  assert.deepEqual(wanted(`/logs/${encodeURIComponent('a b/ü')}`), ['a b/ü']);
+  assert.deepEqual(wanted('/logs/nosuch'), []);
+  assert.deepEqual(wanted('/logs', '?source=s2&source=s0&source=x'), ['s0', 's2']);
+  assert.deepEqual(wanted('/logs', '?source='), []);
+  assert.deepEqual(wanted('/logs/%ff'), SOURCES.slice(0, FOLLOWED_FIRST));
+});
+
+test('the address that is made from a view leads back to it', () => {
+  for (const pathname of ['/', '/logs', '/logs/s9']) {
+    for (const followed of [[], ['s9'], ['s0', 's9'], SOURCES.slice(0, FOLLOWED_FIRST), SOURCES]) {
+      const url = new URL(addressOf(pathname, SOURCES, followed, 'x&y'), 'http://host');
+      assert.deepEqual(wantedSources(url, SOURCES), followed, `${pathname} ${followed}`);
+      assert.equal(url.searchParams.get('q'), 'x&y');
+    }
+  }
+  assert.equal(addressOf('/logs/s9', SOURCES, ['s9'], ''), '/logs/s9');
+  assert.equal(addressOf('/logs/s9', SOURCES, ['s0'], ''), '/logs?source=s0');
 });

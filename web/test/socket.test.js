@@ -62,9 +62,9 @@ test('the wait before coming back is spread over a range that doubles up to the 
   assert.equal(backoff(50, 0.5), BACKOFF_CAP_MS / 2);
 });
 
-test('protocol errors and 4000 to 4099 stop, everything else comes back', () => {
-  assert.deepEqual([1002, 1003, 1007, 1009, 4000, 4099].map(stopsFor), Array(6).fill(true));
-  assert.deepEqual([1000, 1001, 1005, 1006, 1008, 1011, 1013, 4100, 4201, 3999].map(stopsFor), Array(10).fill(false));
+test('a normal end, protocol errors and 4000 to 4099 stop, everything else comes back', () => {
+  assert.deepEqual([1000, 1002, 1003, 1007, 1009, 4000, 4099].map(stopsFor), Array(7).fill(true));
+  assert.deepEqual([1001, 1005, 1006, 1008, 1011, 1013, 4100, 4201, 3999].map(stopsFor), Array(9).fill(false));
 });
 
 test('a lost link waits longer each time, tells when it will try, and starts afresh after a time of health', () => {
