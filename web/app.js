@@ -1,16 +1,15 @@
 /** The chat page: wires the connection, the model and the view together. */
 
 import { composer } from './composer.js';
+import { MAX_DRAFT_CHARS, MAX_ROOMS, RESEND_MS, Unsent, knownDrafts, knownGuest, knownRooms, knownUser } from './kept.js';
 import { Model } from './model.js';
-import { byId, onWake, oncePerFrame, storage, themeToggle } from './page.js';
-import { Client, randomText, socketUrl } from './socket.js';
-import { byteLength, nameProblem, roomProblem } from './text.js';
+import { byId, onWake, oncePerFrame, storage, tabStorage, themeToggle } from './page.js';
+import { Client, NORMAL, randomText, socketUrl } from './socket.js';
+import { byteLength, nameProblem, roomOfPath, roomProblem } from './text.js';
 import * as view from './view.js';
 
 /** The room of `/`. */
 const HOME = 'general';
-/** Rooms that are remembered and joined; the one visited first is forgotten. */
-const MAX_ROOMS = 20;
 /** Newest messages asked for in the shown room, and in the others. */
 const BACKLOG = 200;
 const BACKLOG_BEHIND = 50;
@@ -24,10 +23,10 @@ let everReady = false;
 /** Does the view follow the end? */
 let following = true;
 
-/** @type {{name?: string, email?: string}} */
-let who = storage.get('user') ?? {};
-let guest = storage.get('guest');
-if (typeof guest !== 'string') storage.set('guest', (guest = randomText()));
+const unsent = new Unsent(storage);
+let who = knownUser(storage.get('user'));
+const guest = knownGuest(storage.get('guest')) ?? randomText();
+storage.set('guest', guest);
 if (who.name) model.me.name = who.name;
 
 const client = new Client({
@@ -92,15 +91,12 @@ function path(room) {
   return room === HOME ? '/' : `/r/${encodeURIComponent(room)}`;
 }
 
-/** @returns {string} the room that the address names, or the home room */
-function roomOfAddress() {
-  const match = /^\/r\/([^/]+)\/?$/.exec(location.pathname);
-  try {
-    const room = match === null ? HOME : decodeURIComponent(match[1]);
-    return roomProblem(room) === null ? room : HOME;
-  } catch {
-    return HOME;
-  }
+/** Shows the room that the address names, or the home room, and then says why. */
+function showRoomOfAddress() {
+  const { room, problem } = roomOfPath(location.pathname);
+  if (problem !== '') history.replaceState(null, '', path(HOME));
+  show(room ?? HOME);
+  byId('composer-error').textContent = problem === '' ? '' : `The address names no room, so this is #${HOME}. ${problem}`;
 }
 
 /** @param {string} name */
@@ -134,6 +130,7 @@ function go(name) {
 function leave(name) {
   client.leave(name);
   model.forget(name);
+  unsent.remove(({ room }) => room === name);
   if (name === model.current) {
     model.current = '';
     go(model.rooms.keys().next().value ?? HOME);
@@ -154,12 +151,10 @@ function rememberSoon() {
 }
 
 function restoreRooms() {
-  const known = storage.get('rooms');
-  if (!Array.isArray(known)) return;
-  for (const { name, read } of known.slice(-MAX_ROOMS)) {
-    if (typeof name !== 'string' || roomProblem(name) !== null) continue;
-    model.open(name, typeof read?.seq === 'number' ? read : null);
-    if (name !== roomOfAddress()) client.join(name, BACKLOG_BEHIND);
+  const shown = roomOfPath(location.pathname).room ?? HOME;
+  for (const { name, read } of knownRooms(storage.get('rooms'))) {
+    model.open(name, read);
+    if (name !== shown) client.join(name, BACKLOG_BEHIND);
   }
 }
 
@@ -184,7 +179,7 @@ byId('join-room').addEventListener('submit', (/** @type {Event} */ event) => {
   go(name);
 });
 
-window.addEventListener('popstate', () => show(roomOfAddress()));
+window.addEventListener('popstate', showRoomOfAddress);
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
@@ -202,10 +197,12 @@ function submit() {
     return;
   }
   const cid = randomText();
-  if (!model.room.addSend(cid, body, model.me, Date.now())) {
+  const ts = Date.now();
+  if (!model.room.addSend(cid, body, model.me, ts)) {
     byId('composer-error').textContent = 'Too many messages are waiting to be sent.';
     return;
   }
+  unsent.add({ room: model.current, cid, body, ts, from: model.me });
   byId('composer-error').textContent = '';
   field.clear();
   following = true;
@@ -223,6 +220,7 @@ async function deliver(name, cid, body) {
   const room = model.open(name);
   try {
     room.acked(cid, await client.send(name, body, cid));
+    unsent.remove((kept) => kept.cid === cid);
   } catch (error) {
     room.failed(cid, error instanceof Error ? error.message : String(error));
   }
@@ -230,8 +228,17 @@ async function deliver(name, cid, body) {
 }
 
 byId('log').addEventListener('click', (/** @type {Event} */ event) => {
-  const { retry, discard } = /** @type {HTMLElement} */ (event.target).dataset;
-  if (discard !== undefined) model.room.discard(discard.slice(2));
+  const target = /** @type {HTMLElement} */ (event.target);
+  const { retry, discard, unfold } = target.dataset;
+  if (unfold !== undefined) {
+    view.toggleFold(target);
+    following = view.atEnd();
+  }
+  if (discard !== undefined) {
+    const cid = discard.slice(2);
+    model.room.discard(cid);
+    unsent.remove((kept) => kept.cid === cid);
+  }
   if (retry !== undefined) {
     const cid = retry.slice(2);
     const body = model.room.retry(cid);
@@ -264,6 +271,44 @@ byId('jump').addEventListener('click', () => {
 });
 
 document.addEventListener('visibilitychange', look);
+
+// --- over a reload ---------------------------------------------------------------------------------------------------
+
+/** Sends what an earlier page could not. */
+function restoreUnsent() {
+  for (const { room: name, cid, body, ts, from } of unsent.all()) {
+    const room = model.open(name);
+    if (!room.addSend(cid, body, from, ts)) continue;
+    client.join(name, name === model.current ? BACKLOG : BACKLOG_BEHIND);
+    if (Date.now() - ts < RESEND_MS) void deliver(name, cid, body);
+    else room.failed(cid, 'the page was closed before it could be sent');
+  }
+  changed();
+}
+
+/** @returns {[room: string, text: string][]} */
+function drafts() {
+  model.room.draft = field.text;
+  return [...model.rooms.values()].filter(({ draft }) => draft !== '').map(({ name, draft }) => [name, draft]);
+}
+
+function restoreDrafts() {
+  for (const [room, text] of knownDrafts(tabStorage.get('drafts'))) model.open(room).draft = text;
+}
+
+/** @returns {boolean} false when something written here would be gone with the page */
+function keepDrafts() {
+  const all = drafts();
+  return tabStorage.set('drafts', Object.fromEntries(all)) && all.every(([, text]) => text.length <= MAX_DRAFT_CHARS);
+}
+
+window.addEventListener('pagehide', keepDrafts);
+window.addEventListener('beforeunload', (event) => {
+  const kept = new Set(unsent.all().map(({ cid }) => cid));
+  const pending = [...model.rooms.values()].flatMap(({ sends }) => sends.filter(({ state }) => state === 'pending'));
+  const safe = keepDrafts() || drafts().length === 0;
+  if (!safe || pending.some(({ cid }) => !kept.has(cid))) event.preventDefault();
+});
 
 // --- name ------------------------------------------------------------------------------------------------------------
 
@@ -315,6 +360,21 @@ byId('name-form').addEventListener('submit', async (/** @type {Event} */ event) 
   changed();
 });
 
+// Another tab of the same user changed the name.
+window.addEventListener('storage', async ({ key }) => {
+  const user = knownUser(storage.get('user'));
+  if (key !== 'fdx.user' || user.name === undefined) return;
+  const { name, email } = user;
+  try {
+    await client.rename({ name, email });
+  } catch {
+    return; // the other tab has shown why
+  }
+  who = user;
+  model.me = { ...model.me, name };
+  changed();
+});
+
 byId('name-input').addEventListener('input', () => byId('name-input').removeAttribute('aria-invalid'));
 byId('name-cancel').addEventListener('click', () => dialog.close());
 byId('me').addEventListener('click', openNameDialog);
@@ -334,7 +394,9 @@ function showConnection() {
 function showBanner() {
   const { phase, ready, retryAt, code, reason } = client.state;
   if (ready || phase === 'idle') view.showBanner({ kind: 'ready', text: '', seconds: 0 });
-  else if (phase === 'stopped') {
+  else if (phase === 'stopped' && code === NORMAL) {
+    view.showBanner({ kind: 'ended', text: `The server has closed the connection${reason && `: ${reason}`}.`, seconds: 0 });
+  } else if (phase === 'stopped') {
     view.showBanner({ kind: 'stopped', text: `The server ended the connection: ${reason || `code ${code}`}.`, seconds: 0 });
   } else if (phase === 'waiting') {
     const text = everReady ? 'Connection lost.' : 'The server cannot be reached.';
@@ -391,7 +453,9 @@ async function offerLogs() {
 
 themeToggle(byId('theme'));
 restoreRooms();
-show(roomOfAddress());
+restoreDrafts();
+showRoomOfAddress();
+restoreUnsent();
 client.start();
 void offerLogs();
 if (matchMedia('(hover: hover)').matches) field.focus();

@@ -23,32 +23,44 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** `localStorage` as JSON; private windows and full disks make it forget, not fail. */
-export const storage = {
-  /**
-   * @param {string} key
-   * @returns {any} null when there is nothing to be read
-   */
-  get(key) {
-    try {
-      return JSON.parse(localStorage.getItem(`fdx.${key}`) ?? 'null');
-    } catch {
-      return null;
-    }
-  },
+/**
+ * A storage area as JSON; private windows and full disks make it forget, not fail.
+ * @param {() => Storage} area asked for each time: where storage is forbidden, already naming it throws
+ */
+function jsonStore(area) {
+  return {
+    /**
+     * @param {string} key
+     * @returns {any} null when there is nothing to be read
+     */
+    get(key) {
+      try {
+        return JSON.parse(area().getItem(`fdx.${key}`) ?? 'null');
+      } catch {
+        return null;
+      }
+    },
 
-  /**
-   * @param {string} key
-   * @param {unknown} value
-   */
-  set(key, value) {
-    try {
-      localStorage.setItem(`fdx.${key}`, JSON.stringify(value));
-    } catch {
-      // Nothing to do: the value lasts as long as the page.
-    }
-  },
-};
+    /**
+     * @param {string} key
+     * @param {unknown} value
+     * @returns {boolean} false when the value lasts only as long as the page
+     */
+    set(key, value) {
+      try {
+        area().setItem(`fdx.${key}`, JSON.stringify(value));
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+/** What all tabs share, for good. */
+export const storage = jsonStore(() => localStorage);
+/** What one tab keeps over its reloads. */
+export const tabStorage = jsonStore(() => sessionStorage);
 
 /**
  * A button that switches between light and dark. The choice equal to the system's is no choice: it follows again.

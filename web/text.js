@@ -61,6 +61,18 @@ export function pieces(body) {
   return found;
 }
 
+/** A message of more characters or lines than this is folded: each is more than a folded one shows. */
+export const FOLD_CHARS = 2_000;
+export const FOLD_LINES = 20;
+
+/**
+ * Would this message push the others off the screen?
+ * @param {string} body
+ */
+export function isLong(body) {
+  return body.length > FOLD_CHARS || body.split('\n', FOLD_LINES + 1).length > FOLD_LINES;
+}
+
 const EMOJI_ONLY = /^(?:\s*(?:\p{Extended_Pictographic}|\p{RI}\p{RI}|\u200d|\ufe0f|[\u{1f3fb}-\u{1f3ff}])){1,12}\s*$/u;
 
 /**
@@ -106,4 +118,26 @@ export function roomProblem(name) {
   if (name === '.' || name === '..') return 'That room name is not possible.';
   if (name !== name.trim()) return 'A room name cannot begin or end with a blank.';
   return null;
+}
+
+/**
+ * The room that the address `/r/NAME` names.
+ * @param {string} pathname
+ * @returns {{room: string | null, problem: string}} no room and no problem: the address names none
+ */
+export function roomOfPath(pathname) {
+  const match = /^\/r\/([^/]+)\/?$/.exec(pathname);
+  if (match === null) return { room: null, problem: '' };
+  const room = decoded(match[1]);
+  const problem = room === null ? 'This address is not valid UTF-8.' : roomProblem(room);
+  return problem === null ? { room, problem: '' } : { room: null, problem };
+}
+
+/** @param {string} part of an address */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
 }

@@ -2,7 +2,7 @@
 
 import { avatar } from './avatar.js';
 import { byId, el } from './page.js';
-import { isEmojiOnly, pieces } from './text.js';
+import { isEmojiOnly, isLong, pieces } from './text.js';
 
 /** A view that is at most this far (CSS pixels) from its end follows it. */
 const END_PX = 48;
@@ -12,7 +12,7 @@ const END_PX = 48;
  * @typedef {import('./model.js').MessageRow} MessageRow
  * @typedef {import('./model.js').Room} Room
  * @typedef {import('./socket.js').User} User
- * @typedef {{kind: 'ready' | 'connecting' | 'waiting' | 'stopped', text: string, seconds: number}} Banner
+ * @typedef {{kind: 'ready' | 'connecting' | 'waiting' | 'ended' | 'stopped', text: string, seconds: number}} Banner
  */
 
 const log = byId('log');
@@ -166,7 +166,7 @@ export function showBanner({ kind, text, seconds }) {
   const label = byId('banner-text');
   if (label.textContent !== text) label.textContent = text;
   byId('banner-countdown').textContent = kind === 'waiting' ? `Next try in ${seconds} s` : '';
-  byId('retry-now').hidden = kind !== 'waiting' && kind !== 'stopped';
+  byId('retry-now').hidden = kind === 'ready' || kind === 'connecting';
 }
 
 /**
@@ -214,13 +214,36 @@ function makeMessage(row) {
   const meta = el('div', { class: 'meta' }, el('bdi', { class: 'author' }, row.from.name ?? ''), time);
   const message = el('div', { class: 'message' }, meta, body, el('div', { class: 'status' }));
   message.classList.toggle('mine', row.mine);
+  if (isLong(row.body)) {
+    const button = el('button', { type: 'button', class: 'unfold', 'data-unfold': '' });
+    body.after(button);
+    fold(button, true);
+  }
   return message;
 }
 
-/** @param {string} body */
+/**
+ * @param {HTMLElement} button of a long message
+ * @param {boolean} folded
+ */
+function fold(button, folded) {
+  button.previousElementSibling?.classList.toggle('folded', folded);
+  button.setAttribute('aria-expanded', String(!folded));
+  button.textContent = folded ? 'Show all' : 'Show less';
+}
+
+/** @param {HTMLElement} button as clicked */
+export function toggleFold(button) {
+  fold(button, button.getAttribute('aria-expanded') === 'true');
+}
+
+/**
+ * Links stand apart from the text around them, whose direction must not turn what they show.
+ * @param {string} body
+ */
 function bodyNodes(body) {
   return pieces(body).map(({ text, href }) =>
-    href === null ? text : el('a', { href, target: '_blank', rel: 'noopener nofollow noreferrer' }, text),
+    href === null ? text : el('bdi', { dir: 'ltr' }, el('a', { href, target: '_blank', rel: 'noopener nofollow noreferrer' }, text)),
   );
 }
 

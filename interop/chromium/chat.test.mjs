@@ -129,3 +129,114 @@ test('rooms have addresses and are apart', async (t) => {
   await blue.page.goto(`${hub.http}/r/red`);
   await blue.sees(['to red']);
 });
+
+/** Another tab of the same visitor. */
+async function tab(visitor, url) {
+  const page = await visitor.page.context().newPage();
+  await page.goto(url);
+  const other = new Visitor(page);
+  await other.connected();
+  return other;
+}
+
+test('a name chosen in one tab is the name in every tab', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const first = await Visitor.open(browser, hub.http);
+  await first.name('Ana', 'ana@example.com');
+  const second = await tab(first, hub.http);
+  await first.name('Anna', 'ana@example.com');
+  await second.page.locator('#me bdi:text-is("Anna")').waitFor();
+  await second.say('from the second tab');
+  await first.sees(['from the second tab']);
+  await eventually(() => first.page.locator('#log .author').allInnerTexts(), ['Anna']);
+});
+
+test('unsent messages and drafts survive a reload, and are sent once', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const network = await relay(t, hub.port);
+  const [ana, bo] = [await Visitor.open(browser, hub.http), await Visitor.open(browser, network.http)];
+  await bo.name('Bo');
+  network.deafen();
+  await bo.say('written, and never acknowledged');
+  await ana.sees(['written, and never acknowledged']);
+  await bo.say('second');
+  await eventually(() => bo.unsent(), 2);
+  await bo.page.locator('#composer-input').fill('half a thou');
+  network.restore();
+  await bo.page.reload();
+  await bo.connected();
+  assert.equal(await bo.page.locator('#composer-input').inputValue(), 'half a thou');
+  await eventually(() => bo.unsent(), 0);
+  for (const visitor of [ana, bo]) await visitor.sees(['written, and never acknowledged', 'second']);
+  await bo.page.reload();
+  await bo.sees(['written, and never acknowledged', 'second']);
+  assert.equal(await bo.page.evaluate(() => localStorage.getItem('fdx.unsent')), '[]');
+});
+
+test('an address that cannot be a room says so and leads to the home room', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  for (const path of ['/r/a%2Fb', '/r/%ff', `/r/${'x'.repeat(65)}`]) {
+    const ana = await Visitor.open(browser, hub.http + path);
+    await ana.page.locator('#composer-error:has-text("names no room")').waitFor();
+    assert.equal(new URL(ana.page.url()).pathname, '/');
+    assert.equal(await ana.page.locator('#room-name').innerText(), 'general');
+  }
+});
+
+test('a storage full of nonsense does not keep the page from working', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const ana = await Visitor.open(browser, hub.http);
+  await ana.page.evaluate(() => {
+    for (const key of ['rooms', 'unsent']) localStorage.setItem(`fdx.${key}`, '[null]');
+    for (const key of ['user', 'guest']) localStorage.setItem(`fdx.${key}`, '{"name":5}');
+    sessionStorage.setItem('fdx.drafts', '[null]');
+  });
+  const other = await tab(ana, hub.http);
+  await other.name('Ana');
+  await other.say('works');
+  await other.sees(['works']);
+});
+
+test('a long message is folded, marks stay in their message, and a link shows where it leads', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const ana = await Visitor.open(browser, hub.http);
+  await ana.name('Ana');
+  await ana.say('above');
+  await ana.say(`a${'\u0301'.repeat(3_000)}`);
+  await ana.say('\u202esee https://example.com/gnp.exe');
+  const long = 'all of it '.repeat(1_500).trim();
+  await ana.say(long);
+  await eventually(async () => (await ana.messages()).at(-1), long);
+  const last = ana.page.locator('#log .message').last();
+  const height = () => last.evaluate((element) => element.getBoundingClientRect().height);
+  const folded = await height();
+  assert.ok(folded < 400, `folded it is ${folded} high`);
+  await last.locator('[data-unfold]').click();
+  await eventually(async () => (await height()) > 2 * folded, true);
+  await last.locator('[data-unfold]').click();
+  await eventually(height, folded);
+  assert.equal(await ana.page.locator('#log .message').nth(1).evaluate((element) => getComputedStyle(element).overflow), 'clip');
+  const order = await ana.page.locator('#log a').evaluate((link) => {
+    const range = document.createRange();
+    const at = (index) => (range.setStart(link.firstChild, index), range.setEnd(link.firstChild, index + 1), range.getBoundingClientRect().left);
+    return at(0) < at(8);
+  });
+  assert.ok(order, 'the address reads from left to right');
+});
+
+test('a server that ends the connection on purpose is not bothered until the user asks', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const page = await (await browser.newContext()).newPage();
+  let connections = 0;
+  await page.routeWebSocket(/\/ws/, (socket) => {
+    connections += 1;
+    if (connections > 1) socket.connectToServer();
+    else void socket.close({ code: 1000, reason: 'closing time' });
+  });
+  await page.goto(hub.http);
+  await page.locator('#banner[data-phase="ended"]:has-text("closing time")').waitFor();
+  assert.equal(connections, 1);
+  await page.locator('#retry-now').click();
+  await page.locator('#banner[data-phase="ready"]').waitFor({ state: 'attached' });
+  assert.equal(connections, 2);
+});

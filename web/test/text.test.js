@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { initials, pattern } from '../avatar.js';
 import { count, groups, shortcodeBefore, suggest, withEmoji } from '../emoji.js';
-import { isEmojiOnly, nameProblem, pieces, roomProblem } from '../text.js';
+import { FOLD_CHARS, FOLD_LINES, isEmojiOnly, isLong, nameProblem, pieces, roomOfPath, roomProblem } from '../text.js';
 
 const links = (body) => pieces(body).flatMap((piece) => (piece.href === null ? [] : [piece.text]));
 
@@ -96,4 +96,21 @@ test('initials are those of the first and last word', () => {
   assert.equal(initials('ana maria lopez'), 'AL');
   assert.equal(initials(' 😄 '), '😄');
   assert.equal(initials(''), '?');
+});
+
+test('an address names a room, none, or says what is wrong with it', () => {
+  assert.deepEqual(roomOfPath('/'), { room: null, problem: '' });
+  assert.deepEqual(roomOfPath('/r/a%20b/'), { room: 'a b', problem: '' });
+  for (const path of ['/r/a%2Fb', '/r/%ff', `/r/${'x'.repeat(65)}`, '/r/%20a', '/r/a%00']) {
+    const { room, problem } = roomOfPath(path);
+    assert.equal(room, null, path);
+    assert.notEqual(problem, '', path);
+  }
+});
+
+test('a message is long by its characters or by its lines', () => {
+  assert.ok(!isLong('x'.repeat(FOLD_CHARS)));
+  assert.ok(isLong('x'.repeat(FOLD_CHARS + 1)));
+  assert.ok(!isLong('\n'.repeat(FOLD_LINES - 1)));
+  assert.ok(isLong('\n'.repeat(FOLD_LINES)));
 });
