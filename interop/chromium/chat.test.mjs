@@ -240,3 +240,47 @@ test('a server that ends the connection on purpose is not bothered until the use
   await page.locator('#banner[data-phase="ready"]').waitFor({ state: 'attached' });
   assert.equal(connections, 2);
 });
+
+test('where nothing can be kept, leaving with an unsent message is asked about', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const network = await relay(t, hub.port);
+  const ana = await Visitor.open(browser, network.http);
+  await ana.page.evaluate(() => (Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }));
+  await ana.name('Ana');
+  network.cut();
+  await ana.disconnected();
+  await ana.say('not sent yet');
+  await eventually(() => ana.unsent(), 1);
+  const asked = ana.page.waitForEvent('dialog');
+  await ana.page.close({ runBeforeUnload: true });
+  const dialog = await asked;
+  assert.equal(dialog.type(), 'beforeunload');
+  await dialog.dismiss();
+  assert.equal(await ana.unsent(), 1);
+});
+
+test('an old unsent message is not sent by itself, and can be sent or discarded', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  const network = await relay(t, hub.port);
+  const ana = await Visitor.open(browser, network.http);
+  await ana.name('Ana');
+  network.cut();
+  await ana.disconnected();
+  for (const text of ['keep', 'drop']) await ana.say(text);
+  await eventually(() => ana.unsent(), 2);
+  await ana.page.evaluate(() => {
+    const all = JSON.parse(localStorage.getItem('fdx.unsent'));
+    localStorage.setItem('fdx.unsent', JSON.stringify(all.map((one) => ({ ...one, ts: one.ts - 2 * 60 * 60_000 }))));
+  });
+  network.restore();
+  await ana.page.reload();
+  await ana.connected();
+  await eventually(() => ana.page.locator('#log .message[data-state="failed"]').count(), 2);
+  await ana.page.locator('[data-discard]').last().click();
+  await ana.sees(['keep']);
+  await ana.page.locator('[data-retry]').click();
+  await eventually(() => ana.unsent(), 0);
+  const bo = await Visitor.open(browser, hub.http);
+  await bo.sees(['keep']);
+  assert.equal(await ana.page.evaluate(() => localStorage.getItem('fdx.unsent')), '[]');
+});
