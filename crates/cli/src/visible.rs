@@ -1,6 +1,6 @@
 //! Text of strangers on our terminal.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// The text with all characters escaped that a terminal would act on rather than show: an escape sequence can
 /// change what stands elsewhere on the screen, and a change of direction what a line seems to say. Line ends are
@@ -13,6 +13,30 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         if acts(c) {
             shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The same for a text whose lines stay lines.
+pub(crate) fn visible_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
+    lines.join("\n")
+}
+
+/// JSON that means the same, and that a terminal only shows: what would act on it stands in strings, where it can be
+/// escaped.
+pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) {
+            // None lies beyond U+FFFF, and writing to a String does not fail.
+            write!(shown, "\\u{:04x}", u32::from(c)).ok();
         } else {
             shown.push(c);
         }
@@ -53,6 +77,20 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
         }
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(visible_lines("a\n\x1bb\r\n"), "a\n\\u{1b}b\\r\n");
+    }
+
+    #[test]
+    fn json_is_escaped_in_its_own_way() {
+        assert_eq!(visible_json(r#"{"a":"\n ä"}"#), r#"{"a":"\n ä"}"#);
+        assert_eq!(
+            visible_json("[\"\u{7f}\u{9b}\u{202e}\"]"),
+            r#"["\u007f\u009b\u202e"]"#
+        );
     }
 
     #[test]

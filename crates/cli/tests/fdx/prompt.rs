@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -31,7 +32,13 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// With everything at the terminal.
     fn start(url: &str) -> Self {
+        Self::spawn(&["connect", url], None)
+    }
+
+    /// With standard input elsewhere, or nowhere else.
+    fn spawn(args: &[&str], stdin: Option<Stdio>) -> Self {
         let keyboard = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -48,11 +55,13 @@ impl Terminal {
         let stream = || Stdio::from(device.try_clone().unwrap());
         let home = TempDir::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_fdx"))
-            .args(["connect", url])
+            .args(args)
+            // What stops it must not stop the tests.
+            .process_group(0)
             .env("TERM", "xterm")
             .env("XDG_STATE_HOME", home.path())
             .env_remove("RUST_LOG")
-            .stdin(stream())
+            .stdin(stdin.unwrap_or_else(stream))
             .stdout(stream())
             .stderr(stream())
             .spawn()
@@ -209,6 +218,50 @@ async fn ctrl_c_closes_with_1000() {
         assert_eq!(terminal.ends().code(), Some(0));
     })
     .await;
+}
+
+#[tokio::test]
+async fn ctrl_z_does_not_stop_it_with_the_terminal_in_raw_mode() {
+    at_a_terminal(|mut terminal| {
+        terminal.shows("> ");
+        terminal.types("a\x1ab\r");
+        terminal.shows("< ab");
+    })
+    .await;
+}
+
+/// Escapes, the one-byte CSI and a change of direction.
+const HOSTILE: &str = "\x1b[2J\u{9b}2J\u{202e}x";
+const HARMLESS: &str = r"\u{1b}[2J\u{9b}2J\u{202e}x";
+
+#[tokio::test]
+async fn what_comes_is_harmless_at_a_terminal_without_a_prompt_too() {
+    let url = peer::serve(async |mut ws| {
+        ws.send(format!("{HOSTILE}\nsecond line")).await?;
+        while ws.recv().await?.is_some() {}
+        Ok(())
+    })
+    .await;
+    let testing = tokio::task::spawn_blocking(move || {
+        let mut terminal = Terminal::spawn(&["connect", &url], Some(Stdio::null()));
+        terminal.shows(&format!("{HARMLESS}\r\nsecond line\r\n"));
+        let mut terminal = Terminal::spawn(&["connect", &url, "--json"], Some(Stdio::null()));
+        terminal.shows(r#"{"text":"\u001b[2J\u009b2J\u202ex\nsecond line"}"#);
+    });
+    testing.await.unwrap();
+}
+
+#[tokio::test]
+async fn lines_of_a_log_are_harmless_at_a_terminal() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("app.log");
+    std::fs::write(&log, format!("{HOSTILE}\n")).unwrap();
+    let testing = tokio::task::spawn_blocking(move || {
+        let args = ["tail", log.to_str().unwrap(), "--print", "--listen", "0"];
+        let mut terminal = Terminal::spawn(&args, None);
+        terminal.shows(&format!("{HARMLESS}\r\n"));
+    });
+    testing.await.unwrap();
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Messages as lines: standard input and output where no person types.
 
 use std::{
-    io::{self, BufRead, Read as _},
+    io::{self, BufRead, IsTerminal as _, Read as _},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     exit::Failure,
     output::{self, Printer},
+    visible::{visible_json, visible_lines},
 };
 
 /// Longest line that is taken, line end included. More than most servers take as a message.
@@ -55,6 +56,7 @@ pub(super) async fn talk(
         .name("input".to_owned())
         .spawn(move || read_lines(io::stdin().lock(), format, &actions))
         .map_err(cannot)?;
+    let is_shown = io::stdout().is_terminal();
     let mut has_noted = false;
     let session = Session {
         input,
@@ -65,7 +67,7 @@ pub(super) async fn talk(
                 has_noted = true;
                 output::note("binary messages are written in base64; see --binary and --json");
             }
-            format.line(message)
+            format.line(message, is_shown)
         },
         linger,
     };
@@ -131,9 +133,10 @@ impl Format {
         }
     }
 
-    /// The line that stands for a message, line end included.
-    fn line(self, message: &Message) -> Vec<u8> {
+    /// The line that stands for a message, line end included. Text that `is_shown` at a terminal must not act on it.
+    fn line(self, message: &Message, is_shown: bool) -> Vec<u8> {
         let mut line = match (self, message) {
+            (Self::Text, Message::Text(text)) if is_shown => visible_lines(text.as_str()).into(),
             (Self::Text, Message::Binary(bytes)) => STANDARD.encode(bytes).into_bytes(),
             (Self::Text | Self::Binary, message) => message.as_bytes().to_vec(),
             (Self::Json, Message::Text(text)) => json(&Json::Text(text.as_str().to_owned())),
@@ -144,9 +147,10 @@ impl Format {
     }
 }
 
-/// Strings can always be written as JSON.
+/// Strings can always be written as JSON. It is harmless anywhere, as it is often looked at later.
 fn json(message: &Json) -> Vec<u8> {
-    serde_json::to_vec(message).unwrap_or_default()
+    let json = serde_json::to_string(message).unwrap_or_default();
+    visible_json(&json).into_owned().into_bytes()
 }
 
 #[cfg(test)]
@@ -171,11 +175,11 @@ mod tests {
     fn json_carries_every_message_and_gives_it_back() {
         for message in [
             Message::text(""),
-            Message::text("two\nlines \u{0} \"quoted\" 你好"),
+            Message::text("two\nlines \u{0} \u{9b} \u{202e} \"quoted\" 你好"),
             Message::binary(vec![]),
             Message::binary(vec![0, 10, 255]),
         ] {
-            let mut line = Format::Json.line(&message);
+            let mut line = Format::Json.line(&message, false);
             assert_eq!(line.pop(), Some(b'\n'));
             assert!(!line.contains(&b'\n'));
             assert_eq!(Format::Json.message(line), Ok(message));
@@ -194,10 +198,10 @@ mod tests {
     #[test]
     fn text_is_written_as_it_is_and_binary_in_base64_unless_it_is_wanted_as_it_is() {
         let (text, binary) = (Message::text("a\nb"), Message::binary(vec![0, 255]));
-        assert_eq!(Format::Text.line(&text), b"a\nb\n");
-        assert_eq!(Format::Text.line(&binary), b"AP8=\n");
-        assert_eq!(Format::Binary.line(&text), b"a\nb\n");
-        assert_eq!(Format::Binary.line(&binary), b"\x00\xff\n");
+        assert_eq!(Format::Text.line(&text, false), b"a\nb\n");
+        assert_eq!(Format::Text.line(&binary, false), b"AP8=\n");
+        assert_eq!(Format::Binary.line(&text, true), b"a\nb\n");
+        assert_eq!(Format::Binary.line(&binary, true), b"\x00\xff\n");
         assert_eq!(
             Format::Binary.message(vec![255]),
             Ok(Message::binary(vec![255]))

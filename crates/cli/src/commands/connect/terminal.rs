@@ -11,7 +11,7 @@ use std::{
 
 use fullduplex::{Message, WebSocket};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use rustyline::{Config, DefaultEditor, ExternalPrinter, error::ReadlineError};
+use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyEvent, error::ReadlineError};
 use tokio::sync::mpsc;
 
 use super::{
@@ -54,6 +54,9 @@ pub(super) fn open() -> Option<Terminal> {
         .history_ignore_space(true)
         .build();
     let mut editor = DefaultEditor::with_config(config).ok()?;
+    // Stopped, it would answer no ping. And the stop may come when the terminal is in raw mode again, because any
+    // thread may take the signal; the shell would be left with that.
+    editor.bind_sequence(KeyEvent::ctrl('Z'), Cmd::Noop);
     let printer = editor.create_external_printer().ok()?;
     let screen = Screen(Box::new(printer));
     Some(Terminal {

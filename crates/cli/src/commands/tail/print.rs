@@ -1,6 +1,10 @@
 //! Lines on standard output, besides those in the browser.
 
-use std::{io, sync::Arc};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use fullduplex_tail::{Backlog, Item, Reader};
 
@@ -8,16 +12,19 @@ use super::Log;
 use crate::{
     exit::Failure,
     output::{self, NobodyReads, Printer},
+    visible::visible,
 };
 
 /// Begins to copy what comes from each log, for as long as the program runs and somebody reads it.
 pub(super) fn start(logs: &[Log], lines: Option<u64>) -> Result<(), Failure> {
     let cannot = |error: io::Error| Failure::run(format!("cannot print: {error}"));
+    let is_shown = io::stdout().is_terminal();
     let printer = Arc::new(Printer::stdout().map_err(cannot)?);
     for log in logs {
         let copy = Copy {
             name: log.name.clone(),
             is_one_of_several: logs.len() > 1,
+            is_shown,
             printer: Arc::clone(&printer),
         };
         let backlog = lines.map_or(Backlog::All, Backlog::Last);
@@ -34,6 +41,8 @@ pub(super) fn start(logs: &[Log], lines: Option<u64>) -> Result<(), Failure> {
 struct Copy {
     name: String,
     is_one_of_several: bool,
+    /// At a terminal, on which lines must not act.
+    is_shown: bool,
     printer: Arc<Printer>,
 }
 
@@ -68,9 +77,16 @@ impl Copy {
         } else {
             &[]
         };
-        let parts = lines
-            .iter()
-            .flat_map(|line| label.iter().copied().chain([&**line, "\n"]));
-        parts.collect()
+        let mut text = String::new();
+        for line in lines {
+            text.extend(label.iter().copied());
+            text += &if self.is_shown {
+                visible(line)
+            } else {
+                Cow::Borrowed(&**line)
+            };
+            text.push('\n');
+        }
+        text
     }
 }
