@@ -105,8 +105,13 @@ pub struct Limits {
     /// Connections at once, of any kind. Default 10,000: under the usual 20,000 descriptors, with
     /// room for files. More are answered 503.
     pub connections: usize,
-    /// Rooms at once. Default 10,000. An empty one makes place for a new one.
+    /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
+    /// place for a new one.
     pub rooms: usize,
+    /// Rooms that exist and were made from one address, or one /64 of IPv6. Default 1,000: far
+    /// more than an office behind one address makes, and a tenth of all. Behind a proxy everybody
+    /// has its address.
+    pub rooms_per_address: usize,
     /// Rooms one connection may be in. Default 100: far beyond what a person follows.
     pub rooms_per_connection: usize,
     /// Bytes of one message on `/ws`. Default 64 KiB: the body with every character escaped, and
@@ -143,6 +148,7 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             rooms: 10_000,
+            rooms_per_address: 1_000,
             rooms_per_connection: 100,
             frame: 64 << 10,
             body: 16 << 10,
@@ -191,6 +197,9 @@ pub struct Timeouts {
     /// A room is forgotten after it was empty for this long. Default 10 minutes: a reload, or a
     /// night train's tunnel, does not lose it.
     pub empty_room: Duration,
+    /// A room is remembered for this long after it got empty even where another one wants its
+    /// place. Default 1 minute: a reconnect, also one that backs off, finds it.
+    pub empty_room_grace: Duration,
 }
 
 impl Default for Timeouts {
@@ -207,6 +216,7 @@ impl Default for Timeouts {
             shutdown: Duration::from_secs(4),
             presence: Duration::from_millis(100),
             empty_room: Duration::from_secs(600),
+            empty_room_grace: Duration::from_secs(60),
         }
     }
 }

@@ -25,12 +25,15 @@ use crate::core::{Author, Event};
 pub struct Draft {
     /// The room's name.
     pub room: Arc<str>,
+    /// The position after which the room's events come. A room that is forgotten and made again
+    /// begins anew: what was said before that position is not there to be repeated.
+    pub room_since: u64,
     /// Who writes.
     pub from: Author,
     /// What is written.
     pub body: Arc<str>,
     /// The client's own id of the message. The same user's second draft for the same room with
-    /// the same `cid` is not stored again.
+    /// the same `cid` is not stored again as long as the room is remembered.
     pub cid: Option<Arc<str>>,
     /// Milliseconds since 1970.
     pub now: u64,
@@ -186,7 +189,8 @@ impl Log for MemoryLog {
         let body_hash = self.hasher.hash_one(&draft.body);
         let key = draft.key();
         let mut state = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = key.as_ref().and_then(|key| state.remembered.get(key)) {
+        let known = key.as_ref().and_then(|key| state.remembered.get(key));
+        if let Some(known) = known.filter(|known| known.appended.seq > draft.room_since) {
             return Append::decided(known.repeated(body_hash));
         }
         let Some(appended) = state.next(draft.now) else {
@@ -242,9 +246,15 @@ impl Shard {
                 self.remembered.remove(&oldest);
             }
         }
-        if let hash_map::Entry::Vacant(entry) = self.remembered.entry(key) {
-            self.order.push_back(entry.key().clone());
-            entry.insert(known);
+        match self.remembered.entry(key) {
+            hash_map::Entry::Vacant(entry) => {
+                self.order.push_back(entry.key().clone());
+                entry.insert(known);
+            }
+            // From before the room was forgotten. It keeps its place among the oldest.
+            hash_map::Entry::Occupied(mut entry) => {
+                entry.insert(known);
+            }
         }
     }
 }
@@ -310,6 +320,7 @@ mod tests {
         };
         Draft {
             room: "general".into(),
+            room_since: 0,
             from: Author::User(Arc::new(user)),
             body: body.into(),
             cid: Some(cid.into()),
@@ -359,6 +370,26 @@ mod tests {
             .map(|event| event.seq)
             .collect();
         assert_eq!(seqs, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn what_was_said_in_a_room_that_was_forgotten_can_be_said_again() {
+        let (log, kept) = log(2);
+        let first = append(&log, draft("u1", "c1", "hi")).await.unwrap();
+        let anew = Draft {
+            room_since: first.seq,
+            ..draft("u1", "c1", "ho")
+        };
+        let second = append(&log, anew.clone()).await.unwrap();
+        assert_eq!((second.seq, second.duplicate), (2, false));
+        assert_eq!(
+            append(&log, anew).await.unwrap(),
+            Appended {
+                duplicate: true,
+                ..second
+            }
+        );
+        assert_eq!(kept.0.lock().unwrap().len(), 2);
     }
 
     #[tokio::test]

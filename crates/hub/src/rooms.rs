@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -16,8 +17,8 @@ use tokio::sync::Notify;
 use crate::{
     config::{Limits, Timeouts},
     core::{
-        Batch, Event, JoinRefused, Joined, Quota, RoomState, SessionId, Shard, ShardLimits, Slot,
-        User, Wake,
+        Batch, DEFAULT_ROOM, Event, JoinRefused, Joined, Member, Quota, RoomState, SessionId,
+        Shard, ShardLimits, Slot, User, Wake,
     },
     log::Committed,
 };
@@ -83,6 +84,17 @@ impl Wake for ShardSignal {
     }
 }
 
+/// What is the same in all rooms a session joins.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) session: SessionId,
+    pub(crate) signal: Arc<Signal>,
+    /// Whether it has a form for presence.
+    pub(crate) wants_presence: bool,
+    /// Where it comes from.
+    pub(crate) address: IpAddr,
+}
+
 type RoomShard = Shard<Prepared, ShardSignal>;
 
 #[derive(Debug)]
@@ -103,15 +115,18 @@ impl Rooms {
             shard_bytes: fair_part,
             listed_users: limits.listed_users,
             empty_room_ttl: timeouts.empty_room,
+            empty_room_grace: timeouts.empty_room_grace,
         };
-        let total = Arc::new(Quota::new(limits.rooms));
+        let total = Arc::new(Quota::new(limits.rooms, limits.rooms_per_address));
         let shard = || Mutex::new(Shard::new(shard_limits, Arc::clone(&total)));
-        Self {
+        let rooms = Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
             hasher: RandomState::new(),
             started: Instant::now(),
             presence_due: Notify::new(),
-        }
+        };
+        rooms.lock(rooms.shard_of(DEFAULT_ROOM)).keep(DEFAULT_ROOM);
+        rooms
     }
 
     /// The shard a room belongs to.
@@ -124,24 +139,25 @@ impl Rooms {
     pub(crate) fn join(
         &self,
         name: &str,
-        session: SessionId,
-        signal: &Arc<Signal>,
+        visitor: &Visitor,
         user: Option<&Arc<User>>,
-        wants_presence: bool,
         backlog: usize,
     ) -> Result<(RoomRef, Joined), JoinRefused> {
         let shard = self.shard_of(name);
         let join = || {
             let wake = ShardSignal {
                 shard,
-                signal: Arc::clone(signal),
+                signal: Arc::clone(&visitor.signal),
             };
+            let member = Member::new(visitor.session, wake, user.cloned(), visitor.wants_presence);
             let mut rooms = self.lock(shard);
-            rooms.join(name, session, wake, user.cloned(), wants_presence, backlog)
+            rooms.join(name, member, visitor.address, backlog)
         };
         // With all places taken, an empty room anywhere makes place.
-        let joined =
-            join().or_else(|refused| if self.reclaim() { join() } else { Err(refused) })?;
+        let joined = match join() {
+            Err(JoinRefused::Full) if self.reclaim() => join()?,
+            decided => decided?,
+        };
         self.tell_presence(shard);
         Ok((
             RoomRef {
@@ -207,7 +223,8 @@ impl Rooms {
     }
 
     fn reclaim(&self) -> bool {
-        (0..SHARDS).any(|shard| self.lock(shard).reclaim())
+        let now = self.started.elapsed();
+        (0..SHARDS).any(|shard| self.lock(shard).reclaim(now))
     }
 
     fn tell_presence(&self, shard: usize) {

@@ -14,7 +14,7 @@ use std::{fs, net::SocketAddr, time::Duration};
 use fullduplex_hub::{
     AllowedOrigins, Config, Hub, Limits, LogInput, LogSource, Site, StartError, Timeouts,
 };
-use support::{Running, within};
+use support::{Running, UPGRADE, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -108,9 +108,6 @@ async fn a_web_socket_route_asked_without_one_says_what_it_wants() {
         assert_eq!(answer.header("sec-websocket-version"), Some("13"));
     }
 }
-
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// The status of an opening handshake at `/ws`.
 async fn handshake(hub: &Running, headers: &str) -> (u16, String) {

@@ -111,8 +111,13 @@ async fn what_can_not_be_done_is_answered_and_the_connection_goes_on() {
         rooms: 2,
         ..Limits::default()
     };
+    let timeouts = Timeouts {
+        empty_room_grace: Duration::ZERO,
+        ..Timeouts::default()
+    };
     let hub = Running::start(Config {
         limits,
+        timeouts,
         ..Config::default()
     })
     .await;
@@ -163,6 +168,70 @@ async fn what_can_not_be_done_is_answered_and_the_connection_goes_on() {
             .unwrap()
             > 1_700_000_000_000
     );
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_rooms_and_the_default_room_is_always_there() {
+    let limits = Limits {
+        rooms: 3,
+        rooms_per_address: 2,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let mut client = hub.v1().await;
+    client.ok(json!({"op": "hello"})).await;
+    for room in ["a", "b", "general"] {
+        client.ok(json!({"op": "join", "room": room})).await;
+    }
+    let too_many = json!({"op": "join", "room": "c"});
+    assert_eq!(client.err(too_many.clone()).await, "rate_limited");
+    // A room that was left a moment ago is still there, and counts.
+    client.ok(json!({"op": "leave", "room": "a"})).await;
+    assert_eq!(client.err(too_many).await, "rate_limited");
+    let refused = hub.get("/ws?room=d", support::UPGRADE).await;
+    assert_eq!(refused.status, 429);
+}
+
+#[tokio::test]
+async fn a_room_that_was_forgotten_begins_anew_and_takes_a_repeated_message() {
+    let timeouts = Timeouts {
+        empty_room: Duration::ZERO,
+        ..Timeouts::default()
+    };
+    let hub = Running::start(Config {
+        timeouts,
+        ..Config::default()
+    })
+    .await;
+    let mut ana = hub.member("Ana", "short-lived").await;
+    let first = ana.say("short-lived", "c1", "hi").await;
+    ana.ok(json!({"op": "leave", "room": "short-lived"})).await;
+    let join = json!({"op": "join", "room": "short-lived"});
+    let joined = within(async {
+        loop {
+            let joined = ana.ok(join.clone()).await;
+            if joined["floor"] != first["seq"] {
+                return joined;
+            }
+            ana.ok(json!({"op": "leave", "room": "short-lived"})).await;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(joined["head"], first["seq"]);
+    let again = ana.say("short-lived", "c1", "hi").await;
+    assert_eq!(again["dup"], false);
+    loop {
+        let msg = ana.msg().await;
+        if msg["seq"] == again["seq"] {
+            assert_eq!((&msg["prev"], &msg["body"]), (&first["seq"], &json!("hi")));
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -18,12 +18,12 @@ mod shard;
 
 pub use event::{Author, Event, User};
 pub(crate) use event::{Entry, Form, Notice};
-pub(crate) use members::{SessionId, Wake};
-pub(crate) use name::{MAX_NAME_CHARS, is_name, is_room_name};
-pub(crate) use quota::Quota;
+pub(crate) use members::{Member, SessionId, Wake};
+pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_name, is_room_name};
+pub(crate) use quota::{JoinRefused, Quota};
 pub(crate) use ring::Gap;
 pub(crate) use room::RoomState;
-pub(crate) use shard::{Batch, JoinRefused, Joined, Shard, ShardLimits, Slot};
+pub(crate) use shard::{Batch, Joined, Shard, ShardLimits, Slot};
 
 #[cfg(test)]
 mod model_tests;

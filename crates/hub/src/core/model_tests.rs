@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROOMS: usize = 4;
 const SESSIONS: u64 = 5;
 const LIMITS: ShardLimits = ShardLimits {
@@ -18,6 +20,7 @@ const LIMITS: ShardLimits = ShardLimits {
     shard_bytes: 9 * 1024,
     listed_users: 2,
     empty_room_ttl: Duration::from_secs(10),
+    empty_room_grace: Duration::from_secs(3),
 };
 
 #[derive(Debug, Clone)]
@@ -90,6 +93,8 @@ struct Membership {
 
 #[derive(Debug, Default)]
 struct ModelRoom {
+    /// The newest position of the shard when the room was made.
+    since: u64,
     /// Everything ever said since the room exists.
     said: Vec<u64>,
     members: BTreeMap<u64, Membership>,
@@ -131,7 +136,7 @@ struct World {
 
 impl World {
     fn new(max_rooms: usize) -> Self {
-        let quota = Arc::new(Quota::new(max_rooms));
+        let quota = Arc::new(Quota::new(max_rooms, usize::MAX));
         let shard = Shard::new(LIMITS, Arc::clone(&quota));
         Self {
             shard,
@@ -196,10 +201,8 @@ impl World {
         let id = SessionId(session);
         let joined = self.shard.join(
             &room_name(room),
-            id,
-            woken.clone(),
-            user.clone(),
-            true,
+            Member::new(id, woken.clone(), user.clone(), true),
+            ADDRESS,
             backlog,
         );
         let is_full = !self.rooms.contains_key(&room) && self.rooms.len() == max_rooms;
@@ -208,7 +211,11 @@ impl World {
             return;
         };
         assert!(!is_full);
-        let model = self.rooms.entry(room).or_default();
+        let since = self.seq;
+        let model = self.rooms.entry(room).or_insert_with(|| ModelRoom {
+            since,
+            ..ModelRoom::default()
+        });
         model.empty_since = None;
         let member = Membership {
             slot: joined.slot,
@@ -219,7 +226,11 @@ impl World {
         };
         model.members.insert(session, member);
         let state = joined.state;
-        assert_eq!(state.head, model.said.last().copied().unwrap_or(0));
+        assert_eq!(joined.since, model.since);
+        assert_eq!(
+            state.head,
+            model.said.last().copied().unwrap_or(model.since)
+        );
         assert_eq!(
             state.head_id.map(|id| id.parse().unwrap()),
             model.said.last().copied()
@@ -319,7 +330,8 @@ impl World {
             let at = model.said.binary_search(&entry.event.seq).unwrap();
             assert_eq!(
                 entry.prev,
-                at.checked_sub(1).map_or(0, |before| model.said[before])
+                at.checked_sub(1)
+                    .map_or(model.since, |before| model.said[before])
             );
             member.cursor = entry.event.seq + 1;
         }
@@ -375,10 +387,29 @@ fn an_empty_room_makes_place_for_a_new_one() {
     world.join(0, 0, 0, 2);
     world.join(0, 1, 0, 2);
     world.join(1, 2, 0, 2);
-    assert!(!world.shard.reclaim());
+    assert!(!world.shard.reclaim(world.now));
     world.leave(0, 0);
-    assert!(world.shard.reclaim());
+    assert!(!world.shard.reclaim(world.now), "it may be come back to");
+    world.now += LIMITS.empty_room_grace;
+    assert!(world.shard.reclaim(world.now));
     world.rooms.remove(&0);
     world.join(1, 2, 0, 2);
     assert!(world.member(1, 2).is_some());
+}
+
+#[test]
+fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
+    let mut world = World::new(1);
+    world.shard.keep("general");
+    let member = |id| Member::new(SessionId(id), Woken::default(), None, false);
+    let slot = world
+        .shard
+        .join("general", member(0), ADDRESS, 0)
+        .unwrap()
+        .slot;
+    world.join(0, 0, 0, 1);
+    world.shard.leave(slot, SessionId(0), Duration::ZERO);
+    assert!(!world.shard.reclaim(Duration::MAX));
+    world.shard.sweep(Duration::MAX);
+    assert!(world.shard.state(slot).is_some());
 }

@@ -1,5 +1,8 @@
 //! What may be a name.
 
+/// The room of who names none. It is there for good.
+pub(crate) const DEFAULT_ROOM: &str = "general";
+
 /// The most characters a room's or a user's name may have.
 pub(crate) const MAX_NAME_CHARS: usize = 64;
 

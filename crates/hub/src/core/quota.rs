@@ -1,38 +1,109 @@
-//! A counted allowance shared by all shards.
+//! How many rooms there may be, counted over all shards.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-/// How many of something may exist at once, and how many do.
+/// How many rooms may exist at once, in all and made from one address, and how many do.
+///
+/// Locked only when a room is made or forgotten.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    used: AtomicUsize,
     max: usize,
+    max_per_address: usize,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Why a room can't be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JoinRefused {
+    /// There are as many rooms as there may be.
+    Full,
+    /// As many as may be were made from this address.
+    ShareUsed,
 }
 
 impl Quota {
-    pub(crate) const fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize, max_per_address: usize) -> Self {
         Self {
-            used: AtomicUsize::new(0),
             max,
+            max_per_address,
+            used: Mutex::default(),
         }
     }
 
-    /// Takes one, unless all are taken.
-    pub(crate) fn take(&self) -> bool {
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                (n < self.max).then_some(n + 1)
-            })
-            .is_ok()
+    /// Takes a place for a room made from `address`.
+    pub(crate) fn take(&self, address: IpAddr) -> Result<(), JoinRefused> {
+        let mut used = self.lock();
+        let share = used.by_address.get(&payer(address)).copied().unwrap_or(0);
+        if share >= self.max_per_address {
+            return Err(JoinRefused::ShareUsed);
+        }
+        if used.total >= self.max {
+            return Err(JoinRefused::Full);
+        }
+        used.total += 1;
+        used.by_address.insert(payer(address), share + 1);
+        Ok(())
     }
 
-    /// Gives back one that was taken.
-    pub(crate) fn give_back(&self) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
+    /// Gives back a place that was taken from `address`.
+    pub(crate) fn give_back(&self, address: IpAddr) {
+        let mut used = self.lock();
+        used.total = used.total.saturating_sub(1);
+        if let Some(share) = used.by_address.get_mut(&payer(address)) {
+            *share -= 1;
+            if *share == 0 {
+                used.by_address.remove(&payer(address));
+            }
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.lock().total
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is counted: an IPv6 host has its whole /64 to itself.
+fn payer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_share_and_no_more() {
+        let quota = Quota::new(3, 2);
+        let [one, same, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|address| address.parse().unwrap());
+        assert_eq!(quota.take(one), Ok(()));
+        assert_eq!(quota.take(same), Ok(()));
+        assert_eq!(quota.take(one), Err(JoinRefused::ShareUsed));
+        assert_eq!(quota.take(other), Ok(()));
+        assert_eq!(quota.take(other), Err(JoinRefused::Full));
+        quota.give_back(same);
+        assert_eq!(quota.take(one), Ok(()));
+        for address in [one, same, other] {
+            quota.give_back(address);
+        }
+        assert!(quota.lock().by_address.is_empty() && quota.used() == 0);
     }
 }

@@ -16,21 +16,22 @@ pub(crate) struct Gap {
 pub(crate) struct Ring<F> {
     entries: VecDeque<Arc<Entry<F>>>,
     bytes: usize,
-    /// The newest position that was dropped; 0 if none was.
+    /// The newest position that is no longer kept; where the ring starts if none was dropped.
     dropped: u64,
-    /// The newest position ever appended; 0 if none was.
+    /// The newest position ever appended; where the ring starts if none was.
     head: u64,
     /// The id of the event at `head`.
     head_id: Option<Arc<str>>,
 }
 
 impl<F> Ring<F> {
-    pub(crate) const fn new() -> Self {
+    /// A ring for what comes after position `start`.
+    pub(crate) const fn new(start: u64) -> Self {
         Self {
             entries: VecDeque::new(),
             bytes: 0,
-            dropped: 0,
-            head: 0,
+            dropped: start,
+            head: start,
             head_id: None,
         }
     }

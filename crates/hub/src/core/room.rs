@@ -1,6 +1,6 @@
 //! One room: its newest events, its members, and who they are.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     event::{Entry, Event, User},
@@ -12,6 +12,11 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Room<F, W> {
     pub(crate) name: Arc<str>,
+    /// Whose share of the rooms this is; nobody's if it is kept for good.
+    pub(crate) made_from: Option<IpAddr>,
+    /// The position after which its events come. An earlier room of this name may have had earlier
+    /// ones: they are forgotten, but positions go on.
+    pub(crate) since: u64,
     pub(crate) ring: Ring<F>,
     pub(crate) members: Members<W>,
     pub(crate) presence: Presence<F>,
@@ -22,10 +27,12 @@ pub(crate) struct Room<F, W> {
 }
 
 impl<F, W: Wake> Room<F, W> {
-    pub(crate) fn new(name: Arc<str>) -> Self {
+    pub(crate) fn new(name: Arc<str>, made_from: Option<IpAddr>, since: u64) -> Self {
         Self {
             name,
-            ring: Ring::new(),
+            made_from,
+            since,
+            ring: Ring::new(since),
             members: Members::new(),
             presence: Presence::new(),
             empty_since: None,
@@ -55,7 +62,7 @@ impl<F, W: Wake> Room<F, W> {
 /// What a room is like right now.
 #[derive(Debug)]
 pub(crate) struct RoomState {
-    /// The newest position; 0 in an empty room.
+    /// The newest position; where the room starts if nothing was said yet.
     pub(crate) head: u64,
     /// The oldest position kept.
     pub(crate) floor: u64,

@@ -1,7 +1,8 @@
 //! A share of the rooms, behind one lock.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use super::{
     event::{Entry, Event, Notice, User},
     members::{Member, SessionId, Wake},
-    quota::Quota,
+    quota::{JoinRefused, Quota},
     ring::Gap,
     room::{Room, RoomState},
 };
@@ -31,6 +32,8 @@ pub(crate) struct ShardLimits {
     pub(crate) listed_users: usize,
     /// How long an empty room is remembered.
     pub(crate) empty_room_ttl: Duration,
+    /// How long an empty room is remembered at least, however many others are wanted.
+    pub(crate) empty_room_grace: Duration,
 }
 
 /// Rooms, found by name or slot.
@@ -46,7 +49,9 @@ pub(crate) struct Shard<F, W> {
     by_name: HashMap<Arc<str>, Slot>,
     /// Rooms with something in their ring by the position of their newest event, so that the one
     /// that has been quiet for longest gives up its ring first.
-    by_head: BTreeMap<u64, Slot>,
+    by_head: BTreeSet<(u64, Slot)>,
+    /// The position of the newest event, of whichever room.
+    last_seq: u64,
     /// Bytes of all rings.
     bytes: usize,
     /// Empty rooms, longest empty first.
@@ -64,11 +69,9 @@ pub(crate) struct Joined {
     pub(crate) cursor: u64,
     /// Its cursor in the room's presence notices.
     pub(crate) notices: u64,
+    /// The position after which the room's events come.
+    pub(crate) since: u64,
 }
-
-/// Why a room can't be joined: there are as many as there may be.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct JoinRefused;
 
 /// What a member has to read next.
 #[derive(Debug)]
@@ -108,45 +111,52 @@ impl<F, W: Wake> Shard<F, W> {
             slots: Vec::new(),
             free: Vec::new(),
             by_name: HashMap::new(),
-            by_head: BTreeMap::new(),
+            by_head: BTreeSet::new(),
+            last_seq: 0,
             bytes: 0,
             empty: BTreeSet::new(),
             presence_due: Vec::new(),
         }
     }
 
-    /// Puts a session into a room, which is made if need be. The new member's cursor is at the
-    /// oldest of the newest `backlog` events.
+    /// Makes a room that is there for good and counts as nobody's.
+    pub(crate) fn keep(&mut self, name: &str) {
+        self.add(name, None);
+    }
+
+    /// Puts a member into a room, which is made if need be, at the cost of `address`. The member's
+    /// cursor is at the oldest of the newest `backlog` events.
     ///
     /// The caller sees to it that no session joins a room twice.
     pub(crate) fn join(
         &mut self,
         name: &str,
-        session: SessionId,
-        wake: W,
-        user: Option<Arc<User>>,
-        wants_presence: bool,
+        member: Member<W>,
+        address: IpAddr,
         backlog: usize,
     ) -> Result<Joined, JoinRefused> {
         let slot = match self.by_name.get(name) {
             Some(&slot) => slot,
-            None => self.create(name)?,
+            None => {
+                self.rooms_total.take(address)?;
+                self.add(name, Some(address))
+            }
         };
         let Some(room) = self.slots[slot.0].as_mut() else {
-            return Err(JoinRefused);
+            return Err(JoinRefused::Full);
         };
         if let Some(since) = room.empty_since.take() {
             self.empty.remove(&(since, slot));
         }
-        if let Some(user) = &user {
+        if let Some(user) = &member.user {
             room.presence.enter(user);
         }
-        room.members
-            .insert(Member::new(session, wake, user, wants_presence));
+        room.members.insert(member);
         let joined = Joined {
             slot,
             cursor: room.ring.cursor_of_newest(backlog),
             notices: room.presence.version(),
+            since: room.since,
             state: room.state(self.limits.listed_users),
         };
         self.presence_changed(slot);
@@ -169,7 +179,7 @@ impl<F, W: Wake> Shard<F, W> {
         if let Some(user) = member.user {
             room.presence.exit(&user);
         }
-        if room.members.is_empty() {
+        if room.members.is_empty() && room.made_from.is_some() {
             room.empty_since = Some(now);
             self.empty.insert((now, slot));
         }
@@ -196,6 +206,7 @@ impl<F, W: Wake> Shard<F, W> {
     ///
     /// An event for a room that has been forgotten since stays in the log only.
     pub(crate) fn commit(&mut self, event: Event) {
+        self.last_seq = event.seq;
         let Some(&slot) = self.by_name.get(&event.room) else {
             return;
         };
@@ -205,8 +216,8 @@ impl<F, W: Wake> Shard<F, W> {
         };
         let (old_head, old_bytes) = (room.ring.head(), room.ring.bytes());
         room.append(event, limits.ring_entries, limits.ring_bytes);
-        self.by_head.remove(&old_head);
-        self.by_head.insert(room.ring.head(), slot);
+        self.by_head.remove(&(old_head, slot));
+        self.by_head.insert((room.ring.head(), slot));
         self.bytes = self.bytes - old_bytes + room.ring.bytes();
         room.members.rouse_all(slot);
         self.shed();
@@ -305,21 +316,22 @@ impl<F, W: Wake> Shard<F, W> {
         }
     }
 
-    /// Forgets the room that has been empty for longest. Says whether there was one.
-    pub(crate) fn reclaim(&mut self) -> bool {
-        let longest = self.empty.first().map(|&(_, slot)| slot);
-        if let Some(slot) = longest {
-            self.forget(slot);
-        }
-        longest.is_some()
+    /// Forgets the room that has been empty for longest, if that is long enough. Says whether
+    /// there was one.
+    pub(crate) fn reclaim(&mut self, now: Duration) -> bool {
+        let longest = self.empty.first().copied();
+        let Some((_, slot)) =
+            longest.filter(|&(since, _)| now.saturating_sub(since) >= self.limits.empty_room_grace)
+        else {
+            return false;
+        };
+        self.forget(slot);
+        true
     }
 
-    fn create(&mut self, name: &str) -> Result<Slot, JoinRefused> {
-        if !self.rooms_total.take() {
-            return Err(JoinRefused);
-        }
+    fn add(&mut self, name: &str, made_from: Option<IpAddr>) -> Slot {
         let name: Arc<str> = name.into();
-        let room = Some(Room::new(Arc::clone(&name)));
+        let room = Some(Room::new(Arc::clone(&name), made_from, self.last_seq));
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot.0] = room;
             slot
@@ -328,7 +340,7 @@ impl<F, W: Wake> Shard<F, W> {
             Slot(self.slots.len() - 1)
         };
         self.by_name.insert(name, slot);
-        Ok(slot)
+        slot
     }
 
     fn forget(&mut self, slot: Slot) {
@@ -339,10 +351,12 @@ impl<F, W: Wake> Shard<F, W> {
             self.empty.remove(&(since, slot));
         }
         self.by_name.remove(&room.name);
-        self.by_head.remove(&room.ring.head());
+        self.by_head.remove(&(room.ring.head(), slot));
         self.bytes -= room.ring.bytes();
         self.free.push(slot);
-        self.rooms_total.give_back();
+        if let Some(address) = room.made_from {
+            self.rooms_total.give_back(address);
+        }
     }
 
     /// Takes rings away, quietest room first, until the rest fits. The room that spoke last keeps

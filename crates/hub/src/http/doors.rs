@@ -19,15 +19,13 @@ use tokio::time::Instant;
 use super::{Connection, Desk, Reception, not_found, pages, sentence};
 use crate::{
     config::{AllowedOrigins, Config, PlainMode},
-    core::is_room_name,
+    core::{DEFAULT_ROOM, JoinRefused, is_room_name},
     echo,
     logs::Viewer,
     session::{Dialect, Session},
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
 
-/// The room of plain clients that name none.
-const DEFAULT_ROOM: &str = "general";
 /// Seconds between two visible heartbeats: often enough to matter, seldom enough to be cheap.
 const HEARTBEAT: std::ops::RangeInclusive<u64> = 5..=300;
 
@@ -122,7 +120,7 @@ pub(super) async fn chat(
         Ok(dialect) => dialect,
         Err(why) => return sentence(StatusCode::BAD_REQUEST, why),
     };
-    let mut session = Session::new(&desk.shared, dialect);
+    let mut session = Session::new(&desk.shared, dialect, connection.peer.ip());
     if !matches!(dialect, Dialect::V1 { .. }) {
         let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
         let history = query.history.unwrap_or(0);
@@ -130,9 +128,18 @@ pub(super) async fn chat(
             let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
             return sentence(StatusCode::BAD_REQUEST, why);
         }
-        if session.enter(room, history).is_err() {
-            let why = "The server has as many rooms as it may.";
-            return sentence(StatusCode::SERVICE_UNAVAILABLE, why);
+        if let Err(refused) = session.enter(room, history) {
+            let (status, why) = match refused {
+                JoinRefused::Full => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The server has as many rooms as it may.",
+                ),
+                JoinRefused::ShareUsed => (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "Too many rooms were made from your address.",
+                ),
+            };
+            return sentence(status, why);
         }
     }
     open(&desk, connection, handshake, |ws| session.run(ws))

@@ -8,8 +8,8 @@ use std::{
 use fullduplex::Prepared;
 
 use crate::{
-    core::{Batch, JoinRefused, RoomState, SessionId, User},
-    rooms::{RoomRef, Rooms, Signal},
+    core::{Batch, JoinRefused, RoomState, User},
+    rooms::{RoomRef, Rooms, Signal, Visitor},
 };
 
 /// A session's rooms and its cursor in each. Leaves them all when dropped, however the session
@@ -17,9 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
-    session: SessionId,
-    signal: Arc<Signal>,
-    wants_presence: bool,
+    visitor: Visitor,
     by_name: HashMap<Arc<str>, RoomRef>,
     joined: HashMap<RoomRef, Membership>,
 }
@@ -32,22 +30,22 @@ pub(crate) struct Membership {
     pub(crate) cursor: u64,
     /// How many presence notices it had.
     pub(crate) notices: u64,
+    /// The position after which the room's events come.
+    pub(crate) since: u64,
 }
 
 impl Memberships {
-    pub(crate) fn new(rooms: Arc<Rooms>, session: SessionId, wants_presence: bool) -> Self {
+    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor) -> Self {
         Self {
             rooms,
-            session,
-            signal: Arc::default(),
-            wants_presence,
+            visitor,
             by_name: HashMap::new(),
             joined: HashMap::new(),
         }
     }
 
     pub(crate) fn signal(&self) -> Arc<Signal> {
-        Arc::clone(&self.signal)
+        Arc::clone(&self.visitor.signal)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,20 +71,14 @@ impl Memberships {
         user: Option<&Arc<User>>,
         backlog: usize,
     ) -> Result<(RoomRef, RoomState), JoinRefused> {
-        let (room, joined) = self.rooms.join(
-            name,
-            self.session,
-            &self.signal,
-            user,
-            self.wants_presence,
-            backlog,
-        )?;
+        let (room, joined) = self.rooms.join(name, &self.visitor, user, backlog)?;
         let name: Arc<str> = name.into();
         self.by_name.insert(Arc::clone(&name), room);
         let place = Membership {
             name,
             cursor: joined.cursor,
             notices: joined.notices,
+            since: joined.since,
         };
         self.joined.insert(room, place);
         Ok((room, joined.state))
@@ -97,14 +89,14 @@ impl Memberships {
             return false;
         };
         self.joined.remove(&room);
-        self.rooms.leave(room, self.session);
+        self.rooms.leave(room, self.visitor.session);
         true
     }
 
     /// Shows the session's user differently in all its rooms.
     pub(crate) fn rename(&self, user: &Arc<User>) {
         for &room in self.joined.keys() {
-            self.rooms.rename(room, self.session, user);
+            self.rooms.rename(room, self.visitor.session, user);
         }
     }
 
@@ -122,10 +114,14 @@ impl Memberships {
         let Membership {
             cursor, notices, ..
         } = *self.joined.get(&room)?;
-        Some(
-            self.rooms
-                .read(room, self.session, cursor, notices, max_entries, max_bytes),
-        )
+        Some(self.rooms.read(
+            room,
+            self.visitor.session,
+            cursor,
+            notices,
+            max_entries,
+            max_bytes,
+        ))
     }
 
     /// Whether this session is more than `max` events behind in one of `rooms`.
@@ -144,7 +140,7 @@ impl Memberships {
 impl Drop for Memberships {
     fn drop(&mut self) {
         for &room in self.joined.keys() {
-            self.rooms.leave(room, self.session);
+            self.rooms.leave(room, self.visitor.session);
         }
     }
 }

@@ -12,7 +12,9 @@ mod outbox;
 mod plain;
 mod v1;
 
-use std::{collections::VecDeque, convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use fullduplex::{
     CloseCode, CloseFrame, Message, Outcome, Prepared, ReadHalf, WebSocket, WriteHalf,
@@ -25,7 +27,7 @@ use crate::{
     core::{Batch, Entry, Form, Gap, SessionId},
     hub::Shared,
     log::{Append, AppendError, Appended},
-    rooms::{RoomRef, Signal},
+    rooms::{RoomRef, Signal, Visitor},
     wire::{self, command::Id, event},
 };
 
@@ -111,10 +113,16 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session that is in no room yet. Boxed, as each future it is handed through would hold it anew.
-    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect) -> Box<Self> {
+    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect, address: IpAddr) -> Box<Self> {
         let id = hub.next_session();
         let is_v1 = matches!(dialect, Dialect::V1 { .. });
-        let rooms = Memberships::new(Arc::clone(&hub.rooms), id, is_v1);
+        let visitor = Visitor {
+            session: id,
+            signal: Arc::default(),
+            wants_presence: is_v1,
+            address,
+        };
+        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor);
         let heartbeat = match dialect {
             Dialect::V1 { heartbeat } => heartbeat.map(Heartbeat::new),
             Dialect::Json | Dialect::Text => None,

@@ -157,11 +157,15 @@ impl Session {
             ));
         }
         let joined = self.rooms.join(name, self.client.user.as_ref(), backlog);
-        let (room, state) = joined.map_err(|JoinRefused| {
-            Failure::new(
+        let (room, state) = joined.map_err(|refused| match refused {
+            JoinRefused::Full => Failure::new(
                 ErrorCode::Unavailable,
                 "the server has as many rooms as it may",
-            )
+            ),
+            JoinRefused::ShareUsed => Failure::new(
+                ErrorCode::RateLimited,
+                "too many rooms were made from your address",
+            ),
         })?;
         self.ready.push_back(room);
         Ok((room, state))
@@ -191,9 +195,10 @@ impl Session {
         body: Arc<str>,
         cid: Option<Arc<str>>,
     ) -> Option<Append> {
-        let name = Arc::clone(&self.rooms.get(room)?.name);
+        let place = self.rooms.get(room)?;
         let draft = Draft {
-            room: name,
+            room: Arc::clone(&place.name),
+            room_since: place.since,
             from,
             body,
             cid,

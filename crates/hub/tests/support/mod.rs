@@ -22,6 +22,10 @@ use tokio::{
 /// How long anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The header lines of an opening handshake.
+pub const UPGRADE: &str = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it happens in time")
 }
