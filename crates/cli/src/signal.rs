@@ -2,7 +2,10 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 
 use crate::exit::Failure;
 
@@ -23,12 +26,37 @@ impl Signals {
         })
     }
 
-    /// Ready once there was one of them.
-    pub(crate) async fn any(mut self) {
+    /// Ready once there was one of them, since the last time.
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-        tracing::info!("stopping");
+    }
+
+    /// Runs a server, made from what tells it to stop: the first of them. It may take its time to say goodbye, but
+    /// not if there is a second one.
+    pub(crate) async fn serve<Serving>(
+        mut self,
+        server: impl FnOnce(oneshot::Receiver<()>) -> Serving,
+    ) -> Result<(), Failure>
+    where
+        Serving: Future<Output = ()>,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let twice = async {
+            self.any().await;
+            tracing::info!("stopping; a second signal cuts off who does not say goodbye");
+            // It may have ended by itself.
+            stop.send(()).ok();
+            self.any().await;
+        };
+        tokio::select! {
+            biased;
+            () = server(stopped) => Ok(()),
+            () = twice => Err(Failure::run("stopped at once, by a second signal")),
+        }
     }
 }

@@ -79,8 +79,9 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
     }
     let signals = Signals::catch()?;
     listen::announce(scheme, addr);
-    server.serve_until(echo, signals.any()).await;
-    Ok(())
+    signals
+        .serve(|stopped| server.serve_until(echo, async { stopped.await.unwrap_or_default() }))
+        .await
 }
 
 async fn echo(mut ws: WebSocket) -> Result<(), Error> {

@@ -112,7 +112,10 @@ async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> 
 
 impl Listening {
     /// Serves until a signal comes.
-    pub(crate) async fn run(self) {
-        self.hub.run(self.signals.any()).await;
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Self { hub, signals } = self;
+        signals
+            .serve(|stopped| hub.run(async { stopped.await.unwrap_or_default() }))
+            .await
     }
 }

@@ -72,6 +72,5 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         ..Config::default()
     };
     let hub = hub::start(&args.listen, args.hub, config).await?;
-    hub.run().await;
-    Ok(())
+    hub.run().await
 }

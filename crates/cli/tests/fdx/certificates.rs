@@ -30,6 +30,20 @@ impl Certificates {
         certificates
     }
 
+    /// A certificate that is its own authority, as the usual tools make it; there is no other.
+    pub(crate) fn self_signed() -> Self {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        let certificates = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        std::fs::write(certificates.cert(), cert.pem()).unwrap();
+        std::fs::write(certificates.key(), key.serialize_pem()).unwrap();
+        certificates
+    }
+
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }

@@ -329,6 +329,35 @@ async fn a_signal_closes_with_1000_and_code_0() {
 }
 
 #[tokio::test]
+async fn a_close_that_is_not_answered_is_told_and_a_second_signal_ends_it() {
+    let (held, mut holding) = mpsc::channel(1);
+    let url = peer::serve(move |ws| {
+        let held = held.clone();
+        async move {
+            // Kept, and never looked at.
+            held.send(ws).await.unwrap();
+            std::future::pending().await
+        }
+    })
+    .await;
+    let program = Program::start(&["connect", &url]);
+    let _ws = soon("a connection", holding.recv()).await.unwrap();
+    program.told(|text| text.contains("connected to ")).await;
+    program.terminate();
+    program.told(|text| text.contains("closing, ")).await;
+    program.terminate();
+    let ended = program.end_with_open_input().await;
+    assert_eq!(ended.code, Some(6));
+    assert!(
+        ended
+            .stderr
+            .ends_with("fdx: ended before the server answered the close\n"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_pings_is_given_up() {
     let (held, mut holding) = mpsc::channel(1);
     let url = peer::serve(move |ws| {

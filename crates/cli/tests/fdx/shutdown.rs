@@ -76,3 +76,24 @@ async fn tail_closes_its_viewers_with_1001_and_exits_with_0() {
     assert_eq!(ws.outcome().unwrap().code(), CloseCode::GOING_AWAY);
     assert_eq!(server.end().await.code, Some(0));
 }
+
+#[tokio::test]
+async fn a_second_signal_cuts_off_who_does_not_answer_the_close() {
+    for (command, path) in [(&["echo"][..], "/"), (&["serve"], "/ws")] {
+        let (server, url) = Program::listen(command).await;
+        // Never looked at again, so it answers nothing.
+        let _silent = fullduplex::connect(&url.ws(path)).await.unwrap();
+        server.terminate();
+        server.told(|text| text.contains("stopping")).await;
+        server.terminate();
+        let ended = server.end().await;
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(
+            ended
+                .stderr
+                .ends_with("fdx: stopped at once, by a second signal\n"),
+            "{}",
+            ended.stderr
+        );
+    }
+}

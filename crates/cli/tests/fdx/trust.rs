@@ -54,6 +54,33 @@ async fn a_server_that_nobody_vouches_for_is_code_4_with_a_hint() {
     let others = Certificates::new();
     let wrong = connect(&[&url, "--ca", text(&others.ca())], "secret\n").await;
     assert_eq!((wrong.code, &*wrong.stdout), (Some(4), ""));
+    // It was passed.
+    assert!(!wrong.stderr.contains("pass --ca"), "{}", wrong.stderr);
+}
+
+#[tokio::test]
+async fn a_self_signed_server_is_believed_when_its_certificate_is_listed_for_its_name() {
+    let certificates = Certificates::self_signed();
+    let (_echo, url) = echo(&certificates).await;
+    let cert = certificates.cert();
+    let listed = connect(&[&url, "--ca", text(&cert)], "secret\n").await;
+    assert_eq!(
+        (listed.code, &*listed.stdout),
+        (Some(0), "secret\n"),
+        "{}",
+        listed.stderr
+    );
+    let other_name = url.replace("localhost", "127.0.0.1");
+    let others = Certificates::self_signed();
+    for (url, cert) in [(&other_name, cert), (&url, others.cert())] {
+        let wrong = connect(&[url, "--ca", text(&cert)], "secret\n").await;
+        assert_eq!(
+            (wrong.code, &*wrong.stdout),
+            (Some(4), ""),
+            "{}",
+            wrong.stderr
+        );
+    }
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ use std::{io, sync::Arc};
 use fullduplex::{
     Client, Config, ConnectError, Limits, WebSocket,
     handshake::{ClientError, Origin, OriginError, Refused, Uri},
-    tls::{self, rustls},
+    tls::rustls,
 };
 
-use super::{ConnectArgs, insecure};
+use super::{ConnectArgs, insecure, listed};
 use crate::{
     exit::Failure,
     listen, output,
@@ -37,7 +37,7 @@ pub(super) async fn dial(args: &ConnectArgs) -> Result<WebSocket, Failure> {
     let client = client(args, &uri)?;
     match client.connect().await {
         Ok((ws, _response)) => Ok(ws),
-        Err(error) => Err(failure(error, &uri)),
+        Err(error) => Err(failure(error, &uri, args)),
     }
 }
 
@@ -48,7 +48,7 @@ fn client(args: &ConnectArgs, uri: &Uri) -> Result<Client, Failure> {
     config
         .check()
         .map_err(|error| Failure::usage(error.to_string()))?;
-    let usage = |error| failure(error, uri);
+    let usage = |error| failure(error, uri, args);
     let mut client = Client::new(&args.url)
         .map_err(usage)?
         .config(config)
@@ -76,7 +76,7 @@ fn trust(client: Client, args: &ConnectArgs) -> Result<Client, Failure> {
     let Some(path) = &args.ca else {
         return Ok(client);
     };
-    let config = tls::client_config_with_ca(&listen::read(path)?)
+    let config = listed::client_config(&listen::read(path)?)
         .map_err(|error| Failure::start(format!("cannot use {}: {error}", path.display())))?;
     Ok(client.tls(config))
 }
@@ -99,7 +99,7 @@ pub(super) fn parse_header(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.trim().to_owned()))
 }
 
-fn failure(error: ConnectError, uri: &Uri) -> Failure {
+fn failure(error: ConnectError, uri: &Uri, args: &ConnectArgs) -> Failure {
     match error {
         ConnectError::Uri(_) | ConnectError::Origin(_) | ConnectError::Request(_) => {
             Failure::usage(error.to_string())
@@ -108,7 +108,7 @@ fn failure(error: ConnectError, uri: &Uri) -> Failure {
             Failure::no_connection(format!("cannot connect to {uri}: {error}"))
         }
         ConnectError::Tls(error) => {
-            let hint = tls_hint(&error).unwrap_or_default();
+            let hint = tls_hint(&error, args).unwrap_or_default();
             Failure::no_connection(format!("no TLS with {uri}: {error}{hint}"))
         }
         ConnectError::Handshake(ClientError::Refused(refused)) => refusal(&refused),
@@ -120,8 +120,11 @@ fn failure(error: ConnectError, uri: &Uri) -> Failure {
 }
 
 /// What the user can do about it.
-fn tls_hint(error: &io::Error) -> Option<&'static str> {
+fn tls_hint(error: &io::Error, args: &ConnectArgs) -> Option<&'static str> {
     match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(_) if args.ca.is_some() => {
+            Some("; nothing in the file of --ca speaks for it")
+        }
         rustls::Error::InvalidCertificate(_) => {
             Some("; pass --ca FILE to trust its authority, or -k to trust any certificate")
         }

@@ -6,6 +6,7 @@
 mod action;
 mod dial;
 mod insecure;
+mod listed;
 mod pipe;
 mod session;
 mod terminal;
@@ -19,7 +20,9 @@ use clap::Args;
 use fullduplex::{Cause, CloseCode, Initiator, Outcome};
 
 use self::{action::Action, pipe::Format, session::Ended};
-use crate::{exit::Failure, listen::PingArgs, output, seconds::Seconds, visible::visible};
+use crate::{
+    exit::Failure, listen::PingArgs, output, seconds::Seconds, signal::Signals, visible::visible,
+};
 
 /// Longest message that is taken: what is worth looking at in a terminal or a pipe is smaller.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -81,7 +84,7 @@ pub(crate) struct ConnectArgs {
     /// Reads and writes messages as JSON, one object on each line
     #[arg(long, help_heading = "In a pipe")]
     json: bool,
-    /// Trusts the authorities in this file, PEM, and no others
+    /// Trusts the authorities and self-signed servers in this file, PEM, and no others
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     ca: Option<PathBuf>,
     /// Trusts any certificate: whoever is in between can read and change everything
@@ -107,6 +110,8 @@ impl ConnectArgs {
 /// Connects, talks, and says how it ended.
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     let ws = dial::dial(&args).await?;
+    // Until here they end the program at once.
+    let signals = Signals::catch()?;
     let subprotocol = ws
         .subprotocol()
         .map(|name| format!(", subprotocol {}", visible(name)));
@@ -120,9 +125,9 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     let ended = if args.wants_prompt()
         && let Some(terminal) = terminal::open()
     {
-        terminal.talk(ws).await?
+        terminal.talk(ws, signals).await?
     } else {
-        pipe::talk(ws, args.format(), args.linger.0).await?
+        pipe::talk(ws, args.format(), args.linger.0, signals).await?
     };
     output::note(&format!("closed {}", ended.outcome));
     judge(ended)

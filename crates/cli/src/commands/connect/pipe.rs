@@ -17,6 +17,7 @@ use super::{
 use crate::{
     exit::Failure,
     output::{self, Printer},
+    signal::Signals,
     visible::{visible_json, visible_lines},
 };
 
@@ -48,6 +49,7 @@ pub(super) async fn talk(
     ws: WebSocket,
     format: Format,
     linger: Duration,
+    signals: Signals,
 ) -> Result<Ended, Failure> {
     let cannot = |error: io::Error| Failure::run(format!("cannot start: {error}"));
     let (actions, input) = mpsc::channel(ACTIONS);
@@ -71,7 +73,7 @@ pub(super) async fn talk(
         },
         linger,
     };
-    session.run(ws).await
+    session.run(ws, signals).await
 }
 
 /// Turns lines into actions, until they end or nobody wants them any more.

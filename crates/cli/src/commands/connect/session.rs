@@ -11,7 +11,7 @@ use tokio::{
 use super::Action;
 use crate::{
     exit::Failure,
-    output::{NobodyReads, Printer},
+    output::{self, NobodyReads, Printer},
     signal::Signals,
 };
 
@@ -24,6 +24,9 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After a signal, whoever reads our output gets so long to take what has come.
 const PRINT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A close that takes longer is told of: most take a round trip.
+const SLOW_CLOSE: Duration = Duration::from_millis(500);
 
 /// What the user wants next, or why that can't be told. The end of the input is the end of the channel.
 pub(super) type Input = mpsc::Receiver<Result<Action, String>>;
@@ -61,13 +64,16 @@ enum Stop {
 }
 
 impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
-    /// Talks until either side closes, and sees the close through.
+    /// Talks until either side closes, and sees the close through, if no signal cuts it short.
     ///
     /// # Errors
     ///
-    /// The system does not tell of signals.
-    pub(super) async fn run(mut self, ws: WebSocket) -> Result<Ended, Failure> {
-        let signals = Signals::catch()?;
+    /// A signal came while it was closing.
+    pub(super) async fn run(
+        mut self,
+        ws: WebSocket,
+        mut signals: Signals,
+    ) -> Result<Ended, Failure> {
         let (mut reader, mut writer) = ws.split();
         let silence = Silence::default();
         let stop = {
@@ -101,8 +107,18 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
                 (CloseFrame::normal(), None)
             }
         };
-        let outcome = writer.close(frame).await;
-        let printed = timeout(printing, self.printer.finish()).await;
+        let outcome = tokio::select! {
+            biased;
+            outcome = writer.close(frame) => outcome,
+            () = haste(&mut signals) => {
+                return Err(Failure::lost("ended before the server answered the close"));
+            }
+        };
+        let printed = tokio::select! {
+            biased;
+            printed = timeout(printing, self.printer.finish()) => printed,
+            () = signals.any() => return Err(Failure::run("ended before all was printed")),
+        };
         let failure = failure.or_else(|| Some(cannot_write(&printed.ok()?.err()?)));
         Ok(Ended {
             outcome,
@@ -110,6 +126,17 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
             is_unwatched,
         })
     }
+}
+
+/// Says what it waits for, if that takes long, and is ready when the user wants to wait no more.
+async fn haste(signals: &mut Signals) {
+    tokio::select! {
+        biased;
+        () = signals.any() => return,
+        () = sleep(SLOW_CLOSE) => {}
+    }
+    output::note("closing, but the server does not answer yet; Ctrl-C ends at once");
+    signals.any().await;
 }
 
 fn cannot_write(error: &io::Error) -> Failure {

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     exit::Failure,
     output::{self, Printer},
+    signal::Signals,
     visible::{cut, visible},
 };
 
@@ -68,7 +69,7 @@ pub(super) fn open() -> Option<Terminal> {
 
 impl Terminal {
     /// Sends what is typed and shows what comes.
-    pub(super) async fn talk(self, ws: WebSocket) -> Result<Ended, Failure> {
+    pub(super) async fn talk(self, ws: WebSocket, signals: Signals) -> Result<Ended, Failure> {
         let cannot = |error: io::Error| Failure::run(format!("cannot start: {error}"));
         let Self {
             editor,
@@ -88,7 +89,7 @@ impl Terminal {
             render: |message: &Message| show(message).into_bytes(),
             linger: Duration::ZERO,
         };
-        let ended = session.run(ws).await;
+        let ended = session.run(ws, signals).await;
         drop(saved);
         ended
     }

@@ -93,8 +93,7 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
     if args.print {
         print::start(&logs, args.lines.0)?;
     }
-    hub.run().await;
-    Ok(())
+    hub.run().await
 }
 
 /// Something that is followed, under its name.
