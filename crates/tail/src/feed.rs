@@ -99,7 +99,10 @@ pub(crate) struct Pump {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
-    More,
+    /// And there is nothing more.
+    Something,
+    /// And there is probably more: the run was long enough.
+    Enough,
     /// Another file is being read.
     OtherFile,
 }
@@ -121,16 +124,16 @@ impl Pump {
             match self.follower.poll(now, &mut self.buffer) {
                 Some(Change::Bytes(n)) => {
                     self.feed.bytes(&self.buffer[..n])?;
-                    found = Found::More;
+                    found = Found::Something;
                 }
                 Some(Change::Event { event, next }) => {
                     self.feed.event(event, next)?;
                     return Ok(Found::OtherFile);
                 }
-                None => break,
+                None => return Ok(found),
             }
         }
-        Ok(found)
+        Ok(Found::Enough)
     }
 }
 

@@ -32,6 +32,12 @@ pub enum FollowError {
         /// The answer of the operating system.
         source: io::Error,
     },
+    /// The path leads to a file in another folder than before: somebody put a symbolic link there.
+    #[error("cannot follow {}: it leads out of its folder now", path.display())]
+    Outside {
+        /// The path as it was given.
+        path: PathBuf,
+    },
 }
 
 impl FollowError {

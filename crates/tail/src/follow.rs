@@ -16,7 +16,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -24,7 +24,8 @@ use std::{
 use crate::{
     FileEvent, FollowError,
     backward::BackwardScan,
-    file::{self, Identity, Opened, read_at},
+    file::{Identity, Opened, read_at},
+    name::Name,
 };
 
 /// What one call of [`Follower::poll`] found.
@@ -49,7 +50,7 @@ pub(crate) struct Beginning {
 /// Reads what is appended to the file of one name, through rotation, truncation and absence.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    path: PathBuf,
+    name: Name,
     settle: Duration,
     current: Option<Current>,
     /// What comes after `current`, once it has been read to its end for the last time.
@@ -61,7 +62,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Starts to follow `path` at its last line that has no line end yet.
+    /// Starts to follow `name` at its last line that has no line end yet.
     ///
     /// Also gives where that is, or `None` while there is no such file.
     ///
@@ -69,17 +70,17 @@ impl Follower {
     ///
     /// When the path leads to what cannot be followed.
     pub(crate) fn start(
-        path: PathBuf,
+        name: Name,
         settle: Duration,
     ) -> Result<(Self, Option<Beginning>), FollowError> {
-        let current = match file::open(&path) {
-            Ok(opened) => Some(Current::at_last_line(&path, opened)?),
+        let current = match name.open() {
+            Ok(opened) => Some(Current::at_last_line(name.path(), opened)?),
             Err(error) if error.is_missing() => None,
             Err(error) => return Err(error),
         };
         let beginning = current.as_ref().map(Current::beginning);
         let follower = Self {
-            path,
+            name,
             settle,
             current,
             next: None,
@@ -125,7 +126,7 @@ impl Follower {
     /// Whether the name still leads to the file being read; if not, what to read next, and when.
     fn judge_name(&mut self, now: Instant) -> Option<Next> {
         let current = self.current.as_mut()?;
-        let leads_here = fs::metadata(&self.path)
+        let leads_here = fs::metadata(self.name.path())
             .is_ok_and(|found| Identity::of(&found) == current.trace.identity);
         if leads_here {
             current.nameless_since = None;
@@ -133,7 +134,7 @@ impl Follower {
         }
         let since = *current.nameless_since.get_or_insert(now);
         let is_settled = now.saturating_duration_since(since) >= self.settle;
-        match file::open(&self.path) {
+        match self.name.open() {
             // The name came back between the two looks.
             Ok(opened) if opened.identity == current.trace.identity => None,
             Ok(opened) => (opened.len > 0 || is_settled).then_some(Next::File(opened)),
@@ -166,7 +167,7 @@ impl Follower {
     }
 
     fn look_for_file(&mut self) -> Option<Change> {
-        match file::open(&self.path) {
+        match self.name.open() {
             Ok(opened) => {
                 self.complaint = None;
                 let start = self.left.take().map_or(0, |left| left.resumes_in(&opened));
@@ -192,7 +193,7 @@ impl Follower {
 
     fn complain(&mut self, what: &str) {
         if self.complaint.as_deref() != Some(what) {
-            tracing::warn!(path = %self.path.display(), "followed file: {what}");
+            tracing::warn!(path = %self.name.path().display(), "followed file: {what}");
             self.complaint = Some(what.to_owned());
         }
     }
@@ -351,7 +352,7 @@ const MAX_START_SCAN: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, path::PathBuf};
 
     use super::*;
 
@@ -372,7 +373,7 @@ mod tests {
             if let Some(content) = content {
                 fs::write(&path, content).unwrap();
             }
-            let (follower, beginning) = Follower::start(path, SETTLE).unwrap();
+            let (follower, beginning) = Follower::start(Name::new(path, false), SETTLE).unwrap();
             assert_eq!(beginning.is_some(), content.is_some());
             Self {
                 folder,
@@ -567,7 +568,7 @@ mod tests {
         fs::write(path("b"), "2\n").unwrap();
         std::os::unix::fs::symlink("a", path("log")).unwrap();
         std::os::unix::fs::symlink("b", path("new")).unwrap();
-        let (follower, _) = Follower::start(path("log"), SETTLE).unwrap();
+        let (follower, _) = Follower::start(Name::new(path("log"), false), SETTLE).unwrap();
         let mut scene = Scene {
             folder,
             follower,
@@ -576,5 +577,76 @@ mod tests {
         assert_eq!(scene.news(), "");
         scene.rename("new", "log");
         assert_eq!(scene.news(), "[Rotated Some(0)]2\n");
+    }
+
+    /// What a link shows that is put in the place of `log`, which was one itself to `first`.
+    fn shown_through_a_link(first: &str, then: &str, may_lead_anywhere: bool) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (name, content) in [
+            ("here", "1\n"),
+            ("there/log", "2\n"),
+            ("there/secret", "3\n"),
+            ("away/secret", "4\n"),
+        ] {
+            fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+            fs::write(path(name), content).unwrap();
+        }
+        fs::create_dir(path("logs")).unwrap();
+        std::os::unix::fs::symlink(first, path("logs/log")).unwrap();
+        std::os::unix::fs::symlink(then, path("logs/new")).unwrap();
+        let name = Name::new(path("logs/log"), may_lead_anywhere);
+        let (follower, _) = Follower::start(name, SETTLE).unwrap();
+        let mut scene = Scene {
+            folder,
+            follower,
+            now: Instant::now(),
+        };
+        assert_eq!(scene.news(), "");
+        scene.rename("logs/new", "logs/log");
+        let at_once = scene.news();
+        scene.pass(SETTLE);
+        at_once + &scene.news()
+    }
+
+    #[test]
+    fn a_symbolic_link_put_there_later_is_not_followed_out_of_the_folders_known_from_the_start() {
+        assert_eq!(
+            shown_through_a_link("../here", "../there/secret", true),
+            "[Rotated Some(0)]3\n"
+        );
+        for (first, then) in [
+            ("../there/log", "../away/secret"),
+            ("../there/log", "/etc/passwd"),
+        ] {
+            assert_eq!(
+                shown_through_a_link(first, then, false),
+                "[Gone None]",
+                "{then}"
+            );
+        }
+        assert_eq!(
+            shown_through_a_link("../there/log", "../there/secret", false),
+            "[Rotated Some(0)]3\n"
+        );
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_yet_may_lead_there_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("logs")).unwrap();
+        fs::create_dir(path("there")).unwrap();
+        std::os::unix::fs::symlink("../there/log", path("logs/log")).unwrap();
+        let name = Name::new(path("logs/log"), false);
+        let (follower, _) = Follower::start(name, SETTLE).unwrap();
+        let mut scene = Scene {
+            folder,
+            follower,
+            now: Instant::now(),
+        };
+        assert_eq!(scene.news(), "");
+        scene.write("there/log", "1\n");
+        assert_eq!(scene.news(), "[Back Some(0)]1\n");
     }
 }

@@ -41,6 +41,7 @@ mod feed;
 mod file;
 mod follow;
 mod lines;
+mod name;
 mod pace;
 mod reader;
 mod ring;

@@ -10,7 +10,7 @@ use std::{io, path::Path, time::Duration};
 
 use tokio::time;
 
-use crate::{Options, watch::Watch};
+use crate::{Options, feed::Found, watch::Watch};
 
 /// Decides when a file is looked at.
 #[derive(Debug)]
@@ -54,16 +54,19 @@ impl Pace {
         }
     }
 
-    /// Waits until it is time to look again, given whether the last look found something.
+    /// Waits until it is time to look again, given what the last look found.
     ///
     /// A look that found something is always followed by another one soon, which also finds what
     /// was written before a new watch was in place.
-    pub(crate) async fn wait(&mut self, path: &Path, found_something: bool) {
+    pub(crate) async fn wait(&mut self, path: &Path, found: Found) {
         if let Some(watch) = &mut self.watch {
             self.has_sign |= watch.take_signs();
         }
-        if found_something {
-            self.judge_watch(path);
+        if found != Found::Nothing {
+            // What is found after a look that stopped early was announced before it.
+            if found != Found::Enough {
+                self.judge_watch(path);
+            }
             self.pause = self.active;
             time::sleep(self.active).await;
             return;
@@ -134,7 +137,7 @@ mod tests {
     }
 
     /// How long the next waits take, by the clock of the paused runtime.
-    async fn pauses<const N: usize>(pace: &mut Pace, path: &Path, found: [bool; N]) -> [u128; N] {
+    async fn pauses<const N: usize>(pace: &mut Pace, path: &Path, found: [Found; N]) -> [u128; N] {
         let mut pauses = [0; N];
         for (pause, found) in pauses.iter_mut().zip(found) {
             let before = Instant::now();
@@ -154,7 +157,8 @@ mod tests {
                 ..options()
             },
         );
-        let found = [false, false, false, false, false, true, true, false, false];
+        let [none, some] = [Found::Nothing, Found::Something];
+        let found = [none, none, none, none, none, some, some, none, none];
         assert_eq!(
             pauses(&mut pace, path, found).await,
             [10, 20, 40, 50, 50, 10, 10, 10, 20]
@@ -169,11 +173,34 @@ mod tests {
         let mut pace = Pace::new(&path, &options());
         for _ in 0..5 {
             fs::write(&path, "1").unwrap();
-            pace.wait(&path, true).await;
+            pace.wait(&path, Found::Something).await;
         }
         assert!(pace.watch.is_some(), "every change was announced");
-        pauses(&mut pace, &path, [true; MAX_UNANNOUNCED as usize]).await;
+        pauses(
+            &mut pace,
+            &path,
+            [Found::Something; MAX_UNANNOUNCED as usize],
+        )
+        .await;
         assert!(pace.watch.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_burst_that_takes_many_looks_was_announced_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "").unwrap();
+        let mut pace = Pace::new(&path, &options());
+        fs::write(&path, "1").unwrap();
+        pauses(
+            &mut pace,
+            &path,
+            [Found::Enough; 4 * MAX_UNANNOUNCED as usize],
+        )
+        .await;
+        pace.wait(&path, Found::Something).await;
+        assert!(pace.watch.is_some());
+        assert_eq!(pace.unannounced, 0);
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use crate::{
     Backlog, FileEvent, FollowError, Reader,
     feed::{Feed, Found, Pump, SourceDropped},
     follow::Follower,
+    name::Name,
     pace::Pace,
     ring::Ring,
 };
@@ -41,6 +42,10 @@ pub struct Options {
     /// How long a file that lost its name has to be quiet before it is given up for an empty file
     /// or for none. 1 s: a writer that is told to reopen its log does so within that time.
     pub settle: Duration,
+    /// Whether the name may come to lead to any file. Not by default: a symbolic link that is put
+    /// there later is followed only into the folder of the name and that of the file it led to at
+    /// first, or below. Else whoever may write there could show what only we may read.
+    pub may_lead_anywhere: bool,
 }
 
 impl Default for Options {
@@ -52,6 +57,7 @@ impl Default for Options {
             poll_active: Duration::from_millis(10),
             poll_quiet: Duration::from_millis(250),
             settle: Duration::from_secs(1),
+            may_lead_anywhere: false,
         }
     }
 }
@@ -69,7 +75,8 @@ pub struct Source {
 impl Source {
     /// Follows the file of this name, like `tail -F`.
     ///
-    /// The file may be missing; it is waited for. Symbolic links are followed, at every look anew.
+    /// The file may be missing; it is waited for. Symbolic links are followed, at every look anew, as far as
+    /// [`Options::may_lead_anywhere`] lets them.
     /// Call it on a tokio runtime with timer and I/O; work that may wait for a disk is done on its
     /// blocking threads.
     ///
@@ -85,7 +92,7 @@ impl Source {
         let path = path.into();
         let start = {
             let (path, settle) = (path.clone(), options.settle);
-            move || Follower::start(path, settle)
+            move || Follower::start(Name::new(path, options.may_lead_anywhere), settle)
         };
         let (follower, beginning) = task::spawn_blocking(start).await.unwrap_or_else(|error| {
             Err(FollowError::Unreadable {
@@ -170,7 +177,7 @@ async fn follow(mut pump: Pump, path: PathBuf, options: Options) {
         if found == Found::OtherFile {
             pace.file_changed(&path);
         }
-        pace.wait(&path, found != Found::Nothing).await;
+        pace.wait(&path, found).await;
     }
 }
 
