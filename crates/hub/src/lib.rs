@@ -28,7 +28,14 @@ mod server;
 mod session;
 mod wire;
 
-use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::http::HeaderValue;
 use axum::Router;
@@ -36,7 +43,13 @@ use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{PrivateKeyDer, pem::PemObject},
+    },
+};
 
 pub use crate::{
     config::{
@@ -54,6 +67,9 @@ use crate::{
 
 /// How often rooms that may be forgotten are looked for. They wait minutes; a second is soon.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest file of certificates or keys. 1 MiB: a long chain has some 20 KiB.
+const MAX_PEM_BYTES: u64 = 1 << 20;
 
 /// A hub that listens.
 #[derive(Debug)]
@@ -122,11 +138,6 @@ impl Hub {
     ) -> Result<Self, StartError> {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         check(&config, local_addr)?;
-        if !local_addr.ip().is_loopback() {
-            tracing::warn!(
-                "anybody who reaches {local_addr} may use it: there are no accounts yet"
-            );
-        }
         let tls = config.tls.as_ref().map(tls_config).transpose()?;
         let static_dir = static_dir(&config)?;
         let doors = Doors::new(&config).map_err(StartError::Config)?;
@@ -249,15 +260,34 @@ fn static_dir(config: &Config) -> Result<Option<StaticDir>, StartError> {
 }
 
 fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|error| StartError::File {
-            path: path.clone(),
-            error,
-        })
+    let failed = |path: &PathBuf| {
+        let path = path.clone();
+        move |error| StartError::File { path, error }
     };
-    let (cert, key) = (read(&files.cert)?, read(&files.key)?);
-    fullduplex::tls::server_config(&cert, &key).map_err(|error| StartError::File {
-        path: files.cert.clone(),
-        error,
-    })
+    let cert = read_pem(&files.cert).map_err(failed(&files.cert))?;
+    let key = read_pem(&files.key).map_err(failed(&files.key))?;
+    PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|error| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("no usable private key: {error}"),
+            )
+        })
+        .map_err(failed(&files.key))?;
+    fullduplex::tls::server_config(&cert, &key).map_err(failed(&files.cert))
+}
+
+/// Reads a file that is one: a pipe would be waited for, before anything is listened to.
+fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    if metadata.len() > MAX_PEM_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    std::fs::read(path)
 }

@@ -19,7 +19,7 @@ mod shard;
 pub use event::{Author, Event, User};
 pub(crate) use event::{Entry, Form, Notice};
 pub(crate) use members::{Member, SessionId, Wake};
-pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_name, is_room_name};
+pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_name, is_room_name, shown_name};
 pub(crate) use quota::{JoinRefused, Quota};
 pub(crate) use ring::Gap;
 pub(crate) use room::RoomState;

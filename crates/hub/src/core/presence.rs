@@ -24,10 +24,16 @@ pub(crate) struct Presence<F> {
     version: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Here {
-    user: Arc<User>,
-    connections: usize,
+    /// As whom each of the user's connections knows itself; the last that came is shown.
+    connections: Vec<Arc<User>>,
+}
+
+impl Here {
+    fn shown(&self) -> Option<&Arc<User>> {
+        self.connections.last()
+    }
 }
 
 impl<F> Presence<F> {
@@ -66,7 +72,7 @@ impl<F> Presence<F> {
         let mut users: Vec<_> = self
             .here
             .values()
-            .map(|here| Arc::clone(&here.user))
+            .filter_map(|here| here.shown().map(Arc::clone))
             .collect();
         users.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         users
@@ -74,44 +80,29 @@ impl<F> Presence<F> {
 
     /// One more connection of `user` is here, perhaps under a new name.
     pub(crate) fn enter(&mut self, user: &Arc<User>) {
-        if let Some(here) = self.here.get_mut(&user.id) {
-            here.connections += 1;
-            self.rename(user);
-        } else {
-            self.before.entry(Arc::clone(&user.id)).or_insert(None);
-            let here = Here {
-                user: Arc::clone(user),
-                connections: 1,
-            };
-            self.here.insert(Arc::clone(&user.id), here);
-        }
+        self.change(&user.id, |connections| connections.push(Arc::clone(user)));
     }
 
-    /// One connection of `user` less is here.
-    pub(crate) fn exit(&mut self, user: &User) {
-        let Some(here) = self.here.get_mut(&user.id) else {
-            return;
-        };
-        here.connections -= 1;
-        if here.connections == 0 {
-            let shown = Arc::clone(&here.user);
-            self.before
-                .entry(Arc::clone(&user.id))
-                .or_insert(Some(shown));
-            self.here.remove(&user.id);
-        }
+    /// One connection that entered as `user` is no longer here.
+    pub(crate) fn exit(&mut self, user: &Arc<User>) {
+        self.change(&user.id, |connections| {
+            let entered = connections
+                .iter()
+                .rposition(|other| Arc::ptr_eq(other, user));
+            entered.map(|at| connections.remove(at));
+        });
     }
 
-    /// `user`, who is here, is to be shown like this from now on.
-    fn rename(&mut self, user: &Arc<User>) {
-        let Some(here) = self.here.get_mut(&user.id) else {
-            return;
-        };
-        if here.user != *user {
-            let shown = std::mem::replace(&mut here.user, Arc::clone(user));
-            self.before
-                .entry(Arc::clone(&user.id))
-                .or_insert(Some(shown));
+    /// Changes a user's connections, and remembers as whom the user was shown before.
+    fn change(&mut self, id: &Arc<str>, change: impl FnOnce(&mut Vec<Arc<User>>)) {
+        let here = self.here.entry(Arc::clone(id)).or_default();
+        let before = here.shown().map(Arc::clone);
+        change(&mut here.connections);
+        if here.shown() != before.as_ref() {
+            self.before.entry(Arc::clone(id)).or_insert(before);
+        }
+        if here.connections.is_empty() {
+            self.here.remove(id);
         }
     }
 
@@ -120,10 +111,10 @@ impl<F> Presence<F> {
     pub(crate) fn flush(&mut self, room: &Arc<str>, max_listed: usize) -> bool {
         let (mut came, mut left) = (Vec::new(), Vec::new());
         for (id, before) in std::mem::take(&mut self.before) {
-            match (before, self.here.get(&id)) {
+            match (before, self.here.get(&id).and_then(Here::shown)) {
                 (Some(_), None) => left.push(id),
-                (before, Some(here)) if before.as_ref() != Some(&here.user) => {
-                    came.push(Arc::clone(&here.user));
+                (before, Some(shown)) if before.as_ref() != Some(shown) => {
+                    came.push(Arc::clone(shown));
                 }
                 _ => {}
             }
@@ -213,6 +204,17 @@ mod tests {
         drop(told(&mut presence));
         presence.enter(&user("u1", "Anna"));
         assert_eq!(told(&mut presence), Some((vec!["Anna".into()], vec![], 1)));
+    }
+
+    #[test]
+    fn who_leaves_takes_its_name_along() {
+        let mut presence = Presence::new();
+        let (ana, anna) = (user("u1", "Ana"), user("u1", "Anna"));
+        presence.enter(&ana);
+        presence.enter(&anna);
+        assert_eq!(told(&mut presence), Some((vec!["Anna".into()], vec![], 1)));
+        presence.exit(&anna);
+        assert_eq!(told(&mut presence), Some((vec!["Ana".into()], vec![], 1)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{Extension, Path, Query, Request, State},
+    extract::{Extension, Path, Query, Request, State, rejection::QueryRejection},
     response::Response,
 };
 use fullduplex::{
@@ -16,7 +16,7 @@ use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Connection, Desk, Reception, not_found, pages, sentence};
+use super::{Connection, Desk, Reception, not_found, pages, refusal};
 use crate::{
     config::{AllowedOrigins, Config, PlainMode},
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
@@ -108,17 +108,21 @@ pub(super) struct ChatQuery {
 pub(super) async fn chat(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
-    Query(query): Query<ChatQuery>,
+    query: Result<Query<ChatQuery>, QueryRejection>,
     mut request: Request,
 ) -> Response {
     let handshake = match upgrade::handshake(&mut request, &desk.doors.chat) {
         Ok(handshake) => handshake,
         Err(rejection) => return refuse(&connection, &rejection),
     };
+    let Ok(Query(query)) = query else {
+        let why = "The query is not valid: hb and history are numbers, and no key comes twice.";
+        return refusal(StatusCode::BAD_REQUEST, why);
+    };
     let default = desk.shared.config.plain;
     let dialect = match spoken(handshake.request().subprotocol(), &query, default) {
         Ok(dialect) => dialect,
-        Err(why) => return sentence(StatusCode::BAD_REQUEST, why),
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
     let mut session = Session::new(&desk.shared, dialect, connection.peer.ip());
     if !matches!(dialect, Dialect::V1 { .. }) {
@@ -126,7 +130,7 @@ pub(super) async fn chat(
         let history = query.history.unwrap_or(0);
         if !is_room_name(room) || history > MAX_BACKLOG {
             let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
-            return sentence(StatusCode::BAD_REQUEST, why);
+            return refusal(StatusCode::BAD_REQUEST, why);
         }
         if let Err(refused) = session.enter(room, history) {
             let (status, why) = match refused {
@@ -139,7 +143,7 @@ pub(super) async fn chat(
                     "Too many rooms were made from your address.",
                 ),
             };
-            return sentence(status, why);
+            return refusal(status, why);
         }
     }
     open(&desk, connection, handshake, |ws| session.run(ws))
@@ -164,6 +168,11 @@ fn spoken(
     query: &ChatQuery,
     default: PlainMode,
 ) -> Result<Dialect, String> {
+    if subprotocol != Some(SUBPROTOCOL_V1) && query.hb.is_some() {
+        return Err(format!(
+            "hb is for {SUBPROTOCOL_V1}: plain clients get nothing but messages."
+        ));
+    }
     match (subprotocol, query.mode.as_deref(), default) {
         (Some(SUBPROTOCOL_V1), ..) => Ok(Dialect::V1 {
             heartbeat: heartbeat(query.hb)?,
@@ -201,7 +210,7 @@ pub(super) async fn log(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
     Path(name): Path<String>,
-    Query(query): Query<LogQuery>,
+    query: Result<Query<LogQuery>, QueryRejection>,
     request: Request,
 ) -> Response {
     let is_named = desk.shared.logs.names().any(|known| known == name);
@@ -209,6 +218,10 @@ pub(super) async fn log(
     if is_named && is_read && !request.headers().contains_key(header::UPGRADE) {
         return pages::logs(request.headers().clone()).await;
     }
+    let Ok(Query(query)) = query else {
+        let why = "The query is not valid: hb is a number, and no key comes twice.";
+        return refusal(StatusCode::BAD_REQUEST, why);
+    };
     view(&desk, connection, request, &name, &query)
 }
 
@@ -240,8 +253,8 @@ fn view(
 ) -> Response {
     let viewer = match viewer(desk, name, query) {
         Ok(Some(viewer)) => viewer,
-        Ok(None) => return sentence(StatusCode::NOT_FOUND, "There is no log of this name."),
-        Err(why) => return sentence(StatusCode::BAD_REQUEST, why),
+        Ok(None) => return refusal(StatusCode::NOT_FOUND, "There is no log of this name."),
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
     match upgrade::handshake(&mut request, &desk.doors.logs) {
         Ok(handshake) => open(desk, connection, handshake, |ws| viewer.run(ws)),

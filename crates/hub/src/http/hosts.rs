@@ -7,9 +7,9 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{StatusCode, header, uri::Authority};
+use http::{StatusCode, Version, header, uri::Authority};
 
-use super::{Desk, sentence};
+use super::{Desk, refusal};
 use crate::config::{AllowedOrigins, Config};
 
 /// The hosts a request may name.
@@ -48,45 +48,74 @@ impl Hosts {
         Self::LoopbackAnd(of_origins.chain(named).collect())
     }
 
-    fn allow(&self, request: &Request) -> bool {
-        let Self::LoopbackAnd(others) = self else {
-            return true;
-        };
+    /// # Errors
+    ///
+    /// What to answer to a request that names no host, or somebody else.
+    fn judge(&self, request: &Request) -> Result<(), (StatusCode, String)> {
         let mut named = request.headers().get_all(header::HOST).iter();
-        let host = named
-            .next()
-            .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-        let is_ours = |host: &str| is_loopback(host) || others.contains(&host.to_ascii_lowercase());
-        named.next().is_none()
-            && host.is_some_and(|host| is_ours(host.host()))
-            && request.uri().host().is_none_or(is_ours)
+        let (first, second) = (named.next(), named.next());
+        // HTTP/1.0 knows no Host; where it matters, it has to be there all the same.
+        if first.is_none() && request.version() == Version::HTTP_10 && matches!(self, Self::Any) {
+            return Ok(());
+        }
+        let host = first.filter(|_| second.is_none());
+        let Some(host) = host.and_then(|host| host_of(host.to_str().ok()?)) else {
+            let why = "A request has one Host header, with a host and perhaps a port.";
+            return Err((StatusCode::BAD_REQUEST, why.to_owned()));
+        };
+        // The target of the request may name one too (RFC 9112 §3.2.2).
+        let target = request.uri().host();
+        match [Some(host.as_str()), target]
+            .into_iter()
+            .flatten()
+            .find(|host| !self.is_ours(host))
+        {
+            None => Ok(()),
+            Some(other) => Err((
+                StatusCode::MISDIRECTED_REQUEST,
+                format!(
+                    "This server is not \"{other}\". Use localhost, or allow the name when starting it."
+                ),
+            )),
+        }
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::LoopbackAnd(others) => {
+                is_loopback(host) || others.contains(&host.to_ascii_lowercase())
+            }
+        }
     }
 }
 
+/// The host of a `Host` header's value, if that is one: a port is a number below 65,536 or missing.
+fn host_of(value: &str) -> Option<String> {
+    let authority = value.parse::<Authority>().ok()?;
+    let host = authority.host();
+    let port = value.strip_prefix(host)?;
+    (matches!(port, "" | ":") || authority.port_u16().is_some()).then(|| host.to_owned())
+}
+
+/// Browsers take `localhost` and every name below it for this machine, without asking anybody.
 fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Answers 421 to requests meant for somebody else.
+/// Answers 400 to requests that do not say to whom they are, and 421 to those meant for somebody
+/// else.
 pub(super) async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    if desk.hosts.allow(&request) {
-        return next.run(request).await;
+    match desk.hosts.judge(&request) {
+        Ok(()) => next.run(request).await,
+        Err((status, why)) => refusal(status, why),
     }
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let host = host.unwrap_or_default();
-    sentence(
-        StatusCode::MISDIRECTED_REQUEST,
-        format!(
-            "This server is not \"{host}\". Use localhost, or allow the name when starting it."
-        ),
-    )
 }
 
 #[cfg(test)]
@@ -96,7 +125,9 @@ mod tests {
     fn allows(config: &Config, host: &str) -> bool {
         let request = Request::builder().uri("/").header("host", host);
         let request = request.body(axum::body::Body::empty()).unwrap();
-        Hosts::new(config, [127, 0, 0, 1].into()).allow(&request)
+        Hosts::new(config, [127, 0, 0, 1].into())
+            .judge(&request)
+            .is_ok()
     }
 
     #[test]
@@ -109,6 +140,9 @@ mod tests {
             "127.8.8.8",
             "[::1]:80",
             "[::1]",
+            "localhost.",
+            "chat.localhost:80",
+            "localhost:",
         ] {
             assert!(allows(&config, good), "{good}");
         }
@@ -120,6 +154,10 @@ mod tests {
             "127.0.0.1.evil.example",
             "[::2]",
             "chat.example",
+            "xlocalhost",
+            "localhost..",
+            "me@localhost",
+            "localhost:99999999",
         ] {
             assert!(!allows(&config, bad), "{bad}");
         }
@@ -132,21 +170,31 @@ mod tests {
     }
 
     #[test]
-    fn two_hosts_or_none_are_nobody() {
-        let hosts = Hosts::new(&Config::default(), [127, 0, 0, 1].into());
-        let none = Request::builder()
-            .uri("/")
-            .body(axum::body::Body::empty())
-            .unwrap();
-        assert!(!hosts.allow(&none));
-        let two = Request::builder()
-            .uri("/")
-            .header("host", "localhost")
-            .header("host", "x");
-        assert!(!hosts.allow(&two.body(axum::body::Body::empty()).unwrap()));
-        let other = Request::builder()
-            .uri("http://evil.example/")
-            .header("host", "localhost");
-        assert!(!hosts.allow(&other.body(axum::body::Body::empty()).unwrap()));
+    fn who_names_no_host_or_two_made_a_bad_request_and_who_names_another_is_told_which() {
+        let judge = |config: &Config, uri: &str, hosts: &[&str]| {
+            let mut request = Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            Hosts::new(config, [127, 0, 0, 1].into())
+                .judge(&request)
+                .map_err(|(status, why)| (status.as_u16(), why))
+        };
+        let open = Config {
+            origins: AllowedOrigins::Any,
+            ..Config::default()
+        };
+        for hosts in [&[][..], &["localhost", "x"], &[""], &["localhost:99999999"]] {
+            for config in [&Config::default(), &open] {
+                assert_eq!(judge(config, "/", hosts).unwrap_err().0, 400, "{hosts:?}");
+            }
+        }
+        let elsewhere =
+            judge(&Config::default(), "http://evil.example/", &["localhost"]).unwrap_err();
+        assert!(
+            elsewhere.0 == 421 && elsewhere.1.contains("evil.example"),
+            "{elsewhere:?}"
+        );
     }
 }

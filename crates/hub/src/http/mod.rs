@@ -60,6 +60,11 @@ pub(crate) fn router(desk: Desk) -> Router {
         Site::Logs { at: None } => {}
     }
     router = if desk.static_dir.is_some() {
+        let router = if has_logs {
+            with_log_page(router)
+        } else {
+            router
+        };
         router
             .route("/", get(files::index))
             .route("/{*path}", get(files::file))
@@ -68,6 +73,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     };
     let desk = Arc::new(desk);
     router
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&desk),
             hosts::check,
@@ -85,13 +91,18 @@ fn with_pages(router: Router<Arc<Desk>>, site: &Site, has_logs: bool) -> Router<
         Site::Logs { .. } => router.route("/", get(pages::logs)),
     };
     let router = if has_logs {
-        router.route("/logs", get(pages::logs))
+        with_log_page(router)
     } else {
-        router
+        router.route("/assets/{*path}", get(pages::asset))
     };
+    router.fallback(not_found)
+}
+
+/// The log page and what it consists of: also beside a static folder.
+fn with_log_page(router: Router<Arc<Desk>>) -> Router<Arc<Desk>> {
     router
+        .route("/logs", get(pages::logs))
         .route("/assets/{*path}", get(pages::asset))
-        .fallback(not_found)
 }
 
 async fn healthz() -> &'static str {
@@ -122,6 +133,13 @@ async fn list_logs(State(desk): Reception) -> Response {
         .into_response()
 }
 
+async fn method_not_allowed() -> Response {
+    sentence(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This is only to be read, by GET or HEAD.",
+    )
+}
+
 async fn not_found() -> Response {
     sentence(StatusCode::NOT_FOUND, "There is nothing here.")
 }
@@ -129,6 +147,11 @@ async fn not_found() -> Response {
 /// An answer for people: one sentence.
 fn sentence(status: StatusCode, text: impl Into<String>) -> Response {
     (status, text.into() + "\n").into_response()
+}
+
+/// A [`sentence`] after which the connection ends: who is refused a WebSocket has no more to ask.
+fn refusal(status: StatusCode, text: impl Into<String>) -> Response {
+    ([(header::CONNECTION, "close")], sentence(status, text)).into_response()
 }
 
 /// What we say something is, it is.

@@ -1,9 +1,11 @@
 //! What the server tells `fdx.v1.json` clients unasked.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::to_json;
-use crate::core::{Author, Entry, Gap, Notice, User};
+use crate::core::{Author, Entry, Gap, Notice, User, shown_name};
 
 /// The heartbeat browsers can see.
 pub(crate) const HB: &str = r#"{"ev":"hb"}"#;
@@ -19,7 +21,7 @@ const PLAIN_AVATAR: &str = "00000000";
 #[derive(Debug, Serialize)]
 pub(crate) struct UserForm<'a> {
     id: &'a str,
-    name: &'a str,
+    name: Cow<'a, str>,
     avatar: &'a str,
 }
 
@@ -27,7 +29,7 @@ impl<'a> From<&'a User> for UserForm<'a> {
     fn from(user: &'a User) -> Self {
         Self {
             id: &user.id,
-            name: &user.name,
+            name: (&*user.name).into(),
             avatar: &user.avatar,
         }
     }
@@ -39,24 +41,25 @@ impl<'a> From<&'a Author> for UserForm<'a> {
             Author::User(user) => (&**user).into(),
             Author::PlainJson {
                 username, avatar, ..
-            } => {
-                let name = if username.trim().is_empty() {
-                    PLAIN_NAME
-                } else {
-                    username
-                };
-                Self {
-                    id: PLAIN_ID,
-                    name,
-                    avatar,
-                }
-            }
+            } => Self {
+                id: PLAIN_ID,
+                name: plain_name(username),
+                avatar,
+            },
             Author::PlainText => Self {
                 id: PLAIN_ID,
-                name: PLAIN_NAME,
+                name: PLAIN_NAME.into(),
                 avatar: PLAIN_AVATAR,
             },
         }
+    }
+}
+
+/// How a plain client that claims this name is called where names are under our rules.
+pub(crate) fn plain_name(claimed: &str) -> Cow<'_, str> {
+    match shown_name(claimed) {
+        name if name.is_empty() => PLAIN_NAME.into(),
+        name => name,
     }
 }
 

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{event::PLAIN_NAME, from_json_object, to_json};
+use super::{
+    event::{PLAIN_NAME, plain_name},
+    from_json_object, to_json,
+};
 use crate::core::{Author, Event};
 
 /// One message of a plain JSON client.
@@ -67,14 +70,9 @@ pub(crate) fn json(event: &Event, escape_html: bool) -> String {
 /// A message for text clients: one line.
 pub(crate) fn text(event: &Event) -> String {
     let name = match &event.from {
-        Author::User(user) => &user.name,
-        Author::PlainJson { username, .. } => username,
+        Author::User(user) => Cow::Borrowed(&*user.name),
+        Author::PlainJson { username, .. } => plain_name(username),
         Author::PlainText => return one_line(&event.body),
-    };
-    let name = if name.trim().is_empty() {
-        PLAIN_NAME
-    } else {
-        name
     };
     one_line(&format!("{name}: {}", event.body))
 }
