@@ -56,7 +56,9 @@ impl Args {
                 command,
             });
         }
-        words.push("serve".into());
+        // Before the end of the flags, if that is marked.
+        let end = words.iter().position(|word| word == "--");
+        words.insert(end.unwrap_or(words.len()), "serve".into());
         let line = CommandLine::try_parse_from(&words).map_err(|error| say(&error))?;
         let command = line
             .command

@@ -2,8 +2,13 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::output;
+
 /// Descriptors that a server needs for other things than connections: files, its listener, the runtime's own.
 const RESERVED: u64 = 64;
+
+/// So few connections are worth a warning: usual limits allow far more.
+const FEW: u32 = 1000;
 
 /// Raises our limit as far as it may be raised, and returns how many connections fit, at most `wanted`.
 ///
@@ -24,5 +29,11 @@ pub(crate) fn connections(wanted: u32) -> u32 {
     if fitting < wanted {
         tracing::debug!(descriptors, "connections are limited by open files");
     }
-    fitting.clamp(1, wanted)
+    let fitting = fitting.clamp(1, wanted);
+    if fitting < wanted.min(FEW) {
+        output::warning(&format!(
+            "at most {fitting} connections at a time: the limit of open files is {descriptors}"
+        ));
+    }
+    fitting
 }

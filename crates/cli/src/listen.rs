@@ -11,7 +11,10 @@ use clap::Args;
 use fullduplex::{
     Config,
     handshake::{Origin, Origins},
-    tls::rustls::ServerConfig,
+    tls::rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
 };
 use fullduplex_hub::{AllowedOrigins, TlsFiles};
 use tokio::net::TcpListener;
@@ -99,13 +102,18 @@ impl TlsArgs {
         let Some(TlsFiles { cert, key }) = self.files() else {
             return Ok(None);
         };
-        let config = fullduplex::tls::server_config(&read(&cert)?, &read(&key)?);
+        let (cert_pem, key_pem) = (read(&cert)?, read(&key)?);
+        let config = fullduplex::tls::server_config(&cert_pem, &key_pem);
         config.map(Some).map_err(|error| {
-            Failure::start(format!(
-                "cannot use {} with {}: {error}",
-                cert.display(),
-                key.display()
-            ))
+            let (cert, key) = (cert.display(), key.display());
+            let blamed = if CertificateDer::from_pem_slice(&cert_pem).is_err() {
+                cert.to_string()
+            } else if PrivateKeyDer::from_pem_slice(&key_pem).is_err() {
+                key.to_string()
+            } else {
+                format!("{cert} with {key}")
+            };
+            Failure::start(format!("cannot use {blamed}: {error}"))
         })
     }
 }
@@ -201,15 +209,26 @@ pub(crate) async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Fail
         .map_err(|error| Failure::start(format!("cannot listen on {listen}: {error}")))
 }
 
-/// Says where connections are taken: the one line that scripts wait for.
+/// Says where connections are taken: the one line that scripts wait for. Who else may come is told before.
 pub(crate) fn announce(scheme: &str, addr: SocketAddr) {
+    if !addr.ip().is_loopback() {
+        output::warning(&format!(
+            "anybody who reaches {addr} may use it: there are no accounts yet"
+        ));
+    }
     output::line(&format!("listening on {scheme}://{addr}"));
 }
 
-/// A file's bytes, or one line that says why not.
+/// A file's bytes, or one line that says why not. A pipe is none: it could make us wait for ever.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|error| Failure::start(format!("cannot read {}: {error}", path.display())))
+    let bytes = || {
+        if std::fs::metadata(path)?.is_file() {
+            std::fs::read(path)
+        } else {
+            Err(io::Error::other("not a regular file"))
+        }
+    };
+    bytes().map_err(|error| Failure::start(format!("cannot read {}: {error}", path.display())))
 }
 
 #[cfg(test)]

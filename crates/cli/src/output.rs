@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+use crate::visible::visible;
+
 /// Pieces that may wait for a slow reader of our output; then their sources are read no further.
 const QUEUE: usize = 16;
 
@@ -19,14 +21,14 @@ pub(crate) fn note(text: &str) {
     writeln!(io::stderr().lock(), "{text}").ok();
 }
 
-/// One line on standard error that says what went wrong.
+/// One line on standard error that says what went wrong, whatever it quotes.
 pub(crate) fn error(text: &str) {
-    note(&format!("fdx: {text}"));
+    note(&format!("fdx: {}", visible(text)));
 }
 
 /// One line on standard error about what may be a mistake.
 pub(crate) fn warning(text: &str) {
-    note(&format!("fdx: warning: {text}"));
+    note(&format!("fdx: warning: {}", visible(text)));
 }
 
 /// Log lines go to standard error; `RUST_LOG` picks them more finely than `-v` does.

@@ -61,6 +61,8 @@ impl HubArgs {
         config.logs_open = self.logs_open;
         config.static_dir = self.static_dir;
         config.static_csp = self.csp;
+        // The hub reads them itself; this says more exactly what is wrong with them.
+        self.tls.load()?;
         config.tls = self.tls.files();
         Ok(())
     }

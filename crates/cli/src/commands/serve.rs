@@ -25,7 +25,7 @@ pub(crate) struct ServeArgs {
     /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen::parse_listen)]
     listen: String,
-    /// Follows a file under a name at /logs (repeatable)
+    /// Follows a file at /logs under a name of at most 64 characters, without slash (repeatable)
     #[arg(long = "log", value_name = "NAME=FILE", value_parser = parse_log)]
     logs: Vec<LogSource>,
     /// What /ws speaks with clients that do not say

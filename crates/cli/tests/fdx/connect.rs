@@ -102,6 +102,21 @@ async fn after_the_end_of_the_input_it_waits_for_what_is_still_coming() {
 }
 
 #[tokio::test]
+async fn a_feed_that_never_pauses_is_left_after_max_wait() {
+    let url = peer::serve(async |ws| {
+        let (mut reader, mut writer) = ws.split();
+        let sending = async { while writer.send("again and again").await.is_ok() {} };
+        let receiving = async { while let Ok(Some(_)) = reader.recv().await {} };
+        tokio::join!(sending, receiving);
+        Ok(())
+    })
+    .await;
+    let ended = connect(&[&url, "--linger", "600", "--max-wait", "0.2"], "").await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("by us"), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn without_linger_it_closes_at_the_end_of_the_input() {
     let url = peer::serve(async |mut ws| {
         // Never answers.

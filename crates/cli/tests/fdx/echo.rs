@@ -188,3 +188,19 @@ async fn more_clients_than_the_soft_limit_of_descriptors_are_served() {
         );
     }
 }
+
+#[tokio::test]
+async fn few_descriptors_are_told_with_how_many_connections_they_allow() {
+    let mut limited = tokio::process::Command::new("sh");
+    limited
+        .args([
+            "-c",
+            "ulimit -n 200 && exec \"$0\" echo --listen 127.0.0.1:0",
+        ])
+        .arg(env!("CARGO_BIN_EXE_fdx"));
+    let echo = Program::spawn(&mut limited);
+    echo.told(|text| {
+        text.contains("at most 136 connections at a time: the limit of open files is 200\n")
+    })
+    .await;
+}

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::{
-    certificates::text,
+    certificates::{Certificates, text},
     program::{Program, run},
 };
 
@@ -189,7 +189,7 @@ async fn files_that_cannot_be_used_are_code_3() {
         ),
         (
             &["echo", "--tls-cert", file, "--tls-key", file],
-            format!("cannot use {file} with {file}: no certificate in PEM form"),
+            format!("cannot use {file}: no certificate in PEM form"),
         ),
         (
             &["serve", "--tls-cert", file, "--tls-key", file],
@@ -206,6 +206,74 @@ async fn files_that_cannot_be_used_are_code_3() {
 }
 
 #[tokio::test]
+async fn a_certificate_or_key_that_cannot_be_used_is_the_one_that_is_named() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let (cert, key, other) = (certificates.cert(), certificates.key(), others.key());
+    let (cert, key, other) = (text(&cert), text(&key), text(&other));
+    let pipe = TempDir::new().unwrap();
+    let pipe = pipe.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let pipe = text(&pipe);
+    for command in ["echo", "serve"] {
+        for (cert, key, beginning) in [
+            (key, key, format!("fdx: cannot use {key}: ")),
+            (cert, cert, format!("fdx: cannot use {cert}: ")),
+            (
+                cert,
+                other,
+                format!("fdx: cannot use {cert} with {other}: "),
+            ),
+            (
+                pipe,
+                key,
+                format!("fdx: cannot read {pipe}: not a regular file\n"),
+            ),
+            (
+                cert,
+                pipe,
+                format!("fdx: cannot read {pipe}: not a regular file\n"),
+            ),
+        ] {
+            let flags = ["--tls-cert", cert, "--tls-key", key, "--listen", "0"];
+            let ended = run(&[&[command], &flags[..]].concat(), "").await;
+            assert!(ended.stderr.starts_with(&beginning), "{}", ended.stderr);
+            assert_eq!((ended.code, ended.stderr.lines().count()), (Some(3), 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_can_be_reached_by_others_is_warned_once() {
+    for command in ["echo", "serve"] {
+        for (listen, warnings) in [("0.0.0.0:0", 1), ("127.0.0.1:0", 0)] {
+            let server = Program::start(&[command, "--listen", listen]);
+            server.listening().await;
+            server.terminate();
+            let told = server.end().await.stderr;
+            assert_eq!(told.matches("may use it").count(), warnings, "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_hyphens_alone_are_no_command() {
+    let ended = run(&["--", "--listen", "0"], "").await;
+    assert_eq!(ended.code, Some(2));
+    assert!(!ended.stderr.contains("'serve'"), "{}", ended.stderr);
+    // By us, or by somebody else before.
+    let _taken = TcpListener::bind("127.0.0.1:8080").await;
+    let taken = "cannot listen on 127.0.0.1:8080: Address already in use (os error 98)";
+    fails(&["--"], 3, taken).await;
+}
+
+#[tokio::test]
 async fn logs_that_cannot_be_told_apart_or_shown_are_code_2() {
     let listen = ["--listen", "127.0.0.1:0"];
     for (args, line) in [
@@ -214,6 +282,7 @@ async fn logs_that_cannot_be_told_apart_or_shown_are_code_2() {
             "two logs are named \"a\"",
         ),
         (&["serve", "--log", "a/b=x"], "\"a/b\" can't name a log"),
+        (&["serve", "--log", "a\nb=x"], "\"a\\nb\" can't name a log"),
         (
             &["tail", "x", "--at", "/logs"],
             "\"/logs\" can't be the path of a log",

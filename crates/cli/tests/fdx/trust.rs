@@ -114,3 +114,17 @@ async fn tls_with_a_server_that_speaks_none_is_told() {
         ended.stderr
     );
 }
+
+#[tokio::test]
+async fn a_server_that_speaks_tls_only_is_told() {
+    let (_echo, url) = echo(&Certificates::new()).await;
+    let ended = connect(&[&url.replace("wss://", "ws://")], "").await;
+    assert_eq!(ended.code, Some(5));
+    assert!(
+        ended
+            .stderr
+            .ends_with("; perhaps it speaks TLS: try wss://\n"),
+        "{}",
+        ended.stderr
+    );
+}

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use fullduplex::{
     Client, Config, ConnectError, Limits, WebSocket,
-    handshake::{ClientError, Origin, OriginError, Refused, Uri},
+    handshake::{ClientError, HeadError, Origin, OriginError, Refused, Uri},
     tls::rustls,
 };
 
@@ -113,7 +113,8 @@ fn failure(error: ConnectError, uri: &Uri, args: &ConnectArgs) -> Failure {
         }
         ConnectError::Handshake(ClientError::Refused(refused)) => refusal(&refused),
         ConnectError::Handshake(error) => {
-            Failure::refused(format!("no WebSocket at {uri}: {error}"))
+            let hint = plain_hint(&error, uri).unwrap_or_default();
+            Failure::refused(format!("no WebSocket at {uri}: {error}{hint}"))
         }
         error => Failure::no_connection(format!("no connection to {uri}: {error}")),
     }
@@ -131,6 +132,12 @@ fn tls_hint(error: &io::Error, args: &ConnectArgs) -> Option<&'static str> {
         rustls::Error::InvalidMessage(_) => Some("; perhaps it speaks no TLS: try ws://"),
         _ => None,
     }
+}
+
+/// To a plain request TLS answers with an alert, whose first bytes hold a NUL.
+fn plain_hint(error: &ClientError, uri: &Uri) -> Option<&'static str> {
+    let is_alert = matches!(error, ClientError::Head(HeadError::Nul));
+    (is_alert && !uri.is_secure()).then_some("; perhaps it speaks TLS: try wss://")
 }
 
 fn refusal(refused: &Refused) -> Failure {

@@ -19,7 +19,11 @@ use std::{
 use clap::Args;
 use fullduplex::{Cause, CloseCode, Initiator, Outcome};
 
-use self::{action::Action, pipe::Format, session::Ended};
+use self::{
+    action::Action,
+    pipe::Format,
+    session::{Ended, Wait},
+};
 use crate::{
     exit::Failure, listen::PingArgs, output, seconds::Seconds, signal::Signals, visible::visible,
 };
@@ -35,7 +39,7 @@ In a pipe, each line in is one text message and each message out is one line:
   - text is written as it came, line feeds inside included; --json tells where a message ends
   - a binary message is written in base64; with --binary its bytes are written as they are
   - with --json, lines are {\"text\":\"...\"} or {\"binary\":\"BASE64\"}, both ways
-At the end of the input it waits until nothing has come for --linger, closes with 1000, and exits.
+At the end of the input it waits until nothing has come for --linger, at most for --max-wait, closes with 1000, and exits.
 
 Examples:
   fdx connect wss://example.com/feed -H 'Authorization: Bearer ...'
@@ -70,7 +74,7 @@ pub(crate) struct ConnectArgs {
     connect_timeout: Seconds,
     #[command(flatten)]
     ping: PingArgs,
-    /// After the end of the input: closes when nothing has come for this long
+    /// After the end of the input: closes when nothing has come for this long, which on a live feed may be never
     #[arg(
         long,
         value_name = "SECONDS",
@@ -78,6 +82,14 @@ pub(crate) struct ConnectArgs {
         help_heading = "In a pipe"
     )]
     linger: Seconds,
+    /// After the end of the input: closes after this long at the latest, whatever still comes (0: never)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        help_heading = "In a pipe"
+    )]
+    max_wait: Seconds,
     /// Sends each line as a binary message, and writes those that come as they are
     #[arg(long, help_heading = "In a pipe", conflicts_with = "json")]
     binary: bool,
@@ -98,6 +110,13 @@ impl ConnectArgs {
             (true, _) => Format::Json,
             (false, true) => Format::Binary,
             (false, false) => Format::Text,
+        }
+    }
+
+    fn wait(&self) -> Wait {
+        Wait {
+            silence: self.linger.0,
+            at_most: self.max_wait.unless_zero(),
         }
     }
 
@@ -127,7 +146,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     {
         terminal.talk(ws, signals).await?
     } else {
-        pipe::talk(ws, args.format(), args.linger.0, signals).await?
+        pipe::talk(ws, args.format(), args.wait(), signals).await?
     };
     output::note(&format!("closed {}", ended.outcome));
     judge(ended)

@@ -1,9 +1,6 @@
 //! Messages as lines: standard input and output where no person types.
 
-use std::{
-    io::{self, BufRead, IsTerminal as _, Read as _},
-    time::Duration,
-};
+use std::io::{self, BufRead, IsTerminal as _, Read as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fullduplex::{Message, WebSocket};
@@ -12,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Action,
-    session::{ACTIONS, Ended, Session},
+    session::{ACTIONS, Ended, Session, Wait},
 };
 use crate::{
     exit::Failure,
@@ -48,7 +45,7 @@ enum Json {
 pub(super) async fn talk(
     ws: WebSocket,
     format: Format,
-    linger: Duration,
+    wait: Wait,
     signals: Signals,
 ) -> Result<Ended, Failure> {
     let cannot = |error: io::Error| Failure::run(format!("cannot start: {error}"));
@@ -71,7 +68,7 @@ pub(super) async fn talk(
             }
             format.line(message, is_shown)
         },
-        linger,
+        wait,
     };
     session.run(ws, signals).await
 }

@@ -38,8 +38,17 @@ pub(super) struct Session<R> {
     pub(super) printer: Printer,
     /// How a message is printed, line end included.
     pub(super) render: R,
-    /// After the end of the input the connection is closed when nothing has come for this long.
-    pub(super) linger: Duration,
+    /// After the end of the input.
+    pub(super) wait: Wait,
+}
+
+/// How long a connection is kept for what is still coming.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wait {
+    /// Until nothing has come for this long.
+    pub(super) silence: Duration,
+    /// Not longer than this, whatever comes; `None` is without end.
+    pub(super) at_most: Option<Duration>,
 }
 
 /// How it ended.
@@ -83,7 +92,11 @@ impl<R: FnMut(&Message) -> Vec<u8>> Session<R> {
                 if let Stop::EndOfInput | Stop::BadInput(_) = stop {
                     // How it ended, if it has, is for the other side to see.
                     writer.flush().await.ok();
-                    silence.lasts(self.linger).await;
+                    let at_most = self.wait.at_most.unwrap_or(Duration::MAX);
+                    // Either is the end.
+                    timeout(at_most, silence.lasts(self.wait.silence))
+                        .await
+                        .ok();
                 }
                 stop
             };

@@ -6,7 +6,6 @@ use std::{
     fs,
     io::{self, Write},
     path::PathBuf,
-    time::Duration,
 };
 
 use fullduplex::{Message, WebSocket};
@@ -17,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Action,
     action::{self, Typed},
-    session::{ACTIONS, Ended, Session},
+    session::{ACTIONS, Ended, Session, Wait},
 };
 use crate::{
     exit::Failure,
@@ -87,7 +86,7 @@ impl Terminal {
             input,
             printer: Printer::new(screen).map_err(cannot)?,
             render: |message: &Message| show(message).into_bytes(),
-            linger: Duration::ZERO,
+            wait: Wait::default(),
         };
         let ended = session.run(ws, signals).await;
         drop(saved);
