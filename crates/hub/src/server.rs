@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
@@ -20,6 +20,9 @@ use crate::{http::Connection, hub::Shared};
 /// long as connections last, so trying again at once would only burn the processor.
 const FIRST_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often refused connections are told of, together: a line, not a flood of them.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// What a connection too many gets, if it can be told without waiting.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
@@ -34,6 +37,7 @@ pub(crate) async fn accept(
 ) -> ! {
     let places = Arc::new(Semaphore::new(shared.config.limits.connections));
     let mut pause = FIRST_ACCEPT_PAUSE;
+    let mut refusals = Refusals::default();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -47,7 +51,7 @@ pub(crate) async fn accept(
         };
         pause = FIRST_ACCEPT_PAUSE;
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(%peer, "connection refused: as many as may be");
+            refusals.count(peer);
             if tls.is_none() {
                 // A new socket takes this much at once; and if not, it is gone without a word.
                 drop(stream.try_write(FULL));
@@ -66,6 +70,34 @@ pub(crate) async fn accept(
             tls.cloned(),
         );
         shared.spawn(serving);
+    }
+}
+
+/// Connections refused, told in the log seldom enough for a flood not to fill it.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<Instant>,
+    untold: usize,
+}
+
+impl Refusals {
+    fn count(&mut self, peer: SocketAddr) {
+        self.untold += 1;
+        if let Some(refused) = self.due(Instant::now()) {
+            tracing::warn!(%peer, refused, "connections refused: as many as may be");
+        }
+    }
+
+    /// How many to tell of, if it is time to.
+    fn due(&mut self, now: Instant) -> Option<usize> {
+        if self
+            .told
+            .is_some_and(|told| now < told + REFUSALS_TOLD_EVERY)
+        {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -133,5 +165,21 @@ where
 fn log_http(peer: SocketAddr, result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "HTTP ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_told_at_once_and_then_seldom() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let mut told = Vec::new();
+        for second in 0..=20 {
+            refusals.untold += 100;
+            told.extend(refusals.due(start + Duration::from_secs(second)));
+        }
+        assert_eq!(told, [100, 1_000, 1_000]);
     }
 }

@@ -335,6 +335,57 @@ async fn a_file_of_no_date_that_http_knows_is_served_without_one() {
 }
 
 #[tokio::test]
+async fn a_refusal_beside_the_handshake_is_a_sentence_and_the_end_of_the_connection() {
+    let hub = Running::start(Config::default()).await;
+    for (path, headers, status) in [
+        ("/ws?room=a/b", "Host: localhost", 400),
+        ("/ws?room=%ff", "Host: localhost", 400),
+        ("/ws?history=x", "Host: localhost", 400),
+        ("/ws?history=201", "Host: localhost", 400),
+        ("/ws?mode=x", "Host: localhost", 400),
+        ("/ws?hb=20", "Host: localhost", 400),
+        ("/ws", "Host: evil.example", 421),
+    ] {
+        // The answer ends only with the connection.
+        let request = format!("GET {path} HTTP/1.1\r\n{UPGRADE}{headers}\r\n\r\n");
+        let answer = hub.raw(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+        assert!(
+            answer.contains("connection: close\r\n") && answer.ends_with(".\n"),
+            "{path}: {answer}"
+        );
+    }
+    let refused = hub.request("POST", "/", "").await;
+    assert_eq!(refused.status, 405);
+    assert!(
+        refused.body.ends_with(".\n") && refused.header("allow").is_some(),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_log_page_is_whole_beside_a_folder() {
+    let dir = folder();
+    let source = LogSource {
+        name: "app".into(),
+        input: LogInput::File(dir.path().join("app.log")),
+    };
+    let hub = Running::start(Config {
+        static_dir: Some(dir.path().join("site")),
+        logs: vec![source],
+        ..Config::default()
+    })
+    .await;
+    for path in ["/logs", "/logs/app", "/assets/logs.js"] {
+        assert_eq!(hub.get(path, "").await.status, 200, "{path}");
+    }
+    assert_eq!(hub.get("/app.js", "").await.body, "page = 1");
+}
+
+#[tokio::test]
 async fn slow_and_endless_requests_are_cut_and_the_next_client_is_served() {
     let timeouts = Timeouts {
         request_head: Duration::from_millis(200),

@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod log;
 pub(crate) mod plain;
 pub(crate) mod reply;
+mod text;
 
 use serde::Serialize;
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     event::{PLAIN_NAME, plain_name},
-    from_json_object, to_json,
+    from_json_object,
+    text::lenient,
+    to_json,
 };
 use crate::core::{Author, Event};
 
@@ -14,11 +16,11 @@ use crate::core::{Author, Event};
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Plain<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "lenient")]
     pub(crate) email: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "lenient")]
     pub(crate) username: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "lenient")]
     pub(crate) message: Cow<'a, str>,
 }
 
@@ -146,13 +148,23 @@ mod tests {
             r#"["a","b","c"]"#,
             "{",
             r#"{"message":1}"#,
-            r#"{"email":null}"#,
+            r#"{"email":[104,105]}"#,
             r#"{"message":"a"} x"#,
-            r#"{"message":"\ud800"}"#,
             "",
         ] {
             assert!(Plain::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn null_is_empty_and_half_a_character_is_replaced() {
+        let plain = Plain::parse(
+            r#"{"email":null,"username":"a\ud83db\n","message":"\ud83d\udc4b\ude00\ud83d"}"#,
+        )
+        .unwrap();
+        assert_eq!(plain.email, "");
+        assert_eq!(plain.username, "a\u{fffd}b\n");
+        assert_eq!(plain.message, "\u{1f44b}\u{fffd}\u{fffd}");
     }
 
     #[test]
