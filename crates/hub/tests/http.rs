@@ -548,6 +548,34 @@ async fn what_can_not_work_is_refused_at_the_start() {
 }
 
 #[tokio::test]
+async fn of_certificate_and_key_the_bad_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (cert, key, pipe) = ["cert.pem", "key.pem", "pipe"]
+        .map(|name| dir.path().join(name))
+        .into();
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, "no key").unwrap();
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (cert, bad) in [(&cert, &key), (&pipe, &pipe)] {
+        let (cert, key) = (cert.clone(), key.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config {
+            tls: Some(fullduplex_hub::TlsFiles { cert, key }),
+            ..Config::default()
+        };
+        let error = within(refused(config, listener)).await.to_string();
+        assert!(error.starts_with(&bad.display().to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn off_loopback_logs_are_for_whoever_said_that_they_are_open() {
     let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
     let listener = TcpListener::bind(everywhere).await.unwrap();

@@ -209,11 +209,11 @@ mod tests {
     #[test]
     fn who_leaves_takes_its_name_along() {
         let mut presence = Presence::new();
-        let (ana, anna) = (user("u1", "Ana"), user("u1", "Anna"));
-        presence.enter(&ana);
-        presence.enter(&anna);
+        let (before, after) = (user("u1", "Ana"), user("u1", "Anna"));
+        presence.enter(&before);
+        presence.enter(&after);
         assert_eq!(told(&mut presence), Some((vec!["Anna".into()], vec![], 1)));
-        presence.exit(&anna);
+        presence.exit(&after);
         assert_eq!(told(&mut presence), Some((vec!["Ana".into()], vec![], 1)));
     }
 

@@ -135,12 +135,11 @@ impl<F, W: Wake> Shard<F, W> {
         address: IpAddr,
         backlog: usize,
     ) -> Result<Joined, JoinRefused> {
-        let slot = match self.by_name.get(name) {
-            Some(&slot) => slot,
-            None => {
-                self.rooms_total.take(address)?;
-                self.add(name, Some(address))
-            }
+        let slot = if let Some(&slot) = self.by_name.get(name) {
+            slot
+        } else {
+            self.rooms_total.take(address)?;
+            self.add(name, Some(address))
         };
         let Some(room) = self.slots[slot.0].as_mut() else {
             return Err(JoinRefused::Full);

@@ -26,7 +26,9 @@ impl Outbox {
     }
 
     pub(super) fn extend(&mut self, reply: Option<String>) {
-        reply.into_iter().for_each(|reply| self.push(reply));
+        if let Some(reply) = reply {
+            self.push(reply);
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<String> {

@@ -168,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn a_claimed_name_is_cleaned_where_names_have_rules() {
+        let claimed = event(json_author("", "A\u{202e}na\n"), "hi");
+        assert_eq!(text(&claimed), "Ana: hi");
+        let entry: Entry<()> = Entry::new(claimed, 0);
+        let msg = super::super::event::msg(&entry);
+        assert!(msg.contains(r#""name":"Ana""#), "{msg}");
+        assert!(json(&entry.event, false).contains("A\u{202e}na\\n"));
+        assert_eq!(text(&event(json_author("", "\u{200b}"), "hi")), "guest: hi");
+    }
+
+    #[test]
     fn each_dialect_shows_the_others_messages() {
         let from_json = event(json_author("a@x", "Ana"), "hi\r\nyou\n");
         assert_eq!(text(&from_json), "Ana: hi you");
