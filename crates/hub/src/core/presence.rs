@@ -41,6 +41,10 @@ impl<F> Presence<F> {
     /// few seconds of constant coming and going.
     const KEPT_NOTICES: usize = 32;
 
+    /// People named in all notices kept, the newest notice apart: some 100 KiB of the longest
+    /// names. When so many come and go, whoever lags asks again.
+    const KEPT_PEOPLE: usize = 256;
+
     pub(crate) fn new() -> Self {
         Self {
             here: HashMap::new(),
@@ -127,13 +131,18 @@ impl<F> Presence<F> {
         }
         came.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         left.sort_unstable();
-        if self.notices.len() == Self::KEPT_NOTICES {
+        while self.notices.len() >= Self::KEPT_NOTICES || self.people_kept() > Self::KEPT_PEOPLE {
             self.notices.pop_front();
         }
         let notice = Notice::new(Arc::clone(room), came, left, self.here.len());
         self.notices.push_back(Arc::new(notice));
         self.version += 1;
         true
+    }
+
+    fn people_kept(&self) -> usize {
+        let people = |notice: &Arc<Notice<F>>| notice.came.len() + notice.left.len();
+        self.notices.iter().map(people).sum()
     }
 
     /// The notices after number `seen`, oldest first; those no longer kept are left out.
@@ -243,5 +252,20 @@ mod tests {
             Presence::<()>::KEPT_NOTICES
         );
         assert_eq!(presence.notices_after(40).count(), 0);
+    }
+
+    #[test]
+    fn crowds_that_come_and_go_keep_few_notices() {
+        let mut presence: Presence<()> = Presence::new();
+        for round in 0..20 {
+            let crowd: Vec<_> = (0..200)
+                .map(|n| user(&format!("u{round}-{n}"), "x"))
+                .collect();
+            crowd.iter().for_each(|user| presence.enter(user));
+            assert!(presence.flush(&"r".into(), 200));
+            crowd.iter().for_each(|user| presence.exit(user));
+            assert!(presence.flush(&"r".into(), 200));
+            assert!(presence.people_kept() <= Presence::<()>::KEPT_PEOPLE + 200);
+        }
     }
 }
