@@ -261,9 +261,13 @@ mod tests {
             let crowd: Vec<_> = (0..200)
                 .map(|n| user(&format!("u{round}-{n}"), "x"))
                 .collect();
-            crowd.iter().for_each(|user| presence.enter(user));
+            for user in &crowd {
+                presence.enter(user);
+            }
             assert!(presence.flush(&"r".into(), 200));
-            crowd.iter().for_each(|user| presence.exit(user));
+            for user in &crowd {
+                presence.exit(user);
+            }
             assert!(presence.flush(&"r".into(), 200));
             assert!(presence.people_kept() <= Presence::<()>::KEPT_PEOPLE + 200);
         }
