@@ -25,7 +25,8 @@ Examples:
   fdx tail /var/log/nginx/access.log /var/log/nginx/error.log
   journalctl -f | fdx tail -
   fdx tail app.log -n all --print
-  fdx tail app.log --at /echo --static ./tutorial";
+  fdx tail app.log --listen 8080 --at /echo --static ./tutorial
+      (a page that connects to localhost has to be opened at http://localhost:8080)";
 
 /// Shows log files live in the browser
 #[derive(Args, Debug)]
