@@ -105,14 +105,14 @@ test('plain JSON: everybody gets the object, the sender too, with its strings un
 test('plain JSON: missing strings are empty and other keys are dropped', async (t) => {
   const { ws } = await listen(t, 'serve');
   const peer = await dial(t, `${ws}/ws`);
-  peer.socket.send('{"message":"only this","colour":"red"}');
+  peer.socket.send('{"message":"only this","email":null,"colour":"red"}');
   assert.deepEqual(await peer.json(), { email: '', username: '', message: 'only this' });
 });
 
 test('plain JSON: what is not an object of strings ends that client with 1007 and no other', async (t) => {
   const { ws } = await listen(t, 'serve');
   const watcher = await dial(t, `${ws}/ws`);
-  for (const bad of ['{"message":', '[]', '"text"', '{"message":1}', '{"username":null}', '']) {
+  for (const bad of ['{"message":', '[]', '"text"', '{"message":1}', '{"username":[]}', '']) {
     const peer = await dial(t, `${ws}/ws`);
     peer.socket.send(bad);
     const { code, reason } = await peer.end();
