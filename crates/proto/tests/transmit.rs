@@ -357,3 +357,83 @@ fn the_state_of_a_connection_is_small() {
     assert!(size <= 640, "{size} bytes for each idle connection");
     assert_eq!(connection.buffered(), 0);
 }
+
+#[test]
+fn p85_for_a_new_message_the_oldest_are_dropped_that_have_not_begun_to_leave() {
+    let mut server = server_with(|limits| limits.fragment = 1000);
+    server.send(vec![1; 3000]);
+    // A fragment, and a bit of the next.
+    let mut sent = server.write(1004 + 10);
+    server.send("second");
+    server.send("third");
+    server.send("fourth");
+    let now = server.now;
+    let below = server.connection.queued() - 80;
+    let displaced = server.connection.send_displacing(now, "fifth", below);
+    assert_eq!(displaced.unwrap(), 2, "a message counts 64 bytes more");
+    sent.extend(server.transmit_bytes());
+    let expected = [
+        wire::binary([1; 1000]).not_fin(),
+        wire::continuation([1; 1000]).not_fin(),
+        wire::continuation([1; 1000]),
+        wire::text("fourth"),
+        wire::text("fifth"),
+    ];
+    assert_eq!(wire::frames(&sent), expected);
+    assert_eq!(server.connection.queued(), 0);
+    assert_eq!(server.connection.buffered(), 0);
+}
+
+#[test]
+fn p85_a_queue_of_what_has_begun_drops_nothing_and_gives_the_new_message_back() {
+    let mut server = server_with(|limits| limits.fragment = 1000);
+    server.send(vec![1; 3000]);
+    server.write(1010);
+    let now = server.now;
+    let error = server
+        .connection
+        .send_displacing(now, "too late", 500)
+        .unwrap_err();
+    assert_eq!(error.kind, SendErrorKind::Full);
+    assert_eq!(error.outgoing.len(), 8);
+    let room = server.connection.send_displacing(now, "room", usize::MAX);
+    assert_eq!(room.unwrap(), 0);
+}
+
+#[test]
+fn p85_dropping_old_messages_for_new_ones_does_not_put_off_the_write_deadline() {
+    let mut server = Endpoint::server();
+    let started = server.now;
+    server.send("first");
+    for _ in 0..12 {
+        let now = server.now;
+        let displaced = server.connection.send_displacing(now, "next", 1);
+        assert_eq!(displaced.unwrap(), 1);
+        server.wait(std::time::Duration::from_secs(1));
+    }
+    let deadline = server.connection.poll_write_timeout().unwrap();
+    assert_eq!(deadline - started, Config::default().write_timeout);
+}
+
+#[test]
+fn p87_a_reserved_message_is_taken_over_every_limit_but_not_after_the_close() {
+    let mut server = server_with(|limits| {
+        limits.soft_queue = 10;
+        limits.hard_queue = 10;
+    });
+    server.send("fills the queue");
+    let now = server.now;
+    let taken = server.connection.send_reserved(now, "was promised room");
+    assert!(taken.is_ok());
+    server.connection.close(now, CloseFrame::normal());
+    let late = server.connection.send_reserved(now, "late").unwrap_err();
+    assert_eq!(late.kind, SendErrorKind::Closed);
+    let late = server.connection.send_displacing(now, "late", 1);
+    assert_eq!(late.unwrap_err().kind, SendErrorKind::Closed);
+    let expected = [
+        wire::text("fills the queue"),
+        wire::text("was promised room"),
+        wire::close(1000, ""),
+    ];
+    assert_eq!(server.transmit(), expected);
+}

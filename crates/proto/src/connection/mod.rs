@@ -213,23 +213,66 @@ impl Connection {
     /// [`SendError`] gives the message back: the connection is closing, or the queue is full.
     pub fn send(&mut self, now: Instant, outgoing: impl Into<Outgoing>) -> Result<(), SendError> {
         let outgoing = outgoing.into();
+        let queued = self.transmit.queued();
+        let over = queued.saturating_add(outgoing.len()) > self.config.limits.hard_queue;
+        if self.closing.is_none() && queued > 0 && over {
+            return Err(SendError {
+                outgoing,
+                kind: SendErrorKind::Full,
+            });
+        }
+        self.send_reserved(now, outgoing)
+    }
+
+    /// Queues a message for which room was found earlier, when fewer than
+    /// [`Limits::soft_queue`](crate::Limits::soft_queue) bytes were queued: it is not looked for again.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] gives the message back: the connection is closing.
+    pub fn send_reserved(
+        &mut self,
+        now: Instant,
+        outgoing: impl Into<Outgoing>,
+    ) -> Result<(), SendError> {
+        let outgoing = outgoing.into();
         if self.closing.is_some() {
             return Err(SendError {
                 outgoing,
                 kind: SendErrorKind::Closed,
             });
         }
-        let queued = self.transmit.queued();
-        if queued > 0 && queued.saturating_add(outgoing.len()) > self.config.limits.hard_queue {
-            return Err(SendError {
-                outgoing,
-                kind: SendErrorKind::Full,
-            });
-        }
         self.transmit
             .push_data(outgoing, self.role, self.config.limits.fragment);
         self.timers.write_begins(now);
         Ok(())
+    }
+
+    /// Queues a message, for which older ones are dropped, the oldest first, until fewer than `below` bytes are queued; says
+    /// how many were. What has begun to leave stays, and so does what the peer needs to understand later messages.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] gives the message back: the connection is closing, or the queue is full of what has to stay.
+    pub fn send_displacing(
+        &mut self,
+        now: Instant,
+        outgoing: impl Into<Outgoing>,
+        below: usize,
+    ) -> Result<usize, SendError> {
+        let outgoing = outgoing.into();
+        let mut dropped = 0;
+        while self.closing.is_none() && self.transmit.queued() >= below {
+            if !self.transmit.drop_oldest() {
+                return Err(SendError {
+                    outgoing,
+                    kind: SendErrorKind::Full,
+                });
+            }
+            dropped += 1;
+        }
+        self.send_reserved(now, outgoing)?;
+        Ok(dropped)
     }
 
     /// Queues a ping. Its pong comes as [`Event::Pong`].

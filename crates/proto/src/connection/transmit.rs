@@ -80,6 +80,13 @@ struct Data {
     cost: usize,
 }
 
+impl Data {
+    /// Nobody misses it but the application at the other end: no part of it has gone.
+    fn is_droppable(&self) -> bool {
+        !self.begun
+    }
+}
+
 /// Everything that waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Transmit {
@@ -143,6 +150,14 @@ impl Transmit {
             begun: false,
             cost,
         });
+    }
+
+    /// Drops the oldest message that may be dropped; false if there is none.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        let oldest = self.data.iter().position(Data::is_droppable);
+        let dropped = oldest.and_then(|at| self.data.remove(at));
+        self.queued -= dropped.as_ref().map_or(0, |data| data.cost);
+        dropped.is_some()
     }
 
     /// Owes the peer a pong. From `max` owed ones on only the latest is kept (RFC 6455 §5.5.3).
