@@ -7,12 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::body::BodyReader;
+use super::credentials::Credentials;
 use super::grammar::{Offer, elements, has_element, is_token, offers};
 use super::head::{HeadError, HeadLimits, HeadReader, ResponseHead, Version};
 use super::headers::{HeaderError, Headers, is_reserved};
 use super::origin::Origin;
 use super::refused::Refused;
-use super::uri::{Uri, Userinfo};
+use super::uri::Uri;
 use super::{Progress, accept_for};
 
 /// Most interim responses (100, 103) that are skipped before the final one: servers send one or two, and each costs
@@ -35,7 +36,7 @@ pub const DEFAULT_MAX_BODY: usize = 64 * 1024;
 ///     .subprotocol("v1.chat")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct ClientRequest {
     uri: Uri,
@@ -88,6 +89,15 @@ impl ClientRequest {
             .append(name, value)
             .map_err(RequestError::Header)?;
         Ok(self)
+    }
+
+    /// Sends these credentials, in place of any given before, in the URI or as a header.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.extra
+            .retain(|name| !name.eq_ignore_ascii_case(AUTHORIZATION));
+        self.extra
+            .append_checked(AUTHORIZATION, credentials.header_value());
+        self
     }
 
     /// Sends an `Origin`. By default none is sent, since this is no browser.
@@ -147,6 +157,14 @@ impl ClientRequest {
         }
     }
 
+    /// The same request for another URI, with only those header lines of the caller whose names `keep` wants.
+    pub(super) fn sent_to(&self, uri: Uri, keep: impl Fn(&str) -> bool) -> Self {
+        let mut request = self.clone();
+        request.uri = uri;
+        request.extra.retain(keep);
+        request
+    }
+
     /// Writes the request. Names are spelled as in RFC 6455, for servers that compare them as they stand.
     fn to_bytes(&self, key: String) -> Vec<u8> {
         let mut headers = Headers::new();
@@ -166,9 +184,10 @@ impl ClientRequest {
             headers.append_checked("Sec-WebSocket-Extensions", offers.join(", "));
         }
         if let Some(userinfo) = self.uri.userinfo()
-            && !self.extra.contains("Authorization")
+            && !self.extra.contains(AUTHORIZATION)
         {
-            headers.append_checked("Authorization", basic(userinfo));
+            let basic = Credentials::basic_checked(userinfo.username(), userinfo.password());
+            headers.append_checked(AUTHORIZATION, basic.header_value());
         }
         headers.extend(&self.extra);
         let mut out = format!("GET {} HTTP/1.1\r\n", self.uri.resource()).into_bytes();
@@ -178,16 +197,25 @@ impl ClientRequest {
     }
 }
 
-/// RFC 7617 §2.
-fn basic(userinfo: &Userinfo) -> String {
-    let credentials = [userinfo.username(), b":", userinfo.password()].concat();
-    format!("Basic {}", STANDARD.encode(credentials))
+/// Leaves the values of the caller's header lines out: only the caller knows which of them are secret.
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.extra.iter().map(|(name, _)| name).collect();
+        f.debug_struct("ClientRequest")
+            .field("uri", &self.uri)
+            .field("origin", &self.origin)
+            .field("terms", &self.terms)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What cannot be put into a [`ClientRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestError {
+    /// The user name, password or token cannot be sent.
+    Credentials,
     /// The header line cannot be sent.
     Header(HeaderError),
     /// The subprotocol is not a token, or offered already.
@@ -197,6 +225,9 @@ pub enum RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Credentials => f.write_str(
+                "a user name holds no colon, a token no spaces, and none of them control characters",
+            ),
             Self::Header(error) => error.fmt(f),
             Self::Subprotocol(name) => {
                 write!(f, "the subprotocol {name:?} is no token or offered twice")
@@ -207,8 +238,9 @@ impl fmt::Display for RequestError {
 
 impl Error for RequestError {}
 
+const AUTHORIZATION: &str = "Authorization";
+
 /// One attempt of the opening handshake as a client sees it.
-#[derive(Debug)]
 pub struct ClientHandshake {
     request: Vec<u8>,
     /// The only right value of `Sec-WebSocket-Accept`.
@@ -218,6 +250,17 @@ pub struct ClientHandshake {
     /// How many interim responses were skipped.
     interim: usize,
     state: State,
+}
+
+/// Leaves the request out, which holds what the server lets us in for.
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandshake")
+            .field("terms", &self.terms)
+            .field("interim", &self.interim)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

@@ -135,7 +135,7 @@ fn param(text: &[u8]) -> Result<Param, Malformed> {
 }
 
 /// Takes the backslashes out of what stands between two quotes (RFC 9110 §5.6.4).
-fn unescape(quoted: &[u8]) -> Result<Vec<u8>, Malformed> {
+pub(super) fn unescape(quoted: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut plain = Vec::with_capacity(quoted.len());
     let mut bytes = quoted.iter();
     while let Some(&byte) = bytes.next() {

@@ -64,6 +64,11 @@ impl Headers {
         self.lines.extend_from_slice(&other.lines);
     }
 
+    /// Keeps only the lines whose names are wanted.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.lines.retain(|line| wanted(&line.name));
+    }
+
     /// Returns the value on the first line of this name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()

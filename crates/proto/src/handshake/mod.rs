@@ -35,11 +35,14 @@
 
 mod authority;
 mod body;
+mod challenge;
 mod client;
+mod credentials;
 mod grammar;
 mod head;
 mod headers;
 mod origin;
+mod redirect;
 mod refused;
 mod rejection;
 mod server;
@@ -50,14 +53,17 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 pub use authority::{Authority, AuthorityError};
+pub use challenge::Challenge;
 pub use client::{
     ClientError, ClientHandshake, ClientRequest, DEFAULT_MAX_BODY, MAX_INTERIM_RESPONSES,
     RequestError, Response,
 };
+pub use credentials::Credentials;
 pub use grammar::{MAX_LIST_ELEMENTS, Offer, Param};
 pub use head::{HeadError, HeadLimits, RequestHead, ResponseHead, Version};
 pub use headers::{HeaderError, Headers};
 pub use origin::{Hosts, Origin, OriginCheck, OriginError, Origins};
+pub use redirect::{RedirectError, Redirects};
 pub use refused::{Refused, RetryAfter};
 pub use rejection::{Refusal, Rejection};
 pub use server::{

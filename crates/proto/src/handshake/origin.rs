@@ -104,7 +104,7 @@ impl FromStr for Origin {
 }
 
 /// Tells whether a text is a scheme (RFC 3986 §3.1).
-fn is_scheme(text: &str) -> bool {
+pub(super) fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
             .bytes()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::challenge::{Challenge, challenges};
 use super::grammar::elements;
 use super::head::ResponseHead;
 use super::headers::Headers;
@@ -55,6 +56,11 @@ impl Refused {
     /// Returns where the server points to, as it wrote it: perhaps relative to the URI of the request.
     pub fn location(&self) -> Option<&str> {
         self.headers().get_str("Location")
+    }
+
+    /// Returns how the server would let us in (`WWW-Authenticate`), in its order.
+    pub fn challenges(&self) -> Vec<Challenge> {
+        challenges(self.headers())
     }
 
     /// Returns when the server wants to be asked again (RFC 9110 §10.2.3).

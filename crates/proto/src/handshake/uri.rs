@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::authority::{Authority, AuthorityError};
+use super::origin::is_scheme;
 
 /// A `ws` or `wss` URI, taken apart and in normal form.
 ///
@@ -68,17 +69,108 @@ impl Uri {
     pub fn userinfo(&self) -> Option<&Userinfo> {
         self.userinfo.as_ref()
     }
+
+    pub(super) fn set_userinfo(&mut self, userinfo: Option<Userinfo>) {
+        self.userinfo = userinfo;
+    }
+
+    /// Tells whether scheme, host and port are the same.
+    pub fn is_same_origin(&self, other: &Self) -> bool {
+        (self.secure, &self.authority) == (other.secure, &other.authority)
+    }
+
+    /// Resolves a reference such as a `Location` against this URI (RFC 3986 §5.2). Its fragment is dropped. A reference without
+    /// a host of its own keeps user name and password.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`UriError`] if the result cannot be connected to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fullduplex_proto::handshake::Uri;
+    ///
+    /// let uri: Uri = "wss://a.example/rooms/blue?old".parse()?;
+    /// assert_eq!(uri.join("../red?new")?.to_string(), "wss://a.example/red?new");
+    /// assert_eq!(uri.join("//b.example")?.to_string(), "wss://b.example/");
+    /// # Ok::<(), fullduplex_proto::handshake::UriError>(())
+    /// ```
+    pub fn join(&self, reference: &str) -> Result<Self, UriError> {
+        let reference = split_before(reference, &['#']).0;
+        let mut joined = if has_scheme(reference) {
+            reference.parse()?
+        } else if reference.starts_with("//") {
+            format!("{}:{reference}", self.scheme()).parse()?
+        } else {
+            refuse_stray(reference)?;
+            Self {
+                resource: normal_resource(&merged(&self.resource, reference)),
+                ..self.clone()
+            }
+        };
+        joined.resource = without_dots(&joined.resource);
+        Ok(joined)
+    }
+}
+
+/// Splits before the first of these characters.
+fn split_before<'t>(text: &'t str, marks: &[char]) -> (&'t str, &'t str) {
+    text.split_at(text.find(marks).unwrap_or(text.len()))
+}
+
+/// RFC 3986 §3.1. A colon behind anything but a scheme belongs to a path.
+fn has_scheme(reference: &str) -> bool {
+    let (before, rest) = split_before(reference, &[':', '/', '?']);
+    rest.starts_with(':') && is_scheme(before)
+}
+
+/// The resource that a reference without a host means (RFC 3986 §5.2.2 and §5.2.3).
+fn merged(base: &str, reference: &str) -> String {
+    let base_path = split_before(base, &['?']).0;
+    let kept = match reference.as_bytes() {
+        [] => base,
+        [b'/', ..] => "",
+        [b'?', ..] => base_path,
+        // Up to the last slash; a path starts with one.
+        _ => &base_path[..base_path.rfind('/').map_or(0, |slash| slash + 1)],
+    };
+    format!("{kept}{reference}")
+}
+
+/// RFC 3986 §5.2.4: `.` is here, and `..` one up, but never above the root.
+fn without_dots(resource: &str) -> String {
+    let (path, query) = split_before(resource, &['?']);
+    let mut kept = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        if segment == ".." {
+            kept.pop();
+        }
+        if !matches!(segment, "." | "..") {
+            kept.push(segment);
+        } else if segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    format!("/{}{query}", kept.join("/"))
+}
+
+/// Browsers read a backslash as a slash, others don't: two readers of one URI would see two hosts.
+fn refuse_stray(text: &str) -> Result<(), UriError> {
+    let stray = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+    if text.contains(stray) {
+        Err(UriError::Character)
+    } else {
+        Ok(())
+    }
 }
 
 impl FromStr for Uri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        // Browsers read a backslash as a slash, others don't: two readers of one URI would see two hosts.
-        let stray = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
-        if text.contains(stray) {
-            return Err(UriError::Character);
-        }
+        refuse_stray(text)?;
         // RFC 6455 §3: fragments have no meaning here and must not be used.
         if text.contains('#') {
             return Err(UriError::Fragment);
@@ -324,6 +416,84 @@ mod tests {
         assert_eq!(uri("ws://a/é?q=ü").resource(), "/%C3%A9?q=%C3%BC");
         assert_eq!(uri("ws://a/%C3%A9").resource(), "/%C3%A9");
         assert_eq!(uri("ws://a/{\"x\"}[1]").resource(), "/%7B%22x%22%7D[1]");
+    }
+
+    /// The examples of RFC 3986 §5.4 that can be connected to.
+    #[test]
+    fn p27_references_are_resolved_as_rfc_3986_says() {
+        let base = uri("ws://a/b/c/d;p?q");
+        for (reference, joined) in [
+            ("ws://g", "ws://g/"),
+            ("https://g/h?i", "wss://g/h?i"),
+            ("WS://a/x", "ws://a/x"),
+            ("g", "ws://a/b/c/g"),
+            ("./g", "ws://a/b/c/g"),
+            ("g/", "ws://a/b/c/g/"),
+            ("/g", "ws://a/g"),
+            ("//g", "ws://g/"),
+            ("//g?y", "ws://g/?y"),
+            ("?y", "ws://a/b/c/d;p?y"),
+            ("g?y", "ws://a/b/c/g?y"),
+            ("#s", "ws://a/b/c/d;p?q"),
+            ("g#s", "ws://a/b/c/g"),
+            ("g?y#s", "ws://a/b/c/g?y"),
+            (";x", "ws://a/b/c/;x"),
+            ("g;x?y#s", "ws://a/b/c/g;x?y"),
+            ("", "ws://a/b/c/d;p?q"),
+            (".", "ws://a/b/c/"),
+            ("./", "ws://a/b/c/"),
+            ("..", "ws://a/b/"),
+            ("../", "ws://a/b/"),
+            ("../g", "ws://a/b/g"),
+            ("../..", "ws://a/"),
+            ("../../", "ws://a/"),
+            ("../../g", "ws://a/g"),
+            ("../../../g", "ws://a/g"),
+            ("../../../../g", "ws://a/g"),
+            ("/./g", "ws://a/g"),
+            ("/../g", "ws://a/g"),
+            ("g.", "ws://a/b/c/g."),
+            ("..g", "ws://a/b/c/..g"),
+            ("./../g", "ws://a/b/g"),
+            ("./g/.", "ws://a/b/c/g/"),
+            ("g/./h", "ws://a/b/c/g/h"),
+            ("g/../h", "ws://a/b/c/h"),
+            ("g;x=1/../y", "ws://a/b/c/y"),
+            ("g?y/../x", "ws://a/b/c/g?y/../x"),
+            ("g#s/../x", "ws://a/b/c/g"),
+            ("ws://a/b/../c", "ws://a/c"),
+            ("ws://a:8080/", "ws://a:8080/"),
+            ("/:80/x", "ws://a/:80/x"),
+            ("?a:b", "ws://a/b/c/d;p?a:b"),
+            ("1a:b", "ws://a/b/c/1a:b"),
+            ("/é ".trim_end(), "ws://a/%C3%A9"),
+        ] {
+            let found = base.join(reference).map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), Ok(joined), "{reference:?}");
+        }
+        let root = uri("ws://a").join("g").unwrap();
+        assert_eq!(root.to_string(), "ws://a/g");
+        for (reference, error) in [
+            ("g:h", UriError::Scheme),
+            ("ws:g", UriError::Scheme),
+            ("javascript:alert(1)", UriError::Scheme),
+            ("ftp://a/", UriError::Scheme),
+            ("/\\evil.example", UriError::Character),
+            ("/a b", UriError::Character),
+            ("//", UriError::Authority(AuthorityError::Empty)),
+            ("///g", UriError::Authority(AuthorityError::Empty)),
+            ("ws://a:x/", UriError::Authority(AuthorityError::Port)),
+        ] {
+            assert_eq!(base.join(reference), Err(error), "{reference:?}");
+        }
+    }
+
+    #[test]
+    fn p27_a_reference_without_a_host_keeps_the_user_and_one_with_a_host_does_not() {
+        let base = uri("ws://me:secret@a/b");
+        assert_eq!(base.join("c").unwrap().userinfo(), base.userinfo());
+        assert_eq!(base.join("//a/c").unwrap().userinfo(), None);
+        assert_eq!(base.join("ws://a/c").unwrap().userinfo(), None);
     }
 
     #[test]
