@@ -38,6 +38,7 @@ mod body;
 mod challenge;
 mod client;
 mod credentials;
+mod extended;
 mod grammar;
 mod head;
 mod headers;
@@ -59,6 +60,7 @@ pub use client::{
     RequestError, Response,
 };
 pub use credentials::Credentials;
+pub use extended::{ExtendedConnect, PROTOCOL};
 pub use grammar::{MAX_LIST_ELEMENTS, Offer, Param};
 pub use head::{HeadError, HeadLimits, RequestHead, ResponseHead, Version};
 pub use headers::{HeaderError, Headers};
