@@ -6,22 +6,15 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::body::BodyReader;
 use super::credentials::Credentials;
 use super::grammar::{Offer, elements, has_element, is_token, offers};
-use super::head::{HeadError, HeadLimits, HeadReader, ResponseHead, Version};
+use super::head::{HeadError, HeadLimits, ResponseHead, Version};
 use super::headers::{HeaderError, Headers, is_reserved};
 use super::origin::Origin;
 use super::refused::Refused;
+use super::response::{DEFAULT_MAX_BODY, ResponseError, ResponseReader};
 use super::uri::Uri;
 use super::{Progress, accept_for};
-
-/// Most interim responses (100, 103) that are skipped before the final one: servers send one or two, and each costs
-/// up to a whole head.
-pub const MAX_INTERIM_RESPONSES: usize = 8;
-
-/// How many bytes of the body of a refusing response are read by default: 64 KiB, enough for any page that says why.
-pub const DEFAULT_MAX_BODY: usize = 64 * 1024;
 
 /// What a client asks for. It can be sent any number of times, each with a new key.
 ///
@@ -151,9 +144,7 @@ impl ClientRequest {
             accept: accept_for(key.as_bytes()),
             request: self.to_bytes(key),
             terms: self.terms.clone(),
-            max_body: self.max_body,
-            interim: 0,
-            state: State::Head(HeadReader::new(self.limits)),
+            reader: ResponseReader::new(|status| status == 101, self.limits, self.max_body),
         }
     }
 
@@ -204,7 +195,7 @@ impl ClientRequest {
         if let Some(userinfo) = self.uri.userinfo()
             && !self.extra.contains(AUTHORIZATION)
         {
-            let basic = Credentials::basic_checked(userinfo.username(), userinfo.password());
+            let basic = Credentials::from(userinfo);
             headers.append_checked(AUTHORIZATION, basic.header_value());
         }
         headers.extend(&self.extra);
@@ -261,10 +252,7 @@ pub struct ClientHandshake {
     /// The only right value of `Sec-WebSocket-Accept`.
     accept: String,
     terms: Terms,
-    max_body: usize,
-    /// How many interim responses were skipped.
-    interim: usize,
-    state: State,
+    reader: ResponseReader,
 }
 
 /// Leaves the request out, which holds what the server lets us in for.
@@ -272,18 +260,9 @@ impl fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientHandshake")
             .field("terms", &self.terms)
-            .field("interim", &self.interim)
-            .field("state", &self.state)
+            .field("reader", &self.reader)
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Debug)]
-enum State {
-    /// Waiting for the head of a response.
-    Head(HeadReader),
-    /// Waiting for the rest of a response that refuses.
-    Body(ResponseHead, BodyReader),
 }
 
 impl ClientHandshake {
@@ -302,60 +281,20 @@ impl ClientHandshake {
     /// Returns [`ClientError`] if the server refuses or does not speak the protocol. Either way the connection is to be
     /// closed, and no WebSocket close frame sent.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Progress<Response>, ClientError> {
-        let mut taken = 0;
-        loop {
-            let rest = &bytes[taken..];
-            match &mut self.state {
-                State::Body(_, body) => {
-                    let ended = body.receive(rest);
-                    return if ended {
-                        Err(self.eof())
-                    } else {
-                        Ok(Progress::NeedMore)
-                    };
-                }
-                State::Head(reader) => {
-                    let Some((raw, used)) = reader.receive(rest).map_err(ClientError::Head)? else {
-                        return Ok(Progress::NeedMore);
-                    };
-                    taken += used;
-                    let head = raw.parse_response().map_err(ClientError::Head)?;
-                    if let Some(value) = self.take_head(head)? {
-                        return Ok(Progress::Done { value, used: taken });
-                    }
-                }
-            }
-        }
+        Ok(match self.reader.receive(bytes)? {
+            Progress::NeedMore => Progress::NeedMore,
+            Progress::Done { value, used } => Progress::Done {
+                value: judge(value, &self.accept, &self.terms)?,
+                used,
+            },
+        })
     }
 
     /// Says that no more bytes come, because the peer ended the connection or because they took too long.
     ///
     /// A response that refuses is reported with as much of its body as came.
     pub fn eof(&mut self) -> ClientError {
-        match &mut self.state {
-            State::Head(_) => ClientError::Eof,
-            State::Body(head, body) => {
-                let (body, complete) = body.finish();
-                ClientError::Refused(Box::new(Refused::new(head.clone(), body, complete)))
-            }
-        }
-    }
-
-    fn take_head(&mut self, head: ResponseHead) -> Result<Option<Response>, ClientError> {
-        match head.status() {
-            101 => judge(head, &self.accept, &self.terms).map(Some),
-            // RFC 9110 §15.2: interim responses may come unasked, and the reader is ready for the next head.
-            100..=199 if self.interim < MAX_INTERIM_RESPONSES => {
-                self.interim += 1;
-                Ok(None)
-            }
-            100..=199 => Err(ClientError::TooManyInterim),
-            _ => {
-                let body = BodyReader::new(&head, self.max_body);
-                self.state = State::Body(head, body);
-                Ok(None)
-            }
-        }
+        self.reader.eof().into()
     }
 }
 
@@ -464,7 +403,7 @@ pub enum ClientError {
     Head(HeadError),
     /// The connection ended before the response was complete.
     Eof,
-    /// More than [`MAX_INTERIM_RESPONSES`] interim responses came.
+    /// More than [`MAX_INTERIM_RESPONSES`](super::MAX_INTERIM_RESPONSES) interim responses came.
     TooManyInterim,
     /// The response is not a 101, or over HTTP/2 not a 2xx.
     Refused(Box<Refused>),
@@ -558,6 +497,17 @@ impl fmt::Display for ClientError {
 }
 
 impl Error for ClientError {}
+
+impl From<ResponseError> for ClientError {
+    fn from(error: ResponseError) -> Self {
+        match error {
+            ResponseError::Head(error) => Self::Head(error),
+            ResponseError::Eof => Self::Eof,
+            ResponseError::TooManyInterim => Self::TooManyInterim,
+            ResponseError::Refused(refused) => Self::Refused(refused),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::client::RequestError;
+use super::uri::Userinfo;
 
 /// A user's name and password, or a token, as the value of an `Authorization` header.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Credentials {
     }
 
     /// Makes Basic credentials of what is known to be right.
-    pub(super) fn basic_checked(user: &[u8], password: &[u8]) -> Self {
+    fn basic_checked(user: &[u8], password: &[u8]) -> Self {
         Self {
             value: format!("Basic {}", STANDARD.encode([user, b":", password].concat())),
         }
@@ -54,6 +55,13 @@ impl Credentials {
     /// Returns the value of the header.
     pub(super) fn header_value(self) -> String {
         self.value
+    }
+}
+
+/// As Basic.
+impl From<&Userinfo> for Credentials {
+    fn from(userinfo: &Userinfo) -> Self {
+        Self::basic_checked(userinfo.username(), userinfo.password())
     }
 }
 

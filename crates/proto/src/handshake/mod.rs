@@ -5,7 +5,7 @@
 //! parsed the request already, [`judge`] is the same set of checks without the reader.
 //!
 //! A client builds a [`ClientRequest`], writes [`ClientHandshake::request`] and feeds what arrives until it gets a
-//! [`Response`] or a [`ClientError`].
+//! [`Response`] or a [`ClientError`]. Where an HTTP proxy stands in between, [`TunnelRequest`] comes before.
 //!
 //! Bytes may arrive in any pieces. Each is looked at a fixed number of times, whatever the pieces, so a peer that
 //! sends one byte at a time costs no more than one that sends all at once. The deadline for the whole handshake
@@ -46,7 +46,9 @@ mod origin;
 mod redirect;
 mod refused;
 mod rejection;
+mod response;
 mod server;
+mod tunnel;
 mod uri;
 
 use base64::Engine as _;
@@ -55,10 +57,7 @@ use sha1::{Digest as _, Sha1};
 
 pub use authority::{Authority, AuthorityError};
 pub use challenge::Challenge;
-pub use client::{
-    ClientError, ClientHandshake, ClientRequest, DEFAULT_MAX_BODY, MAX_INTERIM_RESPONSES,
-    RequestError, Response,
-};
+pub use client::{ClientError, ClientHandshake, ClientRequest, RequestError, Response};
 pub use credentials::Credentials;
 pub use extended::{ExtendedConnect, PROTOCOL};
 pub use grammar::{MAX_LIST_ELEMENTS, Offer, Param};
@@ -68,10 +67,12 @@ pub use origin::{Hosts, Origin, OriginCheck, OriginError, Origins};
 pub use redirect::{RedirectError, Redirects};
 pub use refused::{Refused, RetryAfter};
 pub use rejection::{Refusal, Rejection};
+pub use response::{DEFAULT_MAX_BODY, MAX_INTERIM_RESPONSES, ResponseError};
 pub use server::{
     Acceptance, AcceptanceError, NoCommonSubprotocol, Preference, Request, ServerHandshake,
     ServerOptions, judge,
 };
+pub use tunnel::{TunnelHandshake, TunnelRequest};
 pub use uri::{Uri, UriError, Userinfo};
 
 /// The text that is appended to the key before hashing (RFC 6455 §1.3).

@@ -179,7 +179,7 @@ impl FromStr for Uri {
         let secure = is_secure_scheme(scheme).ok_or(UriError::Scheme)?;
         let (before, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (userinfo, authority) = match before.split_once('@') {
-            Some((userinfo, authority)) => (Some(Userinfo::decode(userinfo)?), authority),
+            Some((userinfo, authority)) => (Some(userinfo.parse()?), authority),
             None => (None, before),
         };
         let authority: Authority = authority.parse().map_err(UriError::Authority)?;
@@ -216,8 +216,13 @@ impl Userinfo {
     pub fn password(&self) -> &[u8] {
         &self.password
     }
+}
 
-    fn decode(text: &str) -> Result<Self, UriError> {
+impl FromStr for Userinfo {
+    type Err = UriError;
+
+    /// Reads `username:password` or `username`, percent-encoded, as it stands before the `@` of a URI.
+    fn from_str(text: &str) -> Result<Self, UriError> {
         let (username, password) = text.split_once(':').unwrap_or((text, ""));
         let username = percent_decode(username).ok_or(UriError::Userinfo)?;
         let password = percent_decode(password).ok_or(UriError::Userinfo)?;
