@@ -50,10 +50,13 @@ mod accept;
 mod client;
 mod cork;
 mod deadline;
+mod dial;
 mod driver;
 mod error;
 mod handler;
 mod info;
+#[expect(dead_code, reason = "the client is about to use it")]
+mod proxy;
 mod scratch;
 mod server;
 mod shared;
@@ -75,6 +78,7 @@ pub use fullduplex_proto::{
     Utf8Bytes, Violation, handshake,
 };
 pub use handler::{HandlerOutput, handled};
+pub use proxy::{Proxy, ProxyError, SocksError};
 pub use server::Server;
 pub use split::{ReadHalf, WriteHalf};
 pub use transport::Stream;

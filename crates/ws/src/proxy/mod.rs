@@ -1,0 +1,265 @@
+//! Reaching a server through a proxy: HTTP `CONNECT` and SOCKS5.
+//!
+//! Every proxy is asked for a tunnel, for `ws:` too (RFC 6455 §4.1): it sees host and port, never the request.
+
+mod bypass;
+mod connect;
+mod environment;
+mod error;
+mod rewound;
+mod socks;
+
+use std::fmt;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
+use fullduplex_proto::handshake::{Authority, Credentials, TunnelRequest, Uri, Userinfo};
+use tokio::{net::TcpStream, time::Instant};
+
+pub use error::{ProxyError, SocksError};
+
+use crate::{
+    dial::dial,
+    transport::{Stream, Transport},
+};
+
+/// A proxy, and what it wants to know.
+///
+/// ```
+/// use fullduplex::Proxy;
+///
+/// let proxy = Proxy::new("http://aladdin:opensesame@proxy.example:3128")?;
+/// assert_eq!(proxy.to_string(), "http://proxy.example:3128");
+/// # Ok::<(), fullduplex::ProxyError>(())
+/// ```
+///
+/// Neither `Debug` nor `Display` shows its credentials, and the server never sees them.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    scheme: Scheme,
+    address: Authority,
+    /// For SOCKS; those for HTTP are in `request`.
+    credentials: Option<Userinfo>,
+    request: TunnelRequest,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    /// Names are resolved here.
+    Socks5,
+    /// Names are resolved by the proxy.
+    Socks5h,
+}
+
+impl Proxy {
+    /// A proxy by its address: `scheme://user:password@host:port`, where everything but the host may be left out.
+    ///
+    /// | scheme | what is spoken | default port |
+    /// | --- | --- | --- |
+    /// | `http` | `CONNECT` (RFC 9110 §9.3.6); the default | 80 |
+    /// | `https` | the same over TLS; needs feature `tls` | 443 |
+    /// | `socks5` | SOCKS5 (RFC 1928); names are resolved here, as by curl | 1080 |
+    /// | `socks5h` | SOCKS5; names are resolved by the proxy | 1080 |
+    ///
+    /// User name and password are percent-decoded. HTTP proxies get them as `Proxy-Authorization: Basic` (RFC 7617), SOCKS5
+    /// proxies as RFC 1929 says.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Scheme`], [`ProxyError::Address`] or [`ProxyError::Credentials`]; [`ProxyError::NoTls`] for `https`
+    /// without the feature.
+    pub fn new(address: &str) -> Result<Self, ProxyError> {
+        let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+        let scheme = Scheme::parse(scheme)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (credentials, authority) = match rest.rsplit_once('@') {
+            Some((credentials, authority)) => (Some(credentials), authority),
+            None => (None, rest),
+        };
+        let credentials = credentials
+            .map(|text| scheme.credentials(text))
+            .transpose()?;
+        let mut proxy = Self {
+            scheme,
+            address: authority.parse().map_err(ProxyError::Address)?,
+            credentials: None,
+            request: TunnelRequest::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        match credentials {
+            Some(credentials) if scheme.is_http() => {
+                proxy.request = proxy.request.credentials(Credentials::from(&credentials));
+            }
+            credentials => proxy.credentials = credentials,
+        }
+        Ok(proxy)
+    }
+
+    /// The proxy that the environment names for this address, if it names one. The rules are curl's:
+    ///
+    /// * `wss_proxy`, else `https_proxy` for `wss:`; `ws_proxy`, else `http_proxy` for `ws:`; else `all_proxy`. What is empty
+    ///   counts as absent.
+    /// * Each may be in upper case, where the lower one is absent, except `http_proxy`: the `Proxy` header of a request
+    ///   becomes `HTTP_PROXY` in a CGI program, so anybody could set it.
+    /// * `no_proxy` (or `NO_PROXY`) lists what is reached directly, separated by commas or spaces: names, which stand for all
+    ///   names under them too, with or without a leading dot; addresses; networks such as `10.0.0.0/8`; each perhaps with
+    ///   a port; `*` for everything.
+    ///
+    /// Other than by curl, `localhost` and loopback addresses are never reached through one of these, as in Go.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Variable`] if the variable that decides names no proxy that can be used. A mistake there does not lead past
+    /// the proxy.
+    pub fn from_env(uri: &Uri) -> Result<Option<Self>, ProxyError> {
+        environment::proxy_for(uri, |name| {
+            // What is no UTF-8 names no proxy, which is an error, and not the same as no variable.
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    /// Adds a header line to the `CONNECT`, such as `Proxy-Authorization: Bearer …`, which then stands in place of user name and
+    /// password. SOCKS proxies get none.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Header`].
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ProxyError> {
+        self.request = self
+            .request
+            .header(name, value)
+            .map_err(ProxyError::Header)?;
+        Ok(self)
+    }
+
+    /// TLS to a proxy of scheme `https`. Its ALPN list is replaced by `http/1.1`. By default the same roots are trusted as for
+    /// servers; the client's own configuration is not used, since its certificate is for the server.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(crate::tls::only_http1_client(config));
+        self
+    }
+
+    /// A stream to the server of `uri`, on which its TLS or its handshake is to begin.
+    ///
+    /// The deadline is the caller's, for all of it; in here it only makes that a refusal is reported whose body does not come.
+    /// Dropped, it closes the stream.
+    pub(crate) async fn tunnel(
+        &self,
+        uri: &Uri,
+        deadline: Instant,
+    ) -> Result<Transport, ProxyError> {
+        match self.scheme {
+            Scheme::Http => {
+                let stream = self.dial().await?;
+                self.connect(stream, uri, deadline).await
+            }
+            Scheme::Https => self.connect_by_tls(uri, deadline).await,
+            Scheme::Socks5 => {
+                socks::by_address(uri, self.credentials.as_ref(), || self.dial()).await
+            }
+            Scheme::Socks5h => {
+                let stream = self.dial().await?;
+                socks::by_name(stream, uri, self.credentials.as_ref()).await
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<TcpStream, ProxyError> {
+        let port = self
+            .address
+            .port()
+            .unwrap_or_else(|| self.scheme.default_port());
+        dial(self.address.host(), port)
+            .await
+            .map_err(ProxyError::Connect)
+    }
+
+    async fn connect<S: Stream>(
+        &self,
+        stream: S,
+        uri: &Uri,
+        deadline: Instant,
+    ) -> Result<Transport, ProxyError> {
+        connect::tunnel(stream, self.request.start(uri), deadline).await
+    }
+
+    #[cfg(feature = "tls")]
+    async fn connect_by_tls(&self, uri: &Uri, deadline: Instant) -> Result<Transport, ProxyError> {
+        let config = match &self.tls {
+            Some(config) => Arc::clone(config),
+            None => crate::tls::client_config().map_err(ProxyError::Tls)?,
+        };
+        let name = rustls::pki_types::ServerName::try_from(self.address.host().to_owned())
+            .map_err(|error| {
+                ProxyError::Tls(std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
+            })?;
+        let tls = tokio_rustls::TlsConnector::from(config)
+            .connect(name, self.dial().await?)
+            .await
+            .map_err(ProxyError::Tls)?;
+        self.connect(tls, uri, deadline).await
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, reason = "with TLS it waits")]
+    async fn connect_by_tls(&self, _: &Uri, _: Instant) -> Result<Transport, ProxyError> {
+        Err(ProxyError::NoTls)
+    }
+}
+
+/// Without credentials.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.name(), self.address)
+    }
+}
+
+impl Scheme {
+    fn parse(name: &str) -> Result<Self, ProxyError> {
+        let all = [Self::Http, Self::Https, Self::Socks5, Self::Socks5h];
+        let found = all
+            .into_iter()
+            .find(|scheme| name.eq_ignore_ascii_case(scheme.name()));
+        match found.ok_or(ProxyError::Scheme)? {
+            Self::Https if cfg!(not(feature = "tls")) => Err(ProxyError::NoTls),
+            scheme => Ok(scheme),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks5h => "socks5h",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Socks5 | Self::Socks5h => 1080,
+        }
+    }
+
+    fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    fn credentials(self, text: &str) -> Result<Userinfo, ProxyError> {
+        let credentials: Userinfo = text.parse().map_err(|_| ProxyError::Credentials)?;
+        if self.is_http() || socks::can_send(&credentials) {
+            Ok(credentials)
+        } else {
+            Err(ProxyError::Credentials)
+        }
+    }
+}
