@@ -17,7 +17,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      frame-ancestors 'none'";
 
 #[derive(RustEmbed)]
-#[folder = "../../web/"]
+#[folder = "web/"]
 #[include = "*.css"]
 #[include = "*.html"]
 #[include = "*.js"]
