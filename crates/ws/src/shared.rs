@@ -83,17 +83,20 @@ impl Shared {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self, side: Side, waker: &Waker) {
+    /// Notes who waits, and returns who waited before, to be dropped once no lock is held: the last waker of a task may take
+    /// the task along, and with it the other half.
+    #[must_use]
+    fn wait(&self, side: Side, waker: &Waker) -> Option<Waker> {
         let mut wakers = self.wakers();
         let slot = match side {
             Side::Whole | Side::Reader => &mut wakers.reader,
             Side::Writer => &mut wakers.writer,
             Side::Helper => &mut wakers.helper,
         };
-        match slot {
-            Some(known) => known.clone_from(waker),
-            None => *slot = Some(waker.clone()),
+        if slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
         }
+        slot.replace(waker.clone())
     }
 }
 
@@ -133,22 +136,25 @@ impl Handle {
         cx: &mut Context<'_>,
         f: impl FnOnce(&mut Driver, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        let mut replaced = None;
         let mut driver = self.shared.lock();
         let was_over = driver.is_over();
         driver.several |= side != Side::Whole;
         let result = if driver.several {
-            self.shared.wait(side, cx.waker());
+            replaced = self.shared.wait(side, cx.waker());
             let waker = Waker::from(Arc::clone(&self.shared));
             f(&mut driver, &mut Context::from_waker(&waker))
         } else {
             let result = f(&mut driver, cx);
             if result.is_pending() {
-                self.shared.wait(side, cx.waker());
+                replaced = self.shared.wait(side, cx.waker());
             }
             result
         };
-        if driver.is_over() && !was_over {
-            drop(driver);
+        let ended = driver.is_over() && !was_over;
+        drop(driver);
+        drop(replaced);
+        if ended {
             // The other half may wait for a transport that is gone.
             self.shared.wake_all();
         }

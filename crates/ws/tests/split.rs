@@ -7,12 +7,13 @@ mod common;
 
 use std::{
     pin::pin,
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use common::server;
-use fullduplex::{Acceptor, Client, CloseFrame, Config, Message, WebSocket};
+use fullduplex::{Acceptor, Client, CloseFrame, Config, Message, WebSocket, WriteHalf};
 use fullduplex_testkit::{Fault, pipe, wire};
 use tokio::time::timeout;
 
@@ -207,4 +208,34 @@ async fn a_half_that_is_polled_with_ever_new_wakers_wakes_the_last_one() {
         assert_eq!(message, Ok(Some(Message::text(format!("{i}")))));
         read = back;
     }
+}
+
+#[test]
+fn the_waker_of_one_half_may_own_the_other() {
+    /// As an executor's task does that is let go of only with its last waker.
+    struct Owner(#[expect(dead_code, reason = "owned")] WriteHalf);
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (ws, _wire) = server(Config::default()).await;
+            let (mut read, write) = ws.split();
+            let owner = Waker::from(Arc::new(Owner(write)));
+            let mut receiving = pin!(read.recv());
+            for waker in [owner, Waker::noop().clone()] {
+                let polled = receiving.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+            }
+            done.send(()).unwrap();
+        });
+    });
+    is_done
+        .recv_timeout(PATIENCE)
+        .expect("dropping the waker takes the connection's lock");
 }
