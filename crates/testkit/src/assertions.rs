@@ -8,6 +8,16 @@ use crate::{Endpoint, Pair, wire};
 /// nothing else leaves, no message is delivered, and nothing that comes later is looked at. Both when the input comes in one
 /// piece and when it comes byte by byte. Returns what the endpoint reports.
 ///
+/// ```
+/// use fullduplex_proto::{Cause, CloseCode, Role, Violation};
+/// use fullduplex_testkit::{assert_fails_with, wire};
+///
+/// // RFC 6455 §5.1: a client masks all that it sends.
+/// let input = wire::text("not masked").bytes();
+/// let outcome = assert_fails_with(Role::Server, CloseCode::PROTOCOL_ERROR, &input);
+/// assert_eq!(outcome.cause, Cause::Violation(Violation::Unmasked));
+/// ```
+///
 /// # Panics
 ///
 /// If any of that does not hold.
@@ -48,6 +58,17 @@ fn fail<'a>(role: Role, code: CloseCode, pieces: impl Iterator<Item = &'a [u8]>)
 
 /// Asserts that the WebSocket Connection was Closed Cleanly (RFC 6455 §7.1.4) on both sides: each has sent and received one
 /// Close as its last frame, has nothing left to do, and the first Close carried this code and reason.
+///
+/// ```
+/// use fullduplex_proto::{CloseCode, CloseFrame};
+/// use fullduplex_testkit::{Pair, assert_clean_close};
+///
+/// let mut pair = Pair::default();
+/// let client = &mut pair.client.endpoint;
+/// client.connection.close(client.now, CloseFrame::normal());
+/// pair.exchange();
+/// assert_clean_close(&pair, CloseCode::NORMAL_CLOSURE, "");
+/// ```
 ///
 /// # Panics
 ///

@@ -15,6 +15,21 @@ use crate::wire::{self, Frame};
 const SLICES: usize = 1024;
 
 /// One end of a connection: the core under test, with a clock that only the test moves.
+///
+/// ```
+/// use std::time::Duration;
+/// use fullduplex_proto::Event;
+/// use fullduplex_testkit::{Endpoint, wire};
+///
+/// let mut server = Endpoint::server();
+/// let events = server.receive(&[wire::ping("1"), wire::text("Hello")]);
+/// assert_eq!(events, [Event::Ping("1".into()), Event::Message("Hello".into())]);
+/// assert_eq!(server.transmit(), [wire::pong("1")]);
+///
+/// // Nothing more comes: a ping goes out after twenty seconds.
+/// assert_eq!(server.wait_for_deadline(), Some(Duration::from_secs(20)));
+/// assert_eq!(server.transmit()[0].opcode, 0x9);
+/// ```
 #[derive(Debug)]
 pub struct Endpoint {
     /// The core itself.

@@ -94,6 +94,23 @@ impl Side {
 }
 
 /// A client and a server with a transport between them that loses nothing and takes no time.
+///
+/// ```
+/// use std::time::Duration;
+/// use fullduplex_proto::{Cause, Deadline};
+/// use fullduplex_testkit::Pair;
+///
+/// let mut pair = Pair::default().chunked(1);
+/// pair.client.endpoint.send("byte by byte");
+/// pair.exchange();
+/// assert_eq!(pair.server.messages(), ["byte by byte".into()]);
+///
+/// // The transport takes nothing any more: the client notices when it wants to ping.
+/// pair.client.stalled = true;
+/// pair.advance(Duration::from_secs(60));
+/// let outcome = pair.client.endpoint.outcome();
+/// assert_eq!(outcome.cause, Cause::Timeout(Deadline::Write));
+/// ```
 #[derive(Debug)]
 pub struct Pair {
     /// The client's side.

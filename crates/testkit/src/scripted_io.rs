@@ -22,9 +22,37 @@ pub enum Fault {
     End,
     /// Nothing happens until [`Script::heal`].
     Stall,
+    /// One call waits, its task is woken at once, and all goes on as if there had been no fault: a short read or write.
+    Pause,
 }
 
 /// The transport: give it to the code under test, and keep the [`Script`].
+///
+/// ```
+/// use fullduplex_testkit::{Fault, ScriptedIo};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let (mut io, script) = ScriptedIo::new();
+/// script.push("one read");
+/// script.push("another");
+/// script.push_end();
+/// script.chunk_writes(4);
+///
+/// let mut got = [0; 64];
+/// assert_eq!(io.read(&mut got).await?, 8);
+/// assert_eq!(io.read(&mut got).await?, 7);
+/// assert_eq!(io.read(&mut got).await?, 0);
+/// io.write_all(b"answer").await?;
+/// assert_eq!(script.writes(), [b"answ".to_vec(), b"er".to_vec()]);
+///
+/// script.fault_writes_at(6, Fault::Stall);
+/// let stalled = tokio::time::timeout(std::time::Duration::from_millis(1), io.write_u8(0)).await;
+/// assert!(stalled.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ScriptedIo(Script);
 
@@ -76,6 +104,11 @@ impl Direction {
         };
         match (at.saturating_sub(self.passed), fault) {
             (0, Fault::Stall) => Err(self.wait(cx)),
+            (0, Fault::Pause) => {
+                self.fault = None;
+                cx.waker().wake_by_ref();
+                Err(Poll::Pending)
+            }
             (0, fault) => Err(Poll::Ready(fault)),
             (left, _) => Ok(chunk.min(left)),
         }
@@ -211,7 +244,7 @@ impl Script {
             Ok(allowed) => allowed,
             Err(Poll::Pending) => return Poll::Pending,
             Err(Poll::Ready(Fault::Error(kind))) => return Poll::Ready(Err(kind.into())),
-            Err(Poll::Ready(Fault::End | Fault::Stall)) => return Poll::Ready(Ok(())),
+            Err(Poll::Ready(_)) => return Poll::Ready(Ok(())),
         };
         let Some(arrived) = state.reads.front_mut() else {
             return if state.read_end {
@@ -266,7 +299,7 @@ impl Script {
             Ok(allowed) => allowed,
             Err(Poll::Pending) => return Poll::Pending,
             Err(Poll::Ready(Fault::Error(kind))) => return Poll::Ready(Err(kind.into())),
-            Err(Poll::Ready(Fault::End | Fault::Stall)) => return Poll::Ready(Ok(0)),
+            Err(Poll::Ready(_)) => return Poll::Ready(Ok(0)),
         };
         let mut taken: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         taken.truncate(allowed);
@@ -402,6 +435,19 @@ mod tests {
         assert_eq!(io.write(b"x").await.unwrap(), 0);
         drop(io);
         assert!(script.is_dropped());
+    }
+
+    #[tokio::test]
+    async fn a_pause_makes_one_read_and_one_write_short() {
+        let (mut io, script) = ScriptedIo::new();
+        script.push("abcd");
+        script.fault_reads_at(1, Fault::Pause);
+        script.fault_writes_at(3, Fault::Pause);
+        let mut buf = [0; 8];
+        assert_eq!(io.read(&mut buf).await.unwrap(), 1);
+        assert_eq!(io.read(&mut buf).await.unwrap(), 3);
+        io.write_all(b"efgh").await.unwrap();
+        assert_eq!(script.writes(), [b"efg".to_vec(), b"h".to_vec()]);
     }
 
     #[tokio::test]

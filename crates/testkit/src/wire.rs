@@ -1,5 +1,19 @@
 //! Frames as literals, for tests: also those that no encoder would write.
 //!
+//! ```
+//! use fullduplex_testkit::wire::{self, LengthForm};
+//!
+//! assert_eq!(wire::text("Hello").bytes(), b"\x81\x05Hello");
+//! // A header that lies, a length that is too long, a bit that nobody agreed on.
+//! let wrong = [
+//!     wire::binary("").declaring(1 << 40).masked(),
+//!     wire::ping("x").length_form(LengthForm::Sixteen),
+//!     wire::text("x").rsv(0b100).not_fin(),
+//! ];
+//! assert_eq!(wrong[1].to_string(), r#"ping "x", length Sixteen"#);
+//! assert_eq!(wire::frames(&wire::bytes(&wrong[1..])), wrong[1..]);
+//! ```
+//!
 //! Neither [`Frame::bytes`] nor [`frames`] shares code with the crate under test, so that a mistake there can't
 //! hide itself here.
 

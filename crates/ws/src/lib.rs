@@ -55,6 +55,7 @@ mod driver;
 mod error;
 mod handler;
 mod info;
+mod pair;
 #[expect(dead_code, reason = "the client is about to use it")]
 mod proxy;
 mod scratch;
