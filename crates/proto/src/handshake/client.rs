@@ -42,7 +42,7 @@ pub struct ClientRequest {
 
 /// What the response is held against.
 #[derive(Debug, Clone, Default)]
-struct Terms {
+pub(super) struct Terms {
     subprotocols: Vec<String>,
     require_subprotocol: bool,
     /// Empty as long as no extension is implemented.
@@ -156,6 +156,14 @@ impl ClientRequest {
         request
     }
 
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(super) fn body_limit(&self) -> usize {
+        self.max_body
+    }
+
     /// Writes the request. Names are spelled as in RFC 6455, for servers that compare them as they stand.
     fn to_bytes(&self, key: String) -> Vec<u8> {
         let mut headers = Headers::new();
@@ -163,6 +171,16 @@ impl ClientRequest {
         headers.append_checked("Upgrade", "websocket");
         headers.append_checked("Connection", "Upgrade");
         headers.append_checked("Sec-WebSocket-Key", key);
+        headers.extend(&self.lines());
+        let mut out = format!("GET {} HTTP/1.1\r\n", self.uri.resource()).into_bytes();
+        headers.write_to(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+
+    /// The header lines that are the same in every version of HTTP.
+    pub(super) fn lines(&self) -> Headers {
+        let mut headers = Headers::new();
         headers.append_checked("Sec-WebSocket-Version", "13");
         if let Some(origin) = &self.origin {
             headers.append_checked("Origin", origin.to_string());
@@ -181,10 +199,7 @@ impl ClientRequest {
             headers.append_checked(AUTHORIZATION, basic.header_value());
         }
         headers.extend(&self.extra);
-        let mut out = format!("GET {} HTTP/1.1\r\n", self.uri.resource()).into_bytes();
-        headers.write_to(&mut out);
-        out.extend_from_slice(b"\r\n");
-        out
+        headers
     }
 }
 
@@ -304,8 +319,13 @@ fn judge(head: ResponseHead, accept: &str, terms: &Terms) -> Result<Response, Cl
         Ok(None) => return Err(ClientError::AcceptMissing),
         Ok(Some(_)) | Err(_) => return Err(ClientError::AcceptWrong),
     }
-    check_extensions(headers, &terms.extensions)?;
-    let subprotocol = check_subprotocol(headers, terms)?;
+    agree(head, terms)
+}
+
+/// Checks what a response that accepts has chosen, in any version of HTTP.
+pub(super) fn agree(head: ResponseHead, terms: &Terms) -> Result<Response, ClientError> {
+    check_extensions(head.headers(), &terms.extensions)?;
+    let subprotocol = check_subprotocol(head.headers(), terms)?;
     Ok(Response { head, subprotocol })
 }
 
@@ -346,7 +366,7 @@ fn check_subprotocol(headers: &Headers, terms: &Terms) -> Result<Option<String>,
     }
 }
 
-/// The 101 response that opened the WebSocket.
+/// The response that opened the WebSocket: a 101, or over HTTP/2 a 2xx.
 #[derive(Debug, Clone)]
 pub struct Response {
     head: ResponseHead,
@@ -385,7 +405,7 @@ pub enum ClientError {
     Eof,
     /// More than [`MAX_INTERIM_RESPONSES`](super::MAX_INTERIM_RESPONSES) interim responses came.
     TooManyInterim,
-    /// The response is not a 101.
+    /// The response is not a 101, or over HTTP/2 not a 2xx.
     Refused(Box<Refused>),
     /// The 101 is one of HTTP/1.0, which knows no upgrade.
     HttpVersion,

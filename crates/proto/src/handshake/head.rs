@@ -41,6 +41,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2, where a WebSocket is opened by an extended CONNECT (RFC 8441).
+    Http2,
 }
 
 /// The head of a request: its first line and header lines, well-formed but not yet judged.
@@ -49,13 +51,15 @@ pub struct RequestHead {
     method: String,
     target: String,
     version: Version,
+    protocol: Option<String>,
     headers: Headers,
 }
 
 impl RequestHead {
     /// Puts together a head that was parsed elsewhere, for [`judge`](super::judge).
     ///
-    /// `target` is as it stood in the request line. Nothing is checked here.
+    /// `target` is as it stood in the request line; of HTTP/2, the URI that `:scheme`, `:authority` and `:path` make.
+    /// Nothing is checked here.
     pub fn new(
         method: impl Into<String>,
         target: impl Into<String>,
@@ -66,8 +70,16 @@ impl RequestHead {
             method: method.into(),
             target: target.into(),
             version,
+            protocol: None,
             headers,
         }
+    }
+
+    /// Adds the pseudo-header `:protocol`, which makes a CONNECT of HTTP/2 an extended one (RFC 8441 §4).
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.protocol = Some(protocol.into());
+        self
     }
 
     /// Returns the method, which is case-sensitive.
@@ -83,6 +95,11 @@ impl RequestHead {
     /// Returns the version of HTTP.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Returns `:protocol`, which only an extended CONNECT has.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// Returns the header lines.
@@ -101,6 +118,16 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Puts together a head that was parsed elsewhere, without a reason phrase. Nothing is checked here.
+    pub fn new(status: u16, version: Version, headers: Headers) -> Self {
+        Self {
+            status,
+            reason: String::new(),
+            version,
+            headers,
+        }
+    }
+
     /// Returns the status code.
     pub fn status(&self) -> u16 {
         self.status
@@ -240,6 +267,7 @@ impl RawHead {
                     method: method.to_owned(),
                     target: target.to_owned(),
                     version: version(minor),
+                    protocol: None,
                     headers: self.headers(parsed.headers),
                 })
             }

@@ -1,4 +1,4 @@
-//! What a server says when it answers anything but 101.
+//! What a server says when it opens no WebSocket.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::head::ResponseHead;
 use super::headers::Headers;
 use super::rejection::reason_phrase;
 
-/// A response other than 101: the server wants something else, or nothing of us.
+/// A response that opens no WebSocket: the server wants something else, or nothing of us.
 #[derive(Debug, Clone)]
 pub struct Refused {
     head: ResponseHead,
@@ -17,7 +17,9 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(head: ResponseHead, body: Vec<u8>, complete: bool) -> Self {
+    /// Puts together a response that another library has read: its head, as much of its body as was wanted, and whether
+    /// that is all of it.
+    pub fn new(head: ResponseHead, body: Vec<u8>, complete: bool) -> Self {
         Self {
             head,
             body,

@@ -58,6 +58,20 @@ impl Rejection {
         self
     }
 
+    /// Makes it fit for HTTP/2, where connections are no business of a response (RFC 9113 §8.2.2), nor are upgrades: 400
+    /// stands in for 426, which would have to name one (RFC 9110 §15.5.22).
+    pub fn over_http2(mut self) -> Self {
+        self.headers.retain(|name| {
+            !["Connection", "Upgrade"]
+                .iter()
+                .any(|of_connection| name.eq_ignore_ascii_case(of_connection))
+        });
+        if self.status == 426 {
+            self.status = 400;
+        }
+        self
+    }
+
     /// Adds a header line, such as `WWW-Authenticate` or `Location`.
     ///
     /// # Errors
@@ -115,6 +129,7 @@ impl From<Refusal> for Rejection {
         match refusal {
             // RFC 9110 §15.5.6: the answer says which methods would do.
             Refusal::Method => headers.append_checked("Allow", "GET"),
+            Refusal::NotExtendedConnect => headers.append_checked("Allow", "CONNECT"),
             // RFC 9110 §15.5.22: the answer says what to upgrade to; RFC 6455 §4.4: and to which version.
             Refusal::NotAnUpgrade | Refusal::VersionUnsupported => {
                 *headers = Headers::new();
@@ -159,9 +174,15 @@ pub enum Refusal {
     HttpVersion,
     /// The method is not GET.
     Method,
+    /// Over HTTP/2, the method is not CONNECT.
+    NotExtendedConnect,
+    /// Over HTTP/2, `:protocol` is missing or another one than `websocket`.
+    Protocol,
+    /// Over HTTP/2, a header of HTTP/1.1's connections.
+    ConnectionHeaders,
     /// The target is neither a path nor an absolute URI in visible ASCII.
     Target,
-    /// `Host` is missing, repeated or not a host.
+    /// `Host` is missing, repeated or not a host; over HTTP/2, it is not `:authority`.
     Host,
     /// The server may not be asked under this name (see [`Hosts`](super::Hosts)).
     Misdirected {
@@ -218,12 +239,14 @@ impl Refusal {
                 | HeadError::StartLine => 400,
             },
             Self::OriginNotAllowed { .. } => 403,
-            Self::Method => 405,
+            Self::Method | Self::NotExtendedConnect => 405,
             Self::TimedOut => 408,
             Self::Misdirected { .. } => 421,
             Self::NotAnUpgrade | Self::VersionUnsupported => 426,
+            Self::Protocol => 501,
             Self::HttpVersion => 505,
-            Self::Target
+            Self::ConnectionHeaders
+            | Self::Target
             | Self::Host
             | Self::Body
             | Self::VersionMalformed
@@ -241,6 +264,9 @@ impl Refusal {
             Self::Head(error) => error.rfc_section(),
             Self::TimedOut => None,
             Self::HttpVersion | Self::Method | Self::NotAnUpgrade => Some("RFC 6455 §4.2.1"),
+            Self::NotExtendedConnect => Some("RFC 8441 §5"),
+            Self::Protocol => Some("RFC 8441 §4"),
+            Self::ConnectionHeaders => Some("RFC 9113 §8.2.2"),
             Self::Target => Some("RFC 9112 §3.2"),
             Self::Host => Some("RFC 9112 §3.2.2"),
             Self::Misdirected { .. } => Some("RFC 9110 §7.4"),
@@ -276,6 +302,11 @@ impl fmt::Display for Refusal {
             Self::TimedOut => "the request did not arrive in time",
             Self::HttpVersion => "a WebSocket needs HTTP/1.1",
             Self::Method => "a WebSocket is opened with the method GET",
+            Self::NotExtendedConnect => {
+                "over HTTP/2 a WebSocket is opened with the method CONNECT and :protocol websocket"
+            }
+            Self::Protocol => "the only :protocol spoken here is websocket",
+            Self::ConnectionHeaders => "HTTP/2 knows no Connection, Upgrade or Transfer-Encoding",
             Self::Target => "the request target is not a path",
             Self::Host => "the request needs one Host header with the name of a host",
             Self::Body => "a request for a WebSocket has no body",
@@ -320,6 +351,7 @@ pub(super) fn reason_phrase(status: u16) -> &'static str {
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",

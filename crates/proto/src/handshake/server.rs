@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::authority::Authority;
+use super::extended;
 use super::grammar::{Offer, distinct_tokens, has_element, offers};
 use super::head::{HeadLimits, HeadReader, RequestHead, Version};
 use super::headers::{HeaderError, Headers, is_reserved};
@@ -119,15 +120,19 @@ impl ServerHandshake {
     }
 }
 
-/// Checks everything that RFC 6455 §4.2.1 demands of a request, and the server's own rules.
+/// Checks everything that RFC 6455 §4.2.1, or over HTTP/2 RFC 8441, demands of a request, and the server's own rules.
 ///
 /// # Errors
 ///
 /// Returns the [`Rejection`] to answer with.
 pub fn judge(head: RequestHead, options: &ServerOptions) -> Result<Request, Rejection> {
     let is_head = head.method() == "HEAD";
+    let over_http2 = head.version() == Version::Http2;
     Request::judge(head, options).map_err(|refusal| {
-        let rejection = Rejection::from(refusal);
+        let mut rejection = Rejection::from(refusal);
+        if over_http2 {
+            rejection = rejection.over_http2();
+        }
         // RFC 9110 §9.3.2: an answer to HEAD has no body.
         if is_head {
             rejection.without_body()
@@ -144,7 +149,8 @@ pub struct Request {
     /// Where path and query start in the target.
     resource_start: usize,
     host: Authority,
-    key: String,
+    /// `None` over HTTP/2.
+    key: Option<String>,
     origin: Option<Origin>,
     offered: Vec<String>,
     extensions: Vec<Offer>,
@@ -155,16 +161,14 @@ impl Request {
     fn judge(head: RequestHead, options: &ServerOptions) -> Result<Self, Refusal> {
         let headers = head.headers();
         // RFC 6455 §4.2.1 item 1: HTTP/1.1 or higher, GET.
-        if head.version() == Version::Http10 {
-            return Err(Refusal::HttpVersion);
-        }
-        if head.method() != "GET" {
-            return Err(Refusal::Method);
+        match head.version() {
+            Version::Http10 => return Err(Refusal::HttpVersion),
+            Version::Http11 if head.method() != "GET" => return Err(Refusal::Method),
+            Version::Http11 => {}
+            Version::Http2 => extended::check(&head)?,
         }
         let (target_host, resource_start) = split_target(head.target()).ok_or(Refusal::Target)?;
-        let host_header = one_host(headers).ok_or(Refusal::Host)?;
-        // RFC 9112 §3.2.2: an absolute target counts more than Host, which still has to be there.
-        let host = target_host.unwrap_or(host_header);
+        let host = one_host(target_host, &head).ok_or(Refusal::Host)?;
         if !options.hosts.allow(&host) {
             return Err(Refusal::Misdirected { host });
         }
@@ -172,13 +176,20 @@ impl Request {
             return Err(Refusal::Body);
         }
         // RFC 6455 §4.2.1 items 3 and 4.
-        if !has_element(headers, "Upgrade", "websocket")
-            || !has_element(headers, "Connection", "Upgrade")
+        let is_upgrade = head.version() != Version::Http2;
+        if is_upgrade
+            && !(has_element(headers, "Upgrade", "websocket")
+                && has_element(headers, "Connection", "Upgrade"))
         {
             return Err(Refusal::NotAnUpgrade);
         }
         check_version(headers)?;
-        let key = read_key(headers).ok_or(Refusal::Key)?;
+        // RFC 8441 §5: over HTTP/2 the key has no use and is not looked at.
+        let key = if is_upgrade {
+            Some(read_key(headers).ok_or(Refusal::Key)?)
+        } else {
+            None
+        };
         let origin = read_origin(headers)?;
         if let Some(origin) = &origin
             && !options.origins.allow(origin, &head, &host, options.tls)
@@ -272,7 +283,7 @@ impl Request {
     /// Accepts the request, with the chosen subprotocol and no extension.
     pub fn accept(&self) -> Acceptance {
         Acceptance {
-            accept: accept_for(self.key.as_bytes()),
+            accept: self.key.as_ref().map(|key| accept_for(key.as_bytes())),
             offered: self.offered.clone(),
             subprotocol: self.subprotocol.clone(),
             extra: Headers::new(),
@@ -280,11 +291,12 @@ impl Request {
     }
 }
 
-/// The 101 response that accepts a request.
+/// The response that accepts a request: a 101, or a 200 over HTTP/2.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Acceptance {
-    accept: String,
+    /// `None` over HTTP/2.
+    accept: Option<String>,
     offered: Vec<String>,
     subprotocol: Option<String>,
     extra: Headers,
@@ -333,17 +345,19 @@ impl Acceptance {
         self.subprotocol.as_deref()
     }
 
-    /// Returns the status code, which is 101.
+    /// Returns the status code: 101, or 200 over HTTP/2.
     pub fn status(&self) -> u16 {
-        101
+        if self.accept.is_some() { 101 } else { 200 }
     }
 
     /// Returns all header lines of the response, for a server whose HTTP library writes them.
     pub fn headers(&self) -> Headers {
         let mut headers = Headers::new();
-        headers.append_checked("Upgrade", "websocket");
-        headers.append_checked("Connection", "Upgrade");
-        headers.append_checked("Sec-WebSocket-Accept", self.accept.clone());
+        if let Some(accept) = &self.accept {
+            headers.append_checked("Upgrade", "websocket");
+            headers.append_checked("Connection", "Upgrade");
+            headers.append_checked("Sec-WebSocket-Accept", accept.clone());
+        }
         // RFC 6455 §11.3.4: at most one, and as the client wrote it.
         if let Some(subprotocol) = &self.subprotocol {
             headers.append_checked("Sec-WebSocket-Protocol", subprotocol.clone());
@@ -352,7 +366,7 @@ impl Acceptance {
         headers
     }
 
-    /// Returns the response as it goes on the wire. Frames follow right after it.
+    /// Returns the response as it goes on the wire of HTTP/1.1. Frames follow right after it.
     pub fn to_bytes(&self) -> Vec<u8> {
         let status = self.status();
         let mut out = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(status)).into_bytes();
@@ -406,9 +420,22 @@ fn split_target(target: &str) -> Option<(Option<Authority>, usize)> {
     Some((Some(authority.parse().ok()?), resource_start))
 }
 
-/// RFC 9112 §3.2: exactly one `Host`, and a valid one.
-fn one_host(headers: &Headers) -> Option<Authority> {
-    ascii(headers.get_once("Host").ok()??)?.parse().ok()
+/// The one host that a request is for, if that is beyond doubt.
+fn one_host(target: Option<Authority>, head: &RequestHead) -> Option<Authority> {
+    let header = match head.headers().get_once("Host").ok()? {
+        Some(value) => Some(ascii(value)?.parse().ok()?),
+        None => None,
+    };
+    match (target, header) {
+        // RFC 9113 §8.3.1: `:authority` stands in for Host, and a Host that differs makes the request malformed.
+        (Some(target), Some(header)) if head.version() == Version::Http2 && target != header => {
+            None
+        }
+        (target, None) if head.version() == Version::Http2 => target,
+        // RFC 9112 §3.2, §3.2.2: an absolute target counts more than Host, which still has to be there.
+        (_, None) => None,
+        (target, Some(header)) => Some(target.unwrap_or(header)),
+    }
 }
 
 /// RFC 9112 §6: what looks like a body could be read as frames, or as the next request by something in between.
