@@ -4,6 +4,17 @@ use std::{fmt, ops::Deref};
 
 use bytes::Bytes;
 
+use crate::connection::Outgoing;
+
+/// What a message is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
 /// A whole message. Control frames are not messages.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Message {
@@ -22,6 +33,20 @@ impl Message {
     /// A binary message.
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
+    }
+
+    /// What it is made of.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// This message, to be sent without compression even where it was agreed on: for secrets that stand beside what others
+    /// choose, which the size of compressed data would give away.
+    pub fn uncompressed(self) -> Outgoing {
+        Outgoing::Uncompressed(self)
     }
 
     /// Bytes of payload.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::message::MessageKind;
+
 /// The four opcode bits of a frame, for the values that RFC 6455 defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opcode {
@@ -59,5 +61,14 @@ impl fmt::Display for Opcode {
             Self::Ping => "ping",
             Self::Pong => "pong",
         })
+    }
+}
+
+impl From<MessageKind> for Opcode {
+    fn from(kind: MessageKind) -> Self {
+        match kind {
+            MessageKind::Text => Self::Text,
+            MessageKind::Binary => Self::Binary,
+        }
     }
 }

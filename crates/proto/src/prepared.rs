@@ -1,47 +1,66 @@
 //! A frame encoded once, for any number of connections.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 
-use crate::{frame::FrameHeader, message::Message, opcode::Opcode};
+use crate::{
+    deflate::{Deflate, compress_once},
+    frame::FrameHeader,
+    message::Message,
+    opcode::Opcode,
+};
 
 /// One message as the bytes a server sends: header and payload in one buffer.
 ///
 /// Cloning shares the buffer, so sending it to a thousand connections encodes and copies nothing. A client
 /// connection takes it too, but has to mask a copy of the payload for each frame (RFC 6455 §5.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Prepared {
     pub(crate) opcode: Opcode,
     pub(crate) frame: Bytes,
-    pub(crate) header_len: usize,
+    header_len: usize,
+    deflated: Option<Arc<Deflated>>,
+}
+
+/// The same message compressed, made when it is first asked for.
+#[derive(Debug)]
+struct Deflated {
+    level: u8,
+    /// `None` inside if it would not be shorter.
+    frame: OnceLock<Option<Bytes>>,
 }
 
 impl Prepared {
     /// Encodes `message` as one frame.
     pub fn new(message: &Message) -> Self {
-        let opcode = match message {
-            Message::Text(_) => Opcode::Text,
-            Message::Binary(_) => Opcode::Binary,
-        };
-        let payload = message.as_bytes();
-        let header = FrameHeader {
-            fin: true,
-            rsv1: false,
-            opcode,
-            masking_key: None,
-            payload_len: payload.len() as u64,
-        };
-        let mut frame = Vec::with_capacity(header.encoded_len() + payload.len());
-        header.encode(&mut frame);
-        let header_len = frame.len();
-        frame.extend_from_slice(payload);
+        let opcode = message.kind().into();
+        let frame = encode(opcode, false, message.as_bytes());
         Self {
             opcode,
-            frame: frame.into(),
-            header_len,
+            header_len: frame.len() - message.len(),
+            frame,
+            deflated: None,
         }
     }
 
-    /// Bytes on the wire, header included.
+    /// As [`new`](Self::new), and compressed once, by the first connection that takes it so: a server's on which
+    /// permessage-deflate was agreed on with `server_no_context_takeover` and the full window. Others get the plain
+    /// frame, as do all if the message is shorter than the [threshold](Deflate::threshold) or compressing makes it no shorter.
+    pub fn compressed(message: &Message, deflate: &Deflate) -> Self {
+        let deflated = (message.len() >= deflate.threshold).then(|| {
+            Arc::new(Deflated {
+                level: deflate.level,
+                frame: OnceLock::new(),
+            })
+        });
+        Self {
+            deflated,
+            ..Self::new(message)
+        }
+    }
+
+    /// Bytes on the wire, header included, where it is not compressed.
     pub fn len(&self) -> usize {
         self.frame.len()
     }
@@ -55,7 +74,44 @@ impl Prepared {
     pub fn payload(&self) -> Bytes {
         self.frame.slice(self.header_len..)
     }
+
+    pub(crate) fn payload_len(&self) -> usize {
+        self.frame.len() - self.header_len
+    }
+
+    /// The compressed frame, if there is to be one.
+    pub(crate) fn deflated(&self) -> Option<Bytes> {
+        let deflated = self.deflated.as_ref()?;
+        let made = deflated.frame.get_or_init(|| {
+            let payload = compress_once(&self.payload(), deflated.level)?;
+            Some(encode(self.opcode, true, &payload))
+        });
+        made.clone()
+    }
 }
+
+fn encode(opcode: Opcode, rsv1: bool, payload: &[u8]) -> Bytes {
+    let header = FrameHeader {
+        fin: true,
+        rsv1,
+        opcode,
+        masking_key: None,
+        payload_len: payload.len() as u64,
+    };
+    let mut frame = Vec::with_capacity(header.encoded_len() + payload.len());
+    header.encode(&mut frame);
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// Those of the same message are equal, compressed or not.
+impl PartialEq for Prepared {
+    fn eq(&self, other: &Self) -> bool {
+        self.frame == other.frame
+    }
+}
+
+impl Eq for Prepared {}
 
 impl From<&Message> for Prepared {
     fn from(message: &Message) -> Self {

@@ -30,6 +30,8 @@ pub enum Violation {
     ExpectedContinuation,
     /// A text message, or the reason of a Close, is not UTF-8.
     InvalidUtf8,
+    /// A compressed message cannot be decompressed.
+    InvalidDeflate,
     /// A Close with a body of one byte.
     CloseBodyTooShort,
     /// A close code that must not be on the wire.
@@ -60,7 +62,7 @@ impl Violation {
             | Self::ExpectedContinuation
             | Self::CloseBodyTooShort
             | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 => CloseCode::INVALID_FRAME_PAYLOAD_DATA,
+            Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_FRAME_PAYLOAD_DATA,
             Self::FrameTooBig | Self::MessageTooBig | Self::TooManyFragments => {
                 CloseCode::MESSAGE_TOO_BIG
             }
@@ -68,7 +70,7 @@ impl Violation {
         }
     }
 
-    /// The section of RFC 6455 that has the rule, or that allows ours.
+    /// The section that has the rule, or that allows ours; of RFC 6455 unless it names another.
     pub const fn section(self) -> &'static str {
         match self {
             Self::ReservedBits
@@ -79,6 +81,7 @@ impl Violation {
             Self::FragmentedControl | Self::ControlTooLong => "5.5",
             Self::UnexpectedContinuation | Self::ExpectedContinuation => "5.4",
             Self::InvalidUtf8 => "8.1",
+            Self::InvalidDeflate => "RFC 7692 §7.2.2",
             Self::CloseBodyTooShort => "5.5.1",
             Self::InvalidCloseCode(_) => "7.4",
             Self::FrameTooBig | Self::MessageTooBig | Self::TooManyFragments => "10.4",
@@ -102,6 +105,7 @@ impl fmt::Display for Violation {
             Self::UnexpectedContinuation => f.write_str("continuation without a message"),
             Self::ExpectedContinuation => f.write_str("new message inside a message"),
             Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            Self::InvalidDeflate => f.write_str("compressed data not valid"),
             Self::CloseBodyTooShort => f.write_str("close frame with one byte"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} not allowed"),
             Self::FrameTooBig => f.write_str("frame too big"),

@@ -174,13 +174,18 @@ impl Endpoint {
         self.now += time;
     }
 
-    /// Lets time pass until the next deadline and acts on it; returns how long it took, `None` if there is none.
+    /// Lets time pass until the next deadline and acts on it; returns how long it took, `None` if there is none. That a pong
+    /// is [late](Event::Late) is no deadline.
     pub fn wait_for_deadline(&mut self) -> Option<Duration> {
-        let at = self.connection.poll_timeout()?;
-        let waited = at.saturating_duration_since(self.now);
-        self.now = self.now.max(at);
-        self.connection.handle_timeout(self.now);
-        Some(waited)
+        let begun = self.now;
+        loop {
+            let at = self.connection.poll_timeout()?;
+            self.now = self.now.max(at);
+            self.connection.handle_timeout(self.now);
+            if self.connection.poll_event(self.now) != Some(Event::Late) {
+                return Some(self.now - begun);
+            }
+        }
     }
 
     /// Ends the transport both ways as a driver would: shuts down when asked to, and the peer's direction ends.

@@ -1,44 +1,107 @@
 //! The message that is being received, frame by frame (RFC 6455 §5.4).
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::{
+    config::Limits,
     frame::FrameHeader,
-    message::{Message, Utf8Bytes},
+    message::{Message, MessageKind, Utf8Bytes},
     opcode::Opcode,
     utf8::Utf8Validator,
     violation::Violation,
 };
 
-/// What has arrived of one message.
+/// How a message is handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// At its end, whole.
+    #[default]
+    Whole,
+    /// As it arrives.
+    Parts,
+}
+
+/// What has arrived of one message and was not handed out.
 #[derive(Debug)]
 pub(super) struct Assembly {
-    text: bool,
+    pub(super) kind: MessageKind,
+    /// RSV1 of the first frame (RFC 7692 §6).
+    pub(super) compressed: bool,
     utf8: Utf8Validator,
     payload: BytesMut,
     fragments: u32,
+    /// Bytes of payload of the frames that have begun, as they are on the wire.
+    announced: u64,
+    /// Parts of it were handed out, so it cannot be handed out whole.
+    parted: bool,
+    /// Bytes thrown away, because nobody wanted more parts.
+    skipped: usize,
 }
 
 impl Assembly {
     /// A message begins with a text or binary frame.
-    pub(super) fn new(opcode: Opcode) -> Self {
+    pub(super) fn new(first: &FrameHeader) -> Self {
         Self {
-            text: opcode == Opcode::Text,
+            kind: if first.opcode == Opcode::Text {
+                MessageKind::Text
+            } else {
+                MessageKind::Binary
+            },
+            compressed: first.rsv1,
             utf8: Utf8Validator::default(),
             payload: BytesMut::new(),
             fragments: 0,
+            announced: 0,
+            parted: false,
+            skipped: 0,
         }
     }
 
-    /// Counts one more frame and says how many there are.
-    pub(super) fn begin_fragment(&mut self) -> u32 {
+    /// Checks a frame of it against the limits, before a byte of it is kept. They bound what is kept, so a message that is
+    /// handed out as it arrives may have any size.
+    pub(super) fn begin_fragment(
+        &mut self,
+        payload_len: u64,
+        delivery: Delivery,
+        limits: &Limits,
+    ) -> Result<(), Violation> {
         self.fragments = self.fragments.saturating_add(1);
-        self.fragments
+        if delivery == Delivery::Parts || self.parted {
+            return Ok(());
+        }
+        self.announced = self
+            .announced
+            .checked_add(payload_len)
+            .ok_or(Violation::MessageTooBig)?;
+        if payload_len > self.on_wire(limits.max_frame) {
+            return Err(Violation::FrameTooBig);
+        }
+        if self.announced > self.on_wire(limits.max_message as u64) {
+            return Err(Violation::MessageTooBig);
+        }
+        if self.fragments > limits.max_fragments {
+            return Err(Violation::TooManyFragments);
+        }
+        Ok(())
     }
 
-    /// Nothing has been kept, and this is the first frame.
+    /// How long a payload of at most `max` bytes may be on the wire: what cannot be compressed gets a little longer.
+    fn on_wire(&self, max: u64) -> u64 {
+        if self.compressed {
+            max.saturating_add(max / 64).saturating_add(64)
+        } else {
+            max
+        }
+    }
+
+    /// Nothing has been kept or handed out, and this is the first frame.
     pub(super) fn is_single(&self) -> bool {
-        self.fragments == 1 && self.payload.is_empty()
+        self.fragments == 1 && self.payload.is_empty() && !self.parted
+    }
+
+    /// What arrives is thrown away: the rest of a message of which nobody wants more parts.
+    pub(super) fn is_skipped(&self, delivery: Delivery) -> bool {
+        self.parted && delivery == Delivery::Whole
     }
 
     /// Bytes of heap held.
@@ -46,6 +109,7 @@ impl Assembly {
         self.payload.capacity()
     }
 
+    /// Bytes kept.
     pub(super) fn len(&self) -> usize {
         self.payload.len()
     }
@@ -55,9 +119,27 @@ impl Assembly {
         &mut self.payload
     }
 
+    /// Keeps bytes of the payload, as the application will see them.
+    pub(super) fn append(
+        &mut self,
+        piece: &[u8],
+        delivery: Delivery,
+        limits: &Limits,
+    ) -> Result<(), Violation> {
+        if self.is_skipped(delivery) {
+            self.skipped = self.skipped.saturating_add(piece.len());
+            return within(self.skipped, limits);
+        }
+        if delivery == Delivery::Whole {
+            within(self.len().saturating_add(piece.len()), limits)?;
+        }
+        self.payload.extend_from_slice(piece);
+        self.checked(piece.len())
+    }
+
     /// Takes note of the last `n` bytes, unmasked now: text is checked as it comes.
     pub(super) fn checked(&mut self, n: usize) -> Result<(), Violation> {
-        if !self.text {
+        if self.kind == MessageKind::Binary {
             return Ok(());
         }
         let piece = self
@@ -67,14 +149,35 @@ impl Assembly {
         self.utf8.push(piece).map_err(|_| Violation::InvalidUtf8)
     }
 
-    /// The last frame has arrived.
-    pub(super) fn finish(self) -> Result<Message, Violation> {
-        let payload = self.payload.freeze();
-        if !self.text {
-            return Ok(Message::Binary(payload));
+    /// What has arrived since the last part.
+    pub(super) fn take_part(&mut self) -> Bytes {
+        self.parted = true;
+        std::mem::take(&mut self.payload).freeze()
+    }
+
+    /// The last frame has arrived: text must not end within a character.
+    pub(super) fn finish(&self, delivery: Delivery) -> Result<(), Violation> {
+        if self.kind == MessageKind::Binary || self.is_skipped(delivery) {
+            return Ok(());
         }
-        self.utf8.finish().map_err(|_| Violation::InvalidUtf8)?;
-        Ok(Message::Text(Utf8Bytes::from_validated(payload)))
+        self.utf8.finish().map_err(|_| Violation::InvalidUtf8)
+    }
+
+    /// The whole message, once it is finished.
+    pub(super) fn into_message(self) -> Message {
+        let payload = self.payload.freeze();
+        match self.kind {
+            MessageKind::Binary => Message::Binary(payload),
+            MessageKind::Text => Message::Text(Utf8Bytes::from_validated(payload)),
+        }
+    }
+}
+
+fn within(len: usize, limits: &Limits) -> Result<(), Violation> {
+    if len > limits.max_message {
+        Err(Violation::MessageTooBig)
+    } else {
+        Ok(())
     }
 }
 

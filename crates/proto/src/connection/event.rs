@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{close::CloseFrame, message::Message};
+use crate::{
+    close::CloseFrame,
+    message::{Message, MessageKind},
+};
 
 /// Something that arrived and is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +15,15 @@ use crate::{close::CloseFrame, message::Message};
 pub enum Event {
     /// A message for the application.
     Message(Message),
+    /// The next part of a message, where they were [asked for](super::Connection::receive_parts).
+    Part {
+        /// What the message is made of. A part of a text may end within a character.
+        kind: MessageKind,
+        /// What arrived of it; empty only if it is the last.
+        payload: Bytes,
+        /// It is the last one.
+        fin: bool,
+    },
     /// A ping, whose pong is queued already.
     Ping(Bytes),
     /// A pong, asked for or not.
@@ -21,6 +33,9 @@ pub enum Event {
         /// The time since the ping that it answers; `None` if it answers none.
         latency: Option<Duration>,
     },
+    /// Half of the [keepalive timeout](crate::Config::keepalive_timeout) has passed without a sign of life. A user could be told;
+    /// anything that arrives makes it good.
+    Late,
     /// The peer's Close, whose answer is queued already if it was the first. Nothing arrives after it.
     Close(CloseFrame),
 }

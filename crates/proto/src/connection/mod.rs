@@ -28,6 +28,7 @@ use std::{
 use bytes::{Bytes, BytesMut, buf::Limit};
 
 use self::{
+    assembly::Delivery,
     closing::Closing,
     receive::{Incoming, Receive},
     timer::{Due, Timers},
@@ -41,8 +42,10 @@ pub use self::{
 use crate::{
     close::{CloseCode, CloseFrame},
     config::Config,
+    deflate::{DeflateParams, Deflater, Inflater},
     frame::MAX_CONTROL_PAYLOAD,
     mask::MaskingKey,
+    message::MessageKind,
     role::Role,
     violation::Violation,
 };
@@ -66,6 +69,8 @@ pub struct Connection {
     transmit: Transmit,
     timers: Timers,
     probes: u32,
+    /// That the peer's sign of life is late is to be told.
+    late: bool,
     closing: Option<Box<Closing>>,
 }
 
@@ -79,8 +84,17 @@ impl Connection {
             transmit: Transmit::default(),
             timers: Timers::new(now),
             probes: 0,
+            late: false,
             closing: None,
         }
+    }
+
+    /// With messages compressed as the handshake agreed. To be called before anything is received or sent.
+    #[must_use]
+    pub fn with_deflate(mut self, params: &DeflateParams) -> Self {
+        self.receive = Receive::with_inflater(Inflater::new(self.role, params));
+        self.transmit = Transmit::with_deflater(Deflater::new(self.role, params));
+        self
     }
 
     // What happened.
@@ -108,6 +122,18 @@ impl Connection {
     /// Keeps bytes that came along with the opening handshake for [`poll_event`](Self::poll_event).
     pub fn hold_input(&mut self, input: &[u8]) {
         self.receive.hold(input);
+    }
+
+    /// Hands messages out as [parts](Event::Part) from now on, or whole again.
+    ///
+    /// Parts are at most as long as one input, or 64 KiB and a little if they came compressed, and a message in parts may have any
+    /// size, any number of fragments, and take any time: who asks for parts decides when enough is enough. Whole again,
+    /// what is left of a message in parts is thrown away, up to [`max_message`](crate::Limits::max_message).
+    pub fn receive_parts(&mut self, now: Instant, on: bool) {
+        self.receive
+            .set_delivery(if on { Delivery::Parts } else { Delivery::Whole });
+        self.timers
+            .mid_message(now, self.receive.is_mid_message(), on);
     }
 
     /// Room to read the payload of a big message straight into its buffer; `None` if the bytes should come by
@@ -172,6 +198,10 @@ impl Connection {
         }
         match self.timers.due(now, &self.config) {
             Some(Due::Ping) => self.probe(now),
+            Some(Due::Late) => {
+                self.timers.late_said();
+                self.late = true;
+            }
             Some(Due::Fail(deadline)) => self.fail_on(deadline, now),
             None => {}
         }
@@ -213,13 +243,8 @@ impl Connection {
     /// [`SendError`] gives the message back: the connection is closing, or the queue is full.
     pub fn send(&mut self, now: Instant, outgoing: impl Into<Outgoing>) -> Result<(), SendError> {
         let outgoing = outgoing.into();
-        let queued = self.transmit.queued();
-        let over = queued.saturating_add(outgoing.len()) > self.config.limits.hard_queue;
-        if self.closing.is_none() && queued > 0 && over {
-            return Err(SendError {
-                outgoing,
-                kind: SendErrorKind::Full,
-            });
+        if let Err(kind) = self.admit(outgoing.len()) {
+            return Err(SendError { outgoing, kind });
         }
         self.send_reserved(now, outgoing)
     }
@@ -229,18 +254,19 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`SendError`] gives the message back: the connection is closing.
+    /// [`SendError`] gives the message back: the connection is closing, or a message in parts is not complete.
     pub fn send_reserved(
         &mut self,
         now: Instant,
         outgoing: impl Into<Outgoing>,
     ) -> Result<(), SendError> {
         let outgoing = outgoing.into();
-        if self.closing.is_some() {
-            return Err(SendError {
-                outgoing,
-                kind: SendErrorKind::Closed,
-            });
+        let refused = match self.closing {
+            Some(_) => Some(SendErrorKind::Closed),
+            None => self.transmit.in_parts().then_some(SendErrorKind::InParts),
+        };
+        if let Some(kind) = refused {
+            return Err(SendError { outgoing, kind });
         }
         self.transmit
             .push_data(outgoing, self.role, self.config.limits.fragment);
@@ -275,6 +301,64 @@ impl Connection {
         Ok(dropped)
     }
 
+    /// Queues the next part of a message, or the first one; `fin` says that it is the last. Until then only parts
+    /// of this message can be sent, of the same `kind`, and control frames go in between.
+    ///
+    /// # Errors
+    ///
+    /// The part was not queued, and the message goes on without it: the connection is closing, the queue is full, or
+    /// the text is not UTF-8. A character may be spread over parts.
+    pub fn send_part(
+        &mut self,
+        now: Instant,
+        kind: MessageKind,
+        payload: Bytes,
+        fin: bool,
+    ) -> Result<(), SendErrorKind> {
+        self.admit(payload.len())?;
+        self.transmit.push_part(kind, payload, fin)?;
+        self.timers.write_begins(now);
+        Ok(())
+    }
+
+    /// Whether a message in parts was begun and is not complete.
+    pub fn is_sending_parts(&self) -> bool {
+        self.transmit.in_parts()
+    }
+
+    /// There is room for so much more, and somebody to send it to.
+    fn admit(&self, len: usize) -> Result<(), SendErrorKind> {
+        if self.closing.is_some() {
+            return Err(SendErrorKind::Closed);
+        }
+        let queued = self.transmit.queued();
+        if queued > 0 && queued.saturating_add(len) > self.config.limits.hard_queue {
+            return Err(SendErrorKind::Full);
+        }
+        Ok(())
+    }
+
+    /// Queues a pong that no ping asked for (RFC 6455 §5.5.3): a sign of life that wants no answer.
+    ///
+    /// # Errors
+    ///
+    /// The payload is over 125 bytes, [`max_pongs`](crate::Limits::max_pongs) wait to be written, or the connection is closing.
+    pub fn pong(&mut self, now: Instant, payload: Bytes) -> Result<(), PingError> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(PingError::TooLong(payload.len()));
+        }
+        if self.closing.is_some() {
+            return Err(PingError::Closed);
+        }
+        if self.transmit.pongs() >= self.config.limits.max_pongs {
+            return Err(PingError::TooMany);
+        }
+        self.transmit
+            .push_pong(payload, self.config.limits.max_pongs);
+        self.timers.write_begins(now);
+        Ok(())
+    }
+
     /// Queues a ping. Its pong comes as [`Event::Pong`].
     ///
     /// # Errors
@@ -298,8 +382,16 @@ impl Connection {
 
     /// Begins the closing handshake: messages accepted so far leave, then a Close. From then on messages that arrive
     /// are thrown away, as browsers do. Does nothing if the end has begun already.
+    ///
+    /// A server may not say 1010, that an extension is missing: it says 1011 in its place (RFC 6455 §7.4.1).
     pub fn close(&mut self, now: Instant, frame: CloseFrame) {
         if self.closing.is_none() {
+            let frame = match (self.role, frame.code()) {
+                (Role::Server, CloseCode::MANDATORY_EXTENSION) => {
+                    CloseFrame::known(CloseCode::INTERNAL_ERROR, frame.reason().to_owned())
+                }
+                _ => frame,
+            };
             self.begin_close(now, Initiator::Local, Cause::Close, frame);
         }
     }
@@ -317,6 +409,9 @@ impl Connection {
     /// The next thing that bytes already taken complete. The answer changes with
     /// [`handle_input`](Self::handle_input) and with each call.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        if std::mem::take(&mut self.late) {
+            return Some(Event::Late);
+        }
         // A message that comes after our Close is complete and yet no event: what is behind it may be one.
         while self.has_pending_input() {
             let incoming = self.receive.resume(self.role, &self.config);
@@ -498,15 +593,17 @@ impl Connection {
         if self.receive.take_data_seen() {
             self.timers.data_received(now);
         }
-        self.timers.mid_message(now, self.receive.is_mid_message());
+        self.timers
+            .mid_message(now, self.receive.is_mid_message(), self.receive.in_parts());
         event
     }
 
     fn incoming(&mut self, now: Instant, incoming: Incoming) -> Option<Event> {
         match incoming {
             // Ours is said: what comes before the peer's Close is thrown away.
-            Incoming::Message(_) if self.closing.is_some() => None,
+            Incoming::Message(_) | Incoming::Part { .. } if self.closing.is_some() => None,
             Incoming::Message(message) => Some(Event::Message(message)),
+            Incoming::Part { kind, payload, fin } => Some(Event::Part { kind, payload, fin }),
             Incoming::Ping(payload) => {
                 // RFC 6455 §5.5.2: answered with the same data, unless a Close was sent or received.
                 if self.closing.is_none() {
@@ -593,6 +690,9 @@ impl Connection {
 
     /// Sends a keepalive ping. Its payload counts up, so that a late pong is not taken for a fresh one.
     fn probe(&mut self, now: Instant) {
+        // Nothing has come for a while: what is not in use goes.
+        self.receive.release_idle();
+        self.transmit.release_idle();
         self.probes = self.probes.wrapping_add(1);
         let payload = Bytes::copy_from_slice(&self.probes.to_be_bytes());
         if self.timers.outstanding_pings() >= self.config.limits.max_pings {
@@ -645,18 +745,32 @@ pub enum SendErrorKind {
     Closed,
     /// With it the queue would be over [`Limits::hard_queue`](crate::Limits::hard_queue).
     Full,
+    /// A message in parts was begun and is not complete: the frames of two messages cannot be mixed (RFC 6455 §5.4).
+    InParts,
+    /// A part of a text message, or its end, makes it one that is not UTF-8.
+    NotUtf8,
 }
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            SendErrorKind::Closed => "the connection is closing",
-            SendErrorKind::Full => "the queue is full",
+        self.kind.fmt(f)
+    }
+}
+
+impl fmt::Display for SendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the connection is closing",
+            Self::Full => "the queue is full",
+            Self::InParts => "a message in parts is not complete",
+            Self::NotUtf8 => "the text is not UTF-8",
         })
     }
 }
 
 impl std::error::Error for SendError {}
+
+impl std::error::Error for SendErrorKind {}
 
 /// A ping that was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -664,7 +778,7 @@ impl std::error::Error for SendError {}
 pub enum PingError {
     /// The payload has this many bytes, more than 125.
     TooLong(usize),
-    /// [`Limits::max_pings`](crate::Limits::max_pings) are unanswered.
+    /// [`Limits::max_pings`](crate::Limits::max_pings) are unanswered, or as many pongs as are allowed wait to be written.
     TooMany,
     /// A Close was sent or received.
     Closed,
@@ -674,7 +788,7 @@ impl fmt::Display for PingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong(len) => write!(f, "ping of {len} bytes is over {MAX_CONTROL_PAYLOAD}"),
-            Self::TooMany => f.write_str("too many pings are unanswered"),
+            Self::TooMany => f.write_str("too many pings or pongs are under way"),
             Self::Closed => f.write_str("the connection is closing"),
         }
     }

@@ -2,12 +2,13 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, buf::Limit};
 
-use super::assembly::{Assembly, Current};
+use super::assembly::{Assembly, Current, Delivery};
 use crate::{
     close::CloseFrame,
-    config::{Accept, Config, Limits},
+    config::{Accept, Config},
+    deflate::Inflater,
     frame::{FrameHeader, HeaderRules, MAX_HEADER_LEN},
-    message::{Message, Utf8Bytes},
+    message::{Message, MessageKind, Utf8Bytes},
     opcode::Opcode,
     role::Role,
     violation::Violation,
@@ -17,10 +18,18 @@ use crate::{
 /// copy. Also the least room that is made for it; beyond, room grows with what has arrived, never with the length declared.
 const DIRECT_MIN: usize = 16 << 10;
 
-/// A frame, or a message, that is complete.
+/// Compressed data of a message that is handed out in parts is decompressed up to parts of this size.
+const PART: usize = 64 << 10;
+
+/// A frame, or a message, that is complete; or a part of a message.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Message(Message),
+    Part {
+        kind: MessageKind,
+        payload: Bytes,
+        fin: bool,
+    },
     Ping(Bytes),
     Pong(Bytes),
     Close(CloseFrame),
@@ -38,11 +47,39 @@ pub(super) struct Receive {
     /// What has arrived of a control frame's payload.
     control: Vec<u8>,
     message: Option<Assembly>,
+    delivery: Delivery,
+    /// There if compression was agreed on.
+    inflater: Option<Box<Inflater>>,
     /// Bytes of a data frame have arrived since that was last asked.
     data_seen: bool,
 }
 
 impl Receive {
+    /// Messages may come compressed.
+    pub(super) fn with_inflater(inflater: Inflater) -> Self {
+        Self {
+            inflater: Some(Box::new(inflater)),
+            ..Self::default()
+        }
+    }
+
+    /// How messages are handed out from now on, the one that is arriving included.
+    pub(super) fn set_delivery(&mut self, delivery: Delivery) {
+        self.delivery = delivery;
+    }
+
+    /// Messages are handed out as they arrive.
+    pub(super) fn in_parts(&self) -> bool {
+        self.delivery == Delivery::Parts
+    }
+
+    /// Gives memory back that is not in use.
+    pub(super) fn release_idle(&mut self) {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.release_idle();
+        }
+    }
+
     /// Reads `input` up to the first thing that is complete. What is behind it is kept for [`resume`](Self::resume).
     pub(super) fn input(
         &mut self,
@@ -73,7 +110,7 @@ impl Receive {
         role: Role,
         config: &Config,
     ) -> Result<Option<Incoming>, Violation> {
-        if self.pending.is_empty() {
+        if !self.has_pending() {
             return Ok(None);
         }
         let mut pending = std::mem::take(&mut self.pending);
@@ -91,10 +128,14 @@ impl Receive {
     pub(super) fn payload_space(&mut self) -> Option<Limit<&mut BytesMut>> {
         let frame = self.frame.as_ref()?;
         let remaining = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
-        if !self.pending.is_empty() || remaining < DIRECT_MIN {
+        if !self.pending.is_empty() || remaining < DIRECT_MIN || self.in_parts() {
             return None;
         }
-        let payload = self.message.as_mut()?.payload();
+        let message = self.message.as_mut()?;
+        if message.compressed || message.is_skipped(self.delivery) {
+            return None;
+        }
+        let payload = message.payload();
         if payload.capacity() - payload.len() < DIRECT_MIN {
             payload.reserve(remaining.min(payload.len().max(DIRECT_MIN)));
         }
@@ -112,7 +153,7 @@ impl Receive {
         let start = payload.len() - n;
         frame.take(payload.get_mut(start..).unwrap_or_default());
         message.checked(n)?;
-        self.end_of_frame()
+        self.progress()
     }
 
     /// A message has begun and is not complete.
@@ -125,9 +166,16 @@ impl Receive {
         std::mem::take(&mut self.data_seen)
     }
 
-    /// Bytes are waiting for [`resume`](Self::resume).
+    /// There is something for [`resume`](Self::resume).
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.is_inflating()
+    }
+
+    /// Compressed bytes were taken, and more may come of them.
+    fn is_inflating(&self) -> bool {
+        self.inflater
+            .as_ref()
+            .is_some_and(|inflater| inflater.has_more())
     }
 
     /// Bytes of heap that are held, for the tests that bound it.
@@ -135,6 +183,7 @@ impl Receive {
         self.pending.capacity()
             + self.control.capacity()
             + self.message.as_ref().map_or(0, Assembly::capacity)
+            + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
     }
 
     fn parse(
@@ -144,16 +193,23 @@ impl Receive {
         config: &Config,
     ) -> Result<Option<Incoming>, Violation> {
         loop {
+            if self.is_inflating() {
+                self.inflate(None, config)?;
+                if let Some(incoming) = self.progress()? {
+                    return Ok(Some(incoming));
+                }
+                continue;
+            }
             if self.frame.is_none() {
                 let Some(header) = self.read_header(input, role)? else {
                     return Ok(None);
                 };
                 self.begin_frame(header, config)?;
             }
-            if let Some(incoming) = self.read_payload(input)? {
+            if let Some(incoming) = self.read_payload(input, config)? {
                 return Ok(Some(incoming));
             }
-            if input.0.is_empty() {
+            if input.0.is_empty() && !self.is_inflating() {
                 return Ok(None);
             }
         }
@@ -167,7 +223,7 @@ impl Receive {
     ) -> Result<Option<FrameHeader>, Violation> {
         let rules = HeaderRules {
             masked: role == Role::Server,
-            rsv1: false,
+            rsv1: self.inflater.is_some(),
         };
         if self.head_len == 0
             && let Some((header, len)) = FrameHeader::decode(input.0, rules)?
@@ -217,14 +273,16 @@ impl Receive {
             }
             _ => {}
         }
-        let message = self
-            .message
-            .get_or_insert_with(|| Assembly::new(header.opcode));
-        check_size(header.payload_len, message, &config.limits)
+        let message = self.message.get_or_insert_with(|| Assembly::new(&header));
+        message.begin_fragment(header.payload_len, self.delivery, &config.limits)
     }
 
     /// Takes what `input` has of the current frame's payload.
-    fn read_payload(&mut self, input: &mut Input<'_>) -> Result<Option<Incoming>, Violation> {
+    fn read_payload(
+        &mut self,
+        input: &mut Input<'_>,
+        config: &Config,
+    ) -> Result<Option<Incoming>, Violation> {
         let Some(frame) = &mut self.frame else {
             return Ok(None);
         };
@@ -232,51 +290,98 @@ impl Receive {
         frame.take(piece);
 
         if frame.header.opcode.is_control() {
-            if frame.remaining == 0 && self.control.is_empty() {
-                return self.end_of_control(piece);
+            if frame.remaining > 0 || !self.control.is_empty() {
+                self.control.extend_from_slice(piece);
             }
-            self.control.extend_from_slice(piece);
-            return self.end_of_frame();
+            if frame.remaining > 0 {
+                return Ok(None);
+            }
+            let gathered = std::mem::take(&mut self.control);
+            return self.end_of_control(if gathered.is_empty() {
+                piece
+            } else {
+                &gathered
+            });
         }
         let Some(message) = &mut self.message else {
             return Ok(None);
         };
         self.data_seen = true;
-        if frame.remaining == 0 && frame.header.fin && message.is_single() {
+        if message.compressed {
+            self.inflate(Some(piece), config)?;
+            return self.progress();
+        }
+        let complete = frame.remaining == 0 && frame.header.fin;
+        if complete && message.is_single() && self.delivery == Delivery::Whole {
             // The usual case: the whole message is here, in one frame. It costs one copy into memory of its own.
-            let message = whole_message(frame.header.opcode, piece)?;
+            let message = whole_message(message.kind, piece)?;
             self.frame = None;
             self.message = None;
             return Ok(Some(Incoming::Message(message)));
         }
-        message.payload().extend_from_slice(piece);
-        message.checked(piece.len())?;
-        self.end_of_frame()
+        message.append(piece, self.delivery, &config.limits)?;
+        self.progress()
     }
 
-    /// If the current frame's payload is complete: what it completes.
-    fn end_of_frame(&mut self) -> Result<Option<Incoming>, Violation> {
-        let Some(frame) = &self.frame else {
+    /// Decompresses bytes of the message that is being received, or goes on with what was left of them.
+    fn inflate(&mut self, piece: Option<&[u8]>, config: &Config) -> Result<(), Violation> {
+        let (Some(message), Some(inflater)) = (&mut self.message, &mut self.inflater) else {
+            return Ok(());
+        };
+        let delivery = self.delivery;
+        let mut sink = |made: &[u8]| {
+            message.append(made, delivery, &config.limits)?;
+            Ok(delivery == Delivery::Whole || message.len() < PART)
+        };
+        match piece {
+            Some(piece) => inflater.inflate(piece, &mut sink)?,
+            None => inflater.resume(&mut sink)?,
+        }
+        let complete = self
+            .frame
+            .as_ref()
+            .is_some_and(|frame| frame.remaining == 0 && frame.header.fin);
+        if complete && !inflater.has_more() {
+            inflater.finish(&mut sink)?;
+        }
+        Ok(())
+    }
+
+    /// What the bytes of a data frame have brought: a message, or a part of one.
+    fn progress(&mut self) -> Result<Option<Incoming>, Violation> {
+        let (Some(frame), Some(message)) = (&self.frame, &mut self.message) else {
             return Ok(None);
         };
-        if frame.remaining > 0 {
-            return Ok(None);
+        let ended = frame.remaining == 0
+            && !self
+                .inflater
+                .as_ref()
+                .is_some_and(|inflater| inflater.has_more());
+        let fin = ended && frame.header.fin;
+        if ended {
+            self.frame = None;
         }
-        let header = frame.header;
-        if header.opcode.is_control() {
-            let payload = std::mem::take(&mut self.control);
-            return self.end_of_control(&payload);
+        if !fin {
+            let part = self.delivery == Delivery::Parts && message.len() > 0;
+            return Ok(part.then(|| Incoming::Part {
+                kind: message.kind,
+                payload: message.take_part(),
+                fin: false,
+            }));
         }
-        self.frame = None;
-        if !header.fin {
-            return Ok(None);
-        }
-        let Some(message) = self.message.take() else {
+        message.finish(self.delivery)?;
+        let Some(mut message) = self.message.take() else {
             return Ok(None);
         };
-        message
-            .finish()
-            .map(|message| Some(Incoming::Message(message)))
+        Ok(match self.delivery {
+            Delivery::Parts => Some(Incoming::Part {
+                kind: message.kind,
+                payload: message.take_part(),
+                fin: true,
+            }),
+            Delivery::Whole if message.is_skipped(Delivery::Whole) => None,
+            Delivery::Whole => Some(Incoming::Message(message.into_message())),
+        })
     }
 
     fn end_of_control(&mut self, payload: &[u8]) -> Result<Option<Incoming>, Violation> {
@@ -291,33 +396,16 @@ impl Receive {
     }
 }
 
-/// Checks a data frame against the limits before a byte of it is kept.
-fn check_size(payload_len: u64, message: &mut Assembly, limits: &Limits) -> Result<(), Violation> {
-    if payload_len > limits.max_frame {
-        return Err(Violation::FrameTooBig);
-    }
-    let total = payload_len
-        .checked_add(message.len() as u64)
-        .ok_or(Violation::MessageTooBig)?;
-    if total > limits.max_message as u64 {
-        return Err(Violation::MessageTooBig);
-    }
-    if message.begin_fragment() > limits.max_fragments {
-        return Err(Violation::TooManyFragments);
-    }
-    Ok(())
-}
-
-fn whole_message(opcode: Opcode, payload: &[u8]) -> Result<Message, Violation> {
-    if opcode == Opcode::Text {
-        if simdutf8::basic::from_utf8(payload).is_err() {
-            return Err(Violation::InvalidUtf8);
+fn whole_message(kind: MessageKind, payload: &[u8]) -> Result<Message, Violation> {
+    match kind {
+        MessageKind::Binary => Ok(Message::Binary(Bytes::copy_from_slice(payload))),
+        MessageKind::Text if simdutf8::basic::from_utf8(payload).is_err() => {
+            Err(Violation::InvalidUtf8)
         }
-        return Ok(Message::Text(Utf8Bytes::from_validated(
+        MessageKind::Text => Ok(Message::Text(Utf8Bytes::from_validated(
             Bytes::copy_from_slice(payload),
-        )));
+        ))),
     }
-    Ok(Message::Binary(Bytes::copy_from_slice(payload)))
 }
 
 /// Bytes that arrived and were not looked at yet.

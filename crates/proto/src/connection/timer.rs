@@ -27,9 +27,13 @@ pub(super) struct Timers {
     /// The last pong that answered a ping of ours.
     answered: Instant,
     message_begun: Option<Instant>,
+    /// The message is handed out as it arrives, so the application decides how long it may take.
+    streamed: bool,
     write_waiting: Option<Instant>,
     /// The keepalive ping that no sign of life has followed yet.
     probe: Option<Instant>,
+    /// That it is late was said.
+    late: bool,
     pings: VecDeque<Ping>,
     latency: Option<Duration>,
 }
@@ -38,6 +42,7 @@ pub(super) struct Timers {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Ping,
+    Late,
     Fail(Deadline),
 }
 
@@ -48,8 +53,10 @@ impl Timers {
             data_received: now,
             answered: now,
             message_begun: None,
+            streamed: false,
             write_waiting: None,
             probe: None,
+            late: false,
             pings: VecDeque::new(),
             latency: None,
         }
@@ -67,12 +74,13 @@ impl Timers {
     }
 
     /// A message is, or is no longer, on its way.
-    pub(super) fn mid_message(&mut self, now: Instant, mid_message: bool) {
+    pub(super) fn mid_message(&mut self, now: Instant, mid_message: bool, streamed: bool) {
         if !mid_message {
             self.message_begun = None;
-        } else if self.message_begun.is_none() {
+        } else if self.message_begun.is_none() || (self.streamed && !streamed) {
             self.message_begun = Some(now);
         }
+        self.streamed = streamed;
     }
 
     /// The transport took bytes, or there are none left, or the first ones wait.
@@ -120,6 +128,12 @@ impl Timers {
     /// A keepalive ping goes out.
     pub(super) fn probe_sent(&mut self, now: Instant) {
         self.probe = Some(now);
+        self.late = false;
+    }
+
+    /// That the pong is late has been said.
+    pub(super) fn late_said(&mut self) {
+        self.late = true;
     }
 
     /// The next moment at which [`due`](Self::due) has something.
@@ -161,10 +175,12 @@ impl Timers {
                 Some(_) => sent.max(self.received),
                 None => sent,
             };
-            return Some((
-                since.checked_add(config.keepalive_timeout)?,
-                Due::Fail(Deadline::Keepalive),
-            ));
+            let timeout = config.keepalive_timeout;
+            return if self.late {
+                Some((since.checked_add(timeout)?, Due::Fail(Deadline::Keepalive)))
+            } else {
+                Some((since.checked_add(timeout / 2)?, Due::Late))
+            };
         }
         let life = match config.keepalive_life {
             Life::AnyByte => self.received,
@@ -182,7 +198,8 @@ impl Timers {
     }
 
     pub(super) fn message(&self, config: &Config) -> Option<Instant> {
-        self.message_begun?.checked_add(config.message_timeout?)
+        let begun = self.message_begun.filter(|_| !self.streamed)?;
+        begun.checked_add(config.message_timeout?)
     }
 
     pub(super) fn write(&self, config: &Config) -> Option<Instant> {

@@ -8,15 +8,18 @@ use std::{collections::VecDeque, io::IoSlice, ops::Range};
 
 use bytes::{Buf, Bytes};
 
+use super::SendErrorKind;
 use crate::{
     close::CloseFrame,
     config::Limits,
+    deflate::Deflater,
     frame::FrameHeader,
     mask::{MaskingKey, apply_mask},
-    message::Message,
+    message::{Message, MessageKind},
     opcode::Opcode,
     prepared::Prepared,
     role::Role,
+    utf8::Utf8Validator,
 };
 
 /// A server's payloads from this size on are written from where they are; shorter ones are copied behind their header.
@@ -35,6 +38,8 @@ const QUEUE_COST: usize = 64;
 pub enum Outgoing {
     /// A message of this connection alone.
     Message(Message),
+    /// A message that goes as it is where others are compressed: see [`Message::uncompressed`].
+    Uncompressed(Message),
     /// A frame that other connections send as well.
     Prepared(Prepared),
 }
@@ -43,8 +48,8 @@ impl Outgoing {
     /// Bytes of payload.
     pub fn len(&self) -> usize {
         match self {
-            Self::Message(message) => message.len(),
-            Self::Prepared(prepared) => prepared.len() - prepared.header_len,
+            Self::Message(message) | Self::Uncompressed(message) => message.len(),
+            Self::Prepared(prepared) => prepared.payload_len(),
         }
     }
 
@@ -66,24 +71,34 @@ impl From<Prepared> for Outgoing {
     }
 }
 
-/// A data message on its way out.
+/// A data message on its way out, or a part of one.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, in any combination"
+)]
 #[derive(Debug)]
 struct Data {
     opcode: Opcode,
     /// Payload that is not framed yet.
     payload: Bytes,
+    /// It is compressed, which the first frame says (RFC 7692 §6).
+    compressed: bool,
     /// The whole frame, if it came encoded and this endpoint need not mask.
     encoded: bool,
-    /// Some fragment of it has gone.
+    /// Some fragment of the message has gone, or stands before this part.
     begun: bool,
+    /// The message ends with it.
+    fin: bool,
+    /// What comes behind it is compressed so that it refers to it.
+    referred_to: bool,
     /// What it counts for in `queued`.
     cost: usize,
 }
 
 impl Data {
-    /// Nobody misses it but the application at the other end: no part of it has gone.
+    /// Nobody misses it but the application at the other end: no part of it has gone, and nothing refers to it.
     fn is_droppable(&self) -> bool {
-        !self.begun
+        !self.begun && !self.referred_to
     }
 }
 
@@ -92,6 +107,10 @@ impl Data {
 pub(super) struct Transmit {
     data: VecDeque<Data>,
     queued: usize,
+    /// There if compression was agreed on.
+    deflater: Option<Box<Deflater>>,
+    /// The message that is being sent in parts.
+    parts: Option<Box<Parts>>,
     /// Boxed, as is `rest`: most connections have neither most of the time, and idle connections are many.
     control: Option<Box<Control>>,
     rest: Option<Box<Rest>>,
@@ -130,26 +149,131 @@ impl Rest {
     }
 }
 
+/// A message of which not all parts have been queued.
+#[derive(Debug)]
+struct Parts {
+    utf8: Utf8Validator,
+    compressed: bool,
+    /// The first part has been queued.
+    begun: bool,
+}
+
 impl Transmit {
+    /// Messages may be compressed.
+    pub(super) fn with_deflater(deflater: Deflater) -> Self {
+        Self {
+            deflater: Some(Box::new(deflater)),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn push_data(&mut self, outgoing: Outgoing, role: Role, fragment: usize) {
-        let cost = outgoing.len() + QUEUE_COST;
-        let (opcode, payload, encoded) = match outgoing {
-            Outgoing::Message(Message::Text(text)) => (Opcode::Text, text.into_bytes(), false),
-            Outgoing::Message(Message::Binary(bytes)) => (Opcode::Binary, bytes, false),
+        let compressed = self.compress(&outgoing, role, fragment);
+        let is_compressed = compressed.is_some();
+        let takes_over = self
+            .deflater
+            .as_ref()
+            .is_some_and(|deflater| deflater.takes_over());
+        let (opcode, payload, encoded) = match (outgoing, compressed) {
+            (Outgoing::Prepared(p), Some(frame)) => (p.opcode, frame, true),
             // As it is, unless it has to be masked or cut.
-            Outgoing::Prepared(p) if role == Role::Server && p.payload().len() <= fragment => {
+            (Outgoing::Prepared(p), None)
+                if role == Role::Server && p.payload_len() <= fragment =>
+            {
                 (p.opcode, p.frame, true)
             }
-            Outgoing::Prepared(p) => (p.opcode, p.payload(), false),
+            (Outgoing::Prepared(p), None) => (p.opcode, p.payload(), false),
+            (Outgoing::Message(message) | Outgoing::Uncompressed(message), compressed) => {
+                let opcode = message.kind().into();
+                let payload = compressed.unwrap_or_else(|| message.into_bytes());
+                (opcode, payload, false)
+            }
         };
-        self.queued += cost;
-        self.data.push_back(Data {
+        self.push(Data {
             opcode,
+            cost: payload.len() + QUEUE_COST,
             payload,
+            compressed: is_compressed,
             encoded,
             begun: false,
-            cost,
+            fin: true,
+            referred_to: is_compressed && takes_over,
         });
+    }
+
+    /// The message compressed, if it is to be: as a payload, or as a frame if it is a prepared one.
+    fn compress(&mut self, outgoing: &Outgoing, role: Role, fragment: usize) -> Option<Bytes> {
+        let deflater = self.deflater.as_mut()?;
+        match outgoing {
+            Outgoing::Message(message) => deflater.message(message.as_bytes()),
+            Outgoing::Prepared(p)
+                if role == Role::Server && deflater.takes_prepared(p.payload_len()) =>
+            {
+                p.deflated().filter(|frame| frame.len() <= fragment)
+            }
+            Outgoing::Uncompressed(_) | Outgoing::Prepared(_) => None,
+        }
+    }
+
+    /// Queues the next part of a message.
+    pub(super) fn push_part(
+        &mut self,
+        kind: MessageKind,
+        payload: Bytes,
+        fin: bool,
+    ) -> Result<(), SendErrorKind> {
+        let mut parts = self.parts.take().unwrap_or_else(|| {
+            Box::new(Parts {
+                utf8: Utf8Validator::default(),
+                compressed: self
+                    .deflater
+                    .as_ref()
+                    .is_some_and(|deflater| deflater.takes_parts()),
+                begun: false,
+            })
+        });
+        let mut utf8 = parts.utf8;
+        let valid = kind == MessageKind::Binary
+            || (utf8.push(&payload).is_ok() && (!fin || utf8.finish().is_ok()));
+        if !valid {
+            self.parts = Some(parts).filter(|parts| parts.begun);
+            return Err(SendErrorKind::NotUtf8);
+        }
+        parts.utf8 = utf8;
+        if payload.is_empty() && !fin {
+            self.parts = Some(parts).filter(|parts| parts.begun);
+            return Ok(());
+        }
+        let payload = match &mut self.deflater {
+            Some(deflater) if parts.compressed => deflater.part(&payload, fin),
+            _ => payload,
+        };
+        self.push(Data {
+            opcode: kind.into(),
+            cost: payload.len() + QUEUE_COST,
+            payload,
+            compressed: parts.compressed,
+            encoded: false,
+            begun: parts.begun,
+            fin,
+            // A part can't be left out.
+            referred_to: true,
+        });
+        if !fin {
+            parts.begun = true;
+            self.parts = Some(parts);
+        }
+        Ok(())
+    }
+
+    /// A message in parts is not complete.
+    pub(super) fn in_parts(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    fn push(&mut self, data: Data) {
+        self.queued += data.cost;
+        self.data.push_back(data);
     }
 
     /// Drops the oldest message that may be dropped; false if there is none.
@@ -158,6 +282,22 @@ impl Transmit {
         let dropped = oldest.and_then(|at| self.data.remove(at));
         self.queued -= dropped.as_ref().map_or(0, |data| data.cost);
         dropped.is_some()
+    }
+
+    /// Drops what is not in use, and can be made anew.
+    pub(super) fn release_idle(&mut self) {
+        if let Some(deflater) = &mut self.deflater
+            && self.parts.is_none()
+        {
+            deflater.release_idle();
+        }
+    }
+
+    /// Pongs that wait to be written.
+    pub(super) fn pongs(&self) -> usize {
+        self.control
+            .as_ref()
+            .map_or(0, |control| control.pongs.len())
     }
 
     /// Owes the peer a pong. From `max` owed ones on only the latest is kept (RFC 6455 §5.5.3).
@@ -228,7 +368,8 @@ impl Transmit {
             (control.pongs.capacity() + control.pings.capacity()) * size_of::<Bytes>()
         });
         let rest = self.rest.as_ref().map_or(0, |rest| rest.len());
-        self.data.capacity() * size_of::<Data>() + control + rest
+        let deflater = self.deflater.as_ref().map_or(0, |deflater| deflater.held());
+        self.data.capacity() * size_of::<Data>() + control + rest + deflater
     }
 
     /// Frames what one write can take, in order: what is left of a frame, pongs, pings, data, Close.
@@ -440,7 +581,12 @@ impl Framer<'_> {
 
     fn control(&mut self, opcode: Opcode, payload: &[u8], sent: Sent) {
         let start = self.batch.inline.len();
-        self.copied(true, opcode, payload);
+        let first = Start {
+            fin: true,
+            rsv1: false,
+            opcode,
+        };
+        self.copied(first, payload);
         self.batch.push(start, Bytes::new(), sent);
     }
 
@@ -464,12 +610,16 @@ impl Framer<'_> {
         loop {
             let piece = payload.split_to(payload.len().min(fragment));
             let last = payload.is_empty();
-            let opcode = if begun {
-                Opcode::Continuation
-            } else {
-                data.opcode
+            let start = Start {
+                fin: last && data.fin,
+                rsv1: data.compressed && !begun,
+                opcode: if begun {
+                    Opcode::Continuation
+                } else {
+                    data.opcode
+                },
             };
-            self.fragment(last, opcode, piece);
+            self.fragment(start, piece, last);
             begun = true;
             if last {
                 return true;
@@ -480,17 +630,17 @@ impl Framer<'_> {
         }
     }
 
-    fn fragment(&mut self, fin: bool, opcode: Opcode, piece: Bytes) {
+    fn fragment(&mut self, first: Start, piece: Bytes, last: bool) {
         let start = self.batch.inline.len();
         let sent = Sent::Data {
             fragment: piece.len(),
-            last: fin,
+            last,
         };
         if self.role == Role::Server && piece.len() >= SHARE_MIN {
-            self.header(fin, opcode, piece.len(), None);
+            self.header(first, piece.len(), None);
             self.batch.push(start, piece, sent);
         } else {
-            self.copied(fin, opcode, &piece);
+            self.copied(first, &piece);
             self.batch.push(start, Bytes::new(), sent);
         }
     }
@@ -512,12 +662,12 @@ impl Framer<'_> {
 
     /// Header and payload one behind the other. A client masks each frame with a key of its own (RFC 6455 §5.3), in
     /// the copy: the caller's bytes may be shared.
-    fn copied(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
+    fn copied(&mut self, first: Start, payload: &[u8]) {
         let key = match self.role {
             Role::Client => Some((self.key)()),
             Role::Server => None,
         };
-        self.header(fin, opcode, payload.len(), key);
+        self.header(first, payload.len(), key);
         let start = self.batch.inline.len();
         self.batch.inline.extend_from_slice(payload);
         if let (Some(key), Some(copy)) = (key, self.batch.inline.get_mut(start..)) {
@@ -525,20 +675,22 @@ impl Framer<'_> {
         }
     }
 
-    fn header(
-        &mut self,
-        fin: bool,
-        opcode: Opcode,
-        payload_len: usize,
-        masking_key: Option<MaskingKey>,
-    ) {
+    fn header(&mut self, first: Start, payload_len: usize, masking_key: Option<MaskingKey>) {
         let header = FrameHeader {
-            fin,
-            rsv1: false,
-            opcode,
+            fin: first.fin,
+            rsv1: first.rsv1,
+            opcode: first.opcode,
             masking_key,
             payload_len: payload_len as u64,
         };
         header.encode(&mut self.batch.inline);
     }
+}
+
+/// The first byte of a frame.
+#[derive(Clone, Copy)]
+struct Start {
+    fin: bool,
+    rsv1: bool,
+    opcode: Opcode,
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::credentials::Credentials;
-use super::grammar::{Offer, elements, has_element, is_token, offers};
+use super::grammar::{elements, has_element, is_token, offers};
 use super::head::{HeadError, HeadLimits, ResponseHead, Version};
 use super::headers::{HeaderError, Headers, is_reserved};
 use super::origin::Origin;
@@ -15,6 +15,7 @@ use super::refused::Refused;
 use super::response::{DEFAULT_MAX_BODY, ResponseError, ResponseReader};
 use super::uri::Uri;
 use super::{Progress, accept_for};
+use crate::deflate::{self, Deflate, DeflateError, DeflateParams, EXTENSION};
 
 /// What a client asks for. It can be sent any number of times, each with a new key.
 ///
@@ -45,8 +46,8 @@ pub struct ClientRequest {
 pub(super) struct Terms {
     subprotocols: Vec<String>,
     require_subprotocol: bool,
-    /// Empty as long as no extension is implemented.
-    extensions: Vec<Offer>,
+    deflate: Option<Deflate>,
+    require_deflate: bool,
 }
 
 impl ClientRequest {
@@ -120,6 +121,19 @@ impl ClientRequest {
         self
     }
 
+    /// Offers permessage-deflate (RFC 7692).
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        self.terms.deflate = Some(deflate);
+        self
+    }
+
+    /// Makes a response without permessage-deflate one that [lacks an extension](Response::missing_extension), where it was
+    /// offered.
+    pub fn require_deflate(mut self, require: bool) -> Self {
+        self.terms.require_deflate = require;
+        self
+    }
+
     /// Sets how large the head of the response may be.
     pub fn limits(mut self, limits: HeadLimits) -> Self {
         self.limits = limits;
@@ -188,9 +202,9 @@ impl ClientRequest {
         if !self.terms.subprotocols.is_empty() {
             headers.append_checked("Sec-WebSocket-Protocol", self.terms.subprotocols.join(", "));
         }
-        if !self.terms.extensions.is_empty() {
-            let offers: Vec<_> = self.terms.extensions.iter().map(Offer::to_string).collect();
-            headers.append_checked("Sec-WebSocket-Extensions", offers.join(", "));
+        if let Some(deflate) = &self.terms.deflate {
+            let offer = deflate::offer(deflate).to_string();
+            headers.append_checked("Sec-WebSocket-Extensions", offer);
         }
         if let Some(userinfo) = self.uri.userinfo()
             && !self.extra.contains(AUTHORIZATION)
@@ -324,21 +338,34 @@ fn judge(head: ResponseHead, accept: &str, terms: &Terms) -> Result<Response, Cl
 
 /// Checks what a response that accepts has chosen, in any version of HTTP.
 pub(super) fn agree(head: ResponseHead, terms: &Terms) -> Result<Response, ClientError> {
-    check_extensions(head.headers(), &terms.extensions)?;
+    let deflate = check_extensions(head.headers(), terms.deflate.as_ref())?;
     let subprotocol = check_subprotocol(head.headers(), terms)?;
-    Ok(Response { head, subprotocol })
+    let missing = terms.deflate.is_some() && terms.require_deflate && deflate.is_none();
+    Ok(Response {
+        head,
+        subprotocol,
+        deflate,
+        missing_extension: missing.then_some(EXTENSION),
+    })
 }
 
 /// Item 5, and RFC 6455 §9.1: the server may accept what was offered, each once.
-fn check_extensions(headers: &Headers, offered: &[Offer]) -> Result<(), ClientError> {
+fn check_extensions(
+    headers: &Headers,
+    offered: Option<&Deflate>,
+) -> Result<Option<DeflateParams>, ClientError> {
     let accepted = offers(headers).map_err(|_| ClientError::ExtensionsMalformed)?;
-    for (index, extension) in accepted.iter().enumerate() {
-        let same = |other: &Offer| other.name == extension.name;
-        if !offered.iter().any(same) || accepted[..index].iter().any(same) {
-            return Err(ClientError::ExtensionNotOffered(extension.name.clone()));
+    let mut agreed = None;
+    for extension in accepted {
+        match offered {
+            Some(deflate) if extension.name == EXTENSION && agreed.is_none() => {
+                let params = deflate::judge_answer(&extension, deflate);
+                agreed = Some(params.map_err(ClientError::Deflate)?);
+            }
+            _ => return Err(ClientError::ExtensionNotOffered(extension.name)),
         }
     }
-    Ok(())
+    Ok(agreed)
 }
 
 /// Item 6, and RFC 6455 §11.3.4: one of those offered, as it was written, or none.
@@ -371,6 +398,8 @@ fn check_subprotocol(headers: &Headers, terms: &Terms) -> Result<Option<String>,
 pub struct Response {
     head: ResponseHead,
     subprotocol: Option<String>,
+    deflate: Option<DeflateParams>,
+    missing_extension: Option<&'static str>,
 }
 
 impl Response {
@@ -392,6 +421,18 @@ impl Response {
     /// Returns the subprotocol that the server chose from those offered.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// Returns how messages are to be compressed, if they are, for
+    /// [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.deflate
+    }
+
+    /// Returns the extension that was required and not accepted. The connection is then to be closed with 1010 and this
+    /// name as the reason (RFC 6455 §7.4.1).
+    pub fn missing_extension(&self) -> Option<&'static str> {
+        self.missing_extension
     }
 }
 
@@ -419,6 +460,10 @@ pub enum ClientError {
     AcceptWrong,
     /// The 101 names this extension, which was not offered or is accepted twice.
     ExtensionNotOffered(String),
+    /// The 101 accepts permessage-deflate with parameters that it may not have.
+    Deflate(DeflateError),
+    /// The 101 does not accept this extension, which is required.
+    ExtensionMissing(&'static str),
     /// `Sec-WebSocket-Extensions` does not follow its grammar.
     ExtensionsMalformed,
     /// The 101 names this subprotocol, which was not offered.
@@ -443,6 +488,8 @@ impl ClientError {
         match self {
             Self::Head(error) => error.rfc_section(),
             Self::Eof | Self::TooManyInterim | Self::Refused(_) | Self::SubprotocolMissing => None,
+            Self::ExtensionMissing(_) => Some("RFC 6455 §7.4.1"),
+            Self::Deflate(_) => Some("RFC 7692 §7.1"),
             Self::HttpVersion
             | Self::Upgrade
             | Self::Connection
@@ -473,6 +520,10 @@ impl fmt::Display for ClientError {
                     f,
                     "the server accepted the extension {name:?}, which was not offered so"
                 );
+            }
+            Self::Deflate(error) => return write!(f, "the server accepted {error}"),
+            Self::ExtensionMissing(name) => {
+                return write!(f, "the server did not accept the extension {name:?}");
             }
             Self::SubprotocolNotOffered(name) => {
                 return write!(
@@ -513,27 +564,35 @@ impl From<ResponseError> for ClientError {
 mod tests {
     use super::*;
 
-    /// No extension is implemented yet, so only from in here can one be offered.
     #[test]
     fn p24_an_offered_extension_may_be_accepted_once() {
-        let offer = |name: &str| Offer {
-            name: name.to_owned(),
-            params: Vec::new(),
-        };
-        let offered = [offer("a"), offer("b")];
-        let check = |value: &str| {
+        let check = |value: &str, offered: Option<&Deflate>| {
             let mut headers = Headers::new();
             headers.append("Sec-WebSocket-Extensions", value).unwrap();
-            check_extensions(&headers, &offered)
+            check_extensions(&headers, offered)
         };
-        assert!(check("a").is_ok());
-        assert!(check("b; x=1, a").is_ok());
-        for (value, name) in [("c", "c"), ("a, c", "c"), ("a, b, a", "a"), ("A", "A")] {
-            let error = check(value).unwrap_err();
+        let offered = Some(&Deflate::for_client());
+        assert!(matches!(check("permessage-deflate", offered), Ok(Some(_))));
+        for (value, name) in [
+            ("x", "x"),
+            ("permessage-deflate, x", "x"),
+            (
+                "permessage-deflate, permessage-deflate",
+                "permessage-deflate",
+            ),
+            ("Permessage-Deflate", "Permessage-Deflate"),
+            ("x-permessage-deflate-frame", "x-permessage-deflate-frame"),
+        ] {
+            let error = check(value, offered).unwrap_err();
             assert!(
                 matches!(&error, ClientError::ExtensionNotOffered(other) if other == name),
                 "{error}"
             );
         }
+        let error = check("permessage-deflate", None).unwrap_err();
+        assert!(
+            matches!(error, ClientError::ExtensionNotOffered(_)),
+            "{error}"
+        );
     }
 }

@@ -17,6 +17,7 @@ use super::origin::{Hosts, Origin, Origins};
 use super::rejection::{Refusal, Rejection, reason_phrase};
 use super::uri::is_secure_scheme;
 use super::{Progress, WEBSOCKET_VERSION, accept_for};
+use crate::deflate::{self, Deflate, DeflateParams};
 
 /// What a server accepts.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct ServerOptions {
     pub preference: Preference,
     /// What happens where there is no common subprotocol. Default: accepted without one.
     pub no_common_subprotocol: NoCommonSubprotocol,
+    /// How messages are compressed with clients that offer permessage-deflate. Default: not at all.
+    pub deflate: Option<Deflate>,
     /// How large a request may be; used by [`ServerHandshake`] only.
     pub limits: HeadLimits,
     /// How a refused origin is allowed, as the 403 tells it: an order to which the origin is added, such as
@@ -50,6 +53,7 @@ impl Default for ServerOptions {
             subprotocols: Vec::new(),
             preference: Preference::default(),
             no_common_subprotocol: NoCommonSubprotocol::default(),
+            deflate: None,
             limits: HeadLimits::default(),
             origin_remedy: Cow::Borrowed("add to the allowed origins"),
         }
@@ -155,6 +159,7 @@ pub struct Request {
     offered: Vec<String>,
     extensions: Vec<Offer>,
     subprotocol: Option<String>,
+    deflate: Option<(DeflateParams, Offer)>,
 }
 
 impl Request {
@@ -206,6 +211,9 @@ impl Request {
         let subprotocol = choose(&offered, options)?;
         // RFC 6455 §9.1: extensions that are not known are ignored, so only the grammar counts.
         let extensions = offers(headers).map_err(|_| Refusal::ExtensionsMalformed)?;
+        let deflate = options
+            .deflate
+            .and_then(|deflate| deflate::answer(&extensions, &deflate));
         Ok(Self {
             head,
             resource_start,
@@ -215,6 +223,7 @@ impl Request {
             offered,
             extensions,
             subprotocol,
+            deflate,
         })
     }
 
@@ -280,12 +289,13 @@ impl Request {
         &self.extensions
     }
 
-    /// Accepts the request, with the chosen subprotocol and no extension.
+    /// Accepts the request, with the subprotocol and the compression that [`ServerOptions`] chose.
     pub fn accept(&self) -> Acceptance {
         Acceptance {
             accept: self.key.as_ref().map(|key| accept_for(key.as_bytes())),
             offered: self.offered.clone(),
             subprotocol: self.subprotocol.clone(),
+            deflate: self.deflate.clone(),
             extra: Headers::new(),
         }
     }
@@ -299,6 +309,7 @@ pub struct Acceptance {
     accept: Option<String>,
     offered: Vec<String>,
     subprotocol: Option<String>,
+    deflate: Option<(DeflateParams, Offer)>,
     extra: Headers,
 }
 
@@ -320,6 +331,12 @@ impl Acceptance {
     /// Answers without a subprotocol, whatever the options chose.
     pub fn without_subprotocol(mut self) -> Self {
         self.subprotocol = None;
+        self
+    }
+
+    /// Answers without permessage-deflate, whatever the options chose.
+    pub fn without_deflate(mut self) -> Self {
+        self.deflate = None;
         self
     }
 
@@ -345,6 +362,12 @@ impl Acceptance {
         self.subprotocol.as_deref()
     }
 
+    /// Returns how messages are to be compressed, if they are, for
+    /// [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.deflate.as_ref().map(|(params, _)| *params)
+    }
+
     /// Returns the status code: 101, or 200 over HTTP/2.
     pub fn status(&self) -> u16 {
         if self.accept.is_some() { 101 } else { 200 }
@@ -361,6 +384,9 @@ impl Acceptance {
         // RFC 6455 §11.3.4: at most one, and as the client wrote it.
         if let Some(subprotocol) = &self.subprotocol {
             headers.append_checked("Sec-WebSocket-Protocol", subprotocol.clone());
+        }
+        if let Some((_, answer)) = &self.deflate {
+            headers.append_checked("Sec-WebSocket-Extensions", answer.to_string());
         }
         headers.extend(&self.extra);
         headers

@@ -1,0 +1,230 @@
+//! Compressing what is sent (RFC 7692 §7.2.1).
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use zlib_rs::{Deflate as Zlib, DeflateConfig, DeflateFlush};
+
+use super::{DeflateParams, MAX_WINDOW_BITS, MIN_WINDOW_BITS, TAIL};
+use crate::role::Role;
+
+/// Compressed data grows by this many bytes at a time, at least.
+const GROWTH: usize = 256;
+
+/// About what zlib takes for a compressor.
+const CONTEXT: usize = 256 << 10;
+
+thread_local! {
+    /// A compressor for messages that stand for themselves: 256 KiB that all connections of a thread share.
+    static SHARED: Cell<Option<Context>> = const { Cell::new(None) };
+}
+
+/// One direction of a connection that compresses what it sends.
+#[derive(Debug)]
+pub(crate) struct Deflater {
+    kind: Kind,
+    takeover: bool,
+    threshold: usize,
+    /// What was compressed so far, with takeover; or the message that is being compressed part by part.
+    context: Option<Context>,
+    /// It was used since that was last asked.
+    used: bool,
+}
+
+impl Deflater {
+    /// The sending direction of this role.
+    pub(crate) fn new(role: Role, params: &DeflateParams) -> Self {
+        let (bits, no_takeover) = match role {
+            Role::Server => (
+                params.server_max_window_bits,
+                params.server_no_context_takeover,
+            ),
+            Role::Client => (
+                params.client_max_window_bits,
+                params.client_no_context_takeover,
+            ),
+        };
+        Self {
+            kind: Kind {
+                level: params.level.clamp(1, 9),
+                window_bits: bits,
+            },
+            takeover: !no_takeover,
+            threshold: params.threshold,
+            context: None,
+            used: false,
+        }
+    }
+
+    /// Compresses a whole message; `None` if it had better go as it is.
+    pub(crate) fn message(&mut self, payload: &[u8]) -> Option<Bytes> {
+        // A peer may ask for a window of 256 bytes, which cannot be made; and may not be forced to take anything else.
+        if payload.is_empty() || payload.len() < self.threshold || !self.kind.is_possible() {
+            return None;
+        }
+        let mut context = self.begin();
+        let mut out = context.compress(payload);
+        out.truncate(out.len().saturating_sub(TAIL.len()));
+        // With takeover it has to go even so: later messages refer to it.
+        let shorter = out.len() < payload.len() || self.takeover;
+        self.end(context);
+        shorter.then(|| out.into())
+    }
+
+    /// Whether a message that comes in parts is compressed. To be asked before its first part.
+    pub(crate) fn takes_parts(&self) -> bool {
+        self.kind.is_possible()
+    }
+
+    /// Compresses the next part of a message. All of it can be read at the other end at once.
+    pub(crate) fn part(&mut self, payload: &[u8], fin: bool) -> Bytes {
+        let mut context = self.begin();
+        let mut out = if payload.is_empty() {
+            // What went before ended with the tail; this is the begin of another, which the peer completes (RFC 7692 §7.2.3.6).
+            [&TAIL[..1], &TAIL].concat()
+        } else {
+            context.compress(payload)
+        };
+        if fin {
+            out.truncate(out.len().saturating_sub(TAIL.len()));
+            self.end(context);
+        } else {
+            self.context = Some(context);
+        }
+        out.into()
+    }
+
+    /// Later messages refer to what an earlier one said, so none may be left out.
+    pub(crate) fn takes_over(&self) -> bool {
+        self.takeover
+    }
+
+    /// Whether a message that was compressed by [`compress_once`] can be read at the other end, and leaves this
+    /// direction as it was.
+    pub(crate) fn takes_prepared(&self, len: usize) -> bool {
+        !self.takeover && self.kind.window_bits == MAX_WINDOW_BITS && len >= self.threshold
+    }
+
+    /// Drops the context if it was not used since the last call. The peer cannot tell.
+    pub(crate) fn release_idle(&mut self) {
+        if !std::mem::take(&mut self.used) {
+            self.context = None;
+        }
+    }
+
+    /// Bytes of heap that a compressor holds, roughly, for the tests that bound it.
+    pub(crate) fn held(&self) -> usize {
+        if self.context.is_some() { CONTEXT } else { 0 }
+    }
+
+    fn begin(&mut self) -> Context {
+        self.used = true;
+        self.context.take().unwrap_or_else(|| {
+            if self.takeover {
+                Context::new(self.kind)
+            } else {
+                Context::borrow(self.kind)
+            }
+        })
+    }
+
+    fn end(&mut self, context: Context) {
+        if self.takeover {
+            self.context = Some(context);
+        } else {
+            context.give_back();
+        }
+    }
+}
+
+/// Compresses a message that stands for itself, for a window of 32 KiB; `None` if that makes it no shorter.
+pub(crate) fn compress_once(payload: &[u8], level: u8) -> Option<Bytes> {
+    let kind = Kind {
+        level: level.clamp(1, 9),
+        window_bits: MAX_WINDOW_BITS,
+    };
+    let mut context = Context::borrow(kind);
+    let mut out = context.compress(payload);
+    context.give_back();
+    out.truncate(out.len().saturating_sub(TAIL.len()));
+    (out.len() < payload.len()).then(|| out.into())
+}
+
+/// What makes compressors interchangeable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    level: u8,
+    window_bits: u8,
+}
+
+impl Kind {
+    fn is_possible(self) -> bool {
+        self.window_bits >= MIN_WINDOW_BITS
+    }
+}
+
+/// A compressor and what it remembers.
+struct Context {
+    kind: Kind,
+    zlib: Zlib,
+}
+
+impl Context {
+    fn new(kind: Kind) -> Self {
+        let config = DeflateConfig {
+            window_bits: -i32::from(kind.window_bits),
+            ..DeflateConfig::new(i32::from(kind.level))
+        };
+        Self {
+            kind,
+            zlib: Zlib::new_with_config(config),
+        }
+    }
+
+    /// The thread's, if it is of this kind; else a new one.
+    fn borrow(kind: Kind) -> Self {
+        match SHARED.take() {
+            Some(mut shared) if shared.kind == kind => {
+                shared.zlib.reset();
+                shared
+            }
+            _ => Self::new(kind),
+        }
+    }
+
+    fn give_back(self) {
+        SHARED.set(Some(self));
+    }
+
+    /// Compresses all of `payload`, which is not empty, up to a byte boundary: the tail is at the end.
+    fn compress(&mut self, mut payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(payload.len() / 2 + GROWTH);
+        loop {
+            let start = out.len();
+            out.resize(out.capacity().max(start + GROWTH), 0);
+            let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
+            // It fails only on a state that is not valid. What is sent then cannot be read, and the peer says so.
+            let failed = self
+                .zlib
+                .compress(payload, &mut out[start..], DeflateFlush::SyncFlush)
+                .is_err();
+            let read = usize::try_from(self.zlib.total_in() - read).unwrap_or(usize::MAX);
+            let written = usize::try_from(self.zlib.total_out() - written).unwrap_or(usize::MAX);
+            payload = payload.get(read..).unwrap_or_default();
+            let full = start.saturating_add(written) >= out.len();
+            out.truncate(start.saturating_add(written));
+            if failed || !full {
+                return out;
+            }
+            out.reserve(out.len() / 2 + GROWTH);
+        }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}

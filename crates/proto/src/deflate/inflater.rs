@@ -1,0 +1,240 @@
+//! Decompressing what is received, with a bound on every chunk (RFC 7692 §7.2.2).
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use zlib_rs::{Inflate as Zlib, InflateFlush, Status};
+
+use super::{DeflateParams, MAX_WINDOW_BITS};
+use crate::{role::Role, violation::Violation};
+
+/// Decompressed at a time, so that a limit is looked at before more is made: a thousandfold of what arrives may come.
+const CHUNK: usize = 8 << 10;
+
+/// The tail that the sender has stripped, and behind it an empty last block. Only where a block has just ended can
+/// that be read as what it is, so data that stops anywhere else is found out.
+const END: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
+
+thread_local! {
+    /// A decompressor, and room for a history: lent to one message after the other. It has a window of 32 KiB, so a
+    /// smaller one that was agreed on bounds what is remembered from message to message, not within one.
+    static SHARED: Cell<Option<Zlib>> = const { Cell::new(None) };
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// One direction of a connection whose peer compresses what it sends.
+#[derive(Debug)]
+pub(crate) struct Inflater {
+    window_bits: u8,
+    /// Messages may refer to earlier ones.
+    takeover: bool,
+    /// The end of what was decompressed, of this message and, with takeover, of those before.
+    history: Vec<u8>,
+    /// The message that is being decompressed.
+    stream: Option<Stream>,
+}
+
+/// What receives the decompressed bytes, and says whether to go on at once.
+pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> Result<bool, Violation> + 'a;
+
+impl Inflater {
+    /// The receiving direction of this role.
+    pub(crate) fn new(role: Role, params: &DeflateParams) -> Self {
+        let (window_bits, no_takeover) = match role {
+            Role::Server => (
+                params.client_max_window_bits,
+                params.client_no_context_takeover,
+            ),
+            Role::Client => (
+                params.server_max_window_bits,
+                params.server_no_context_takeover,
+            ),
+        };
+        Self {
+            window_bits,
+            takeover: !no_takeover,
+            history: Vec::new(),
+            stream: None,
+        }
+    }
+
+    /// Decompresses the next bytes of a message into `sink`. If that stops, the rest waits for
+    /// [`resume`](Self::resume), which has to come first.
+    pub(crate) fn inflate(&mut self, input: &[u8], sink: &mut Sink<'_>) -> Result<(), Violation> {
+        if input.is_empty() {
+            return Ok(());
+        }
+        self.run(input, sink)
+    }
+
+    /// What [`inflate`](Self::inflate) has stopped before can go on.
+    pub(crate) fn has_more(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|stream| stream.full || !stream.waiting.is_empty())
+    }
+
+    /// Goes on where the sink stopped.
+    pub(crate) fn resume(&mut self, sink: &mut Sink<'_>) -> Result<(), Violation> {
+        let waiting = match &mut self.stream {
+            Some(stream) => std::mem::take(&mut stream.waiting),
+            None => return Ok(()),
+        };
+        self.run(&waiting, sink)
+    }
+
+    /// The message is complete. What still comes of it is little, and goes to `sink` whether it stops or not.
+    pub(crate) fn finish(&mut self, sink: &mut Sink<'_>) -> Result<(), Violation> {
+        // A message without a byte is empty, though it should have one (RFC 7692 §7.2.3.6).
+        if self.stream.is_none() {
+            return Ok(());
+        }
+        if !self.has_ended() {
+            self.run(&END, &mut |piece| sink(piece).map(|_| true))?;
+        }
+        let ended = self.has_ended();
+        if let Some(stream) = self.stream.take() {
+            SHARED.set(Some(stream.zlib));
+        }
+        if !self.takeover {
+            self.history.clear();
+            ROOM.set(std::mem::take(&mut self.history));
+        }
+        if ended {
+            Ok(())
+        } else {
+            Err(Violation::InvalidDeflate)
+        }
+    }
+
+    /// Gives memory back that is not in use.
+    pub(crate) fn release_idle(&mut self) {
+        self.history.shrink_to_fit();
+    }
+
+    /// Bytes of heap held, but for what zlib has of its own while a message is being received.
+    pub(crate) fn held(&self) -> usize {
+        self.history.capacity()
+            + self
+                .stream
+                .as_ref()
+                .map_or(0, |stream| stream.waiting.len())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ended)
+    }
+
+    fn run(&mut self, mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Violation> {
+        let mut chunk = [0; CHUNK];
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            if !self.takeover {
+                self.history = ROOM.take();
+            }
+            self.begin()?
+        };
+        loop {
+            if stream.ended {
+                if input.is_empty() {
+                    break;
+                }
+                // RFC 7692 §7.2.3.5: more may follow a last block, and refer to what was before it.
+                let zlib = std::mem::replace(&mut stream, self.begin()?).zlib;
+                SHARED.set(Some(zlib));
+            }
+            let made = stream.step(&mut input, &mut chunk)?;
+            let made = chunk.get(..made).unwrap_or_default();
+            self.remember(made);
+            stream.full = made.len() == CHUNK;
+            if !sink(made)? || (input.is_empty() && !stream.full) {
+                break;
+            }
+        }
+        stream.waiting = Bytes::copy_from_slice(input);
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    /// A decompressor that knows the history.
+    fn begin(&self) -> Result<Stream, Violation> {
+        let mut zlib = borrow();
+        let window = 1 << self.window_bits;
+        let known = self.history.len().saturating_sub(window);
+        if let Some(known) = self.history.get(known..)
+            && !known.is_empty()
+        {
+            zlib.set_dictionary(known)
+                .map_err(|_| Violation::InvalidDeflate)?;
+        }
+        Ok(Stream {
+            zlib,
+            waiting: Bytes::new(),
+            full: false,
+            ended: false,
+        })
+    }
+
+    /// Keeps the last window of what was decompressed. Half a window more, so that bytes are not moved each time.
+    fn remember(&mut self, made: &[u8]) {
+        let window = 1 << self.window_bits;
+        if self.history.len() + made.len() > window + window / 2 {
+            let keep = window.saturating_sub(made.len()).min(self.history.len());
+            self.history.drain(..self.history.len() - keep);
+        }
+        self.history.extend_from_slice(
+            made.get(made.len().saturating_sub(window)..)
+                .unwrap_or_default(),
+        );
+    }
+}
+
+/// The message that is being decompressed.
+struct Stream {
+    zlib: Zlib,
+    /// Compressed bytes behind those after which the sink stopped.
+    waiting: Bytes,
+    /// The last chunk was full: there may be more without further input.
+    full: bool,
+    /// A last block has ended, and nothing has come behind it.
+    ended: bool,
+}
+
+impl Stream {
+    /// Decompresses once, and says how much came of it.
+    fn step(&mut self, input: &mut &[u8], chunk: &mut [u8]) -> Result<usize, Violation> {
+        let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
+        let status = self
+            .zlib
+            .decompress(input, chunk, InflateFlush::SyncFlush)
+            .map_err(|_| Violation::InvalidDeflate)?;
+        self.ended = status == Status::StreamEnd;
+        let read = usize::try_from(self.zlib.total_in() - read).unwrap_or(usize::MAX);
+        let written = usize::try_from(self.zlib.total_out() - written).unwrap_or(usize::MAX);
+        if read == 0 && written == 0 && !input.is_empty() && !self.ended {
+            // It would never come to an end.
+            return Err(Violation::InvalidDeflate);
+        }
+        *input = input.get(read..).unwrap_or_default();
+        Ok(written)
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream")
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn borrow() -> Zlib {
+    match SHARED.take() {
+        Some(mut zlib) => {
+            zlib.reset(false);
+            zlib
+        }
+        None => Zlib::new(false, MAX_WINDOW_BITS),
+    }
+}
