@@ -114,8 +114,7 @@ impl<'a> Scope<'a> {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        let written = {
-            let mut driver = self.handle.shared.lock();
+        let written = self.handle.with(|driver| {
             driver.handler = if self.done || std::thread::panicking() {
                 Handler::None
             } else {
@@ -125,7 +124,7 @@ impl Drop for Scope<'_> {
                 || driver
                     .poll_write(&mut Context::from_waker(Waker::noop()))
                     .is_ready()
-        };
+        });
         if !written {
             // The transport is full. When it has room it wakes this task, and the next poll ends here again; it also wakes
             // others, to which the handler may have given the connection, and who may wait for room themselves.

@@ -74,6 +74,10 @@ impl Driver {
         &self.connection
     }
 
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// The next message; `None` once the connection is over and its outcome known.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
@@ -166,11 +170,20 @@ impl Driver {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        if self.is_corked() && self.connection.queued() < self.connection.config().limits.soft_queue
-        {
+        if self.leaves_later() {
             return Poll::Ready(Ok(()));
         }
         self.poll_flush(cx)
+    }
+
+    /// What is queued leaves at the end of the handler's poll.
+    pub(crate) fn leaves_later(&self) -> bool {
+        self.is_corked() && self.connection.queued() < self.connection.config().limits.soft_queue
+    }
+
+    /// The transport has passed on all that it took.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.unflushed.is_none()
     }
 
     /// Writes until nothing is left to write.
@@ -219,6 +232,19 @@ impl Driver {
                 return Poll::Ready(outcome);
             }
         }
+    }
+
+    /// Writes all; if the end has begun, goes through it to its end.
+    pub(crate) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.connection.state() == State::Open {
+            ready!(self.poll_write(cx));
+        }
+        while self.connection.state() != State::Open {
+            if ready!(self.poll_recv(cx)).is_none() {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Lets go of the transport at once.

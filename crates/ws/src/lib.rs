@@ -47,6 +47,7 @@
 //! `tls` (wss by rustls) and `hyper` (upgrades); both on by default.
 
 mod accept;
+mod broadcast;
 mod client;
 mod cork;
 mod deadline;
@@ -55,10 +56,12 @@ mod driver;
 mod error;
 mod handler;
 mod info;
+mod outbox;
 mod pair;
 #[expect(dead_code, reason = "the client is about to use it")]
 mod proxy;
 mod scratch;
+mod sender;
 mod server;
 mod shared;
 mod split;
@@ -70,6 +73,7 @@ pub mod upgrade;
 mod websocket;
 
 pub use accept::{Acceptor, Handshake};
+pub use broadcast::{Broadcast, Delivery};
 pub use client::{Client, connect};
 pub use cork::corked;
 pub use error::{ConnectError, Error, HandshakeError};
@@ -80,6 +84,7 @@ pub use fullduplex_proto::{
 };
 pub use handler::{HandlerOutput, handled};
 pub use proxy::{Proxy, ProxyError, SocksError};
+pub use sender::{Overflow, Permit, Sender, Sent, TrySendError, TrySendErrorKind, WeakSender};
 pub use server::Server;
 pub use split::{ReadHalf, WriteHalf};
 pub use transport::Stream;

@@ -5,7 +5,8 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use fullduplex_proto::CloseFrame;
+use fullduplex_proto::{CloseFrame, State};
+use tokio::sync::Notify;
 
 use crate::{driver::Driver, info::Info};
 
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) info: Info,
     driver: Mutex<Driver>,
     wakers: Mutex<Wakers>,
+    /// Told when the connection has ended, for any number of those that wait for that alone.
+    pub(crate) ended: Notify,
 }
 
 /// Who waits. Kept apart from the driver, because a transport may wake while it is polled under the driver's lock.
@@ -60,6 +63,12 @@ impl Shared {
         }
     }
 
+    /// The same, and those that wait for the end.
+    fn wake_ended(&self) {
+        self.wake_all();
+        self.ended.notify_waiters();
+    }
+
     /// Begins the closing handshake for whoever owns the connection, who may be busy elsewhere.
     pub(crate) fn close(&self, frame: CloseFrame) {
         {
@@ -70,13 +79,13 @@ impl Shared {
                 .poll_write(&mut Context::from_waker(Waker::noop()))
                 .is_ready();
         }
-        self.wake_all();
+        self.wake_ended();
     }
 
     /// Takes the transport away from whoever owns the connection.
     pub(crate) fn abandon(&self) {
         self.lock().abandon();
-        self.wake_all();
+        self.wake_ended();
     }
 
     fn wakers(&self) -> MutexGuard<'_, Wakers> {
@@ -123,6 +132,7 @@ impl Handle {
             info,
             driver: Mutex::new(driver),
             wakers: Mutex::default(),
+            ended: Notify::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -137,28 +147,47 @@ impl Handle {
         f: impl FnOnce(&mut Driver, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
         let mut replaced = None;
-        let mut driver = self.shared.lock();
-        let was_over = driver.is_over();
-        driver.several |= side != Side::Whole;
-        let result = if driver.several {
-            replaced = self.shared.wait(side, cx.waker());
-            let waker = Waker::from(Arc::clone(&self.shared));
-            f(&mut driver, &mut Context::from_waker(&waker))
-        } else {
-            let result = f(&mut driver, cx);
+        let result = self.with(|driver| {
+            driver.several |= side != Side::Whole;
+            if driver.several {
+                replaced = self.shared.wait(side, cx.waker());
+                return f(driver, &mut Context::from_waker(&self.waker()));
+            }
+            let result = f(driver, cx);
             if result.is_pending() {
                 replaced = self.shared.wait(side, cx.waker());
             }
             result
-        };
-        let ended = driver.is_over() && !was_over;
-        drop(driver);
+        });
         drop(replaced);
+        result
+    }
+
+    /// Uses the driver without waiting: what `f` polls wakes those that wait.
+    pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut Driver, &mut Context<'_>) -> R) -> R {
+        self.with(|driver| {
+            driver.several = true;
+            f(driver, &mut Context::from_waker(&self.waker()))
+        })
+    }
+
+    /// Uses the driver under its lock. If the connection ends by that, all that wait for it are woken: the other half may
+    /// wait for a transport that is gone.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Driver) -> R) -> R {
+        let mut driver = self.shared.lock();
+        let open = driver.connection().state() != State::Closed;
+        let result = f(&mut driver);
+        let ended = open && driver.connection().state() == State::Closed;
+        drop(driver);
         if ended {
-            // The other half may wait for a transport that is gone.
-            self.shared.wake_all();
+            self.shared.wake_ended();
         }
         result
+    }
+
+    /// Wakes all that wait.
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.shared))
     }
 }
 

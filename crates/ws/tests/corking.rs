@@ -308,3 +308,19 @@ async fn a_reply_that_the_transport_holds_back_leaves_when_there_is_room_though_
     until(&wire, |wire| wire.frames() == [wire::text("held back")]).await;
     task.abort();
 }
+
+#[tokio::test]
+async fn a_handler_that_waits_is_told_that_what_it_sent_could_not_be_written() {
+    let (ws, wire) = server(Config::default()).await;
+    // Only writing fails: nothing happens on the side that is read.
+    let broken = Fault::Error(std::io::ErrorKind::BrokenPipe);
+    wire.script
+        .fault_writes_at(wire.script.written().len(), broken);
+    let handling = tokio::spawn(corked(ws, async |mut ws: WebSocket| {
+        ws.send("does not get through").await?;
+        ws.recv().await
+    }));
+    let received = timeout(Duration::from_secs(5), handling).await;
+    assert!(matches!(received, Ok(Ok(Err(Error::Ended(_))))));
+    assert!(wire.script.is_dropped());
+}

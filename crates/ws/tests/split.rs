@@ -239,3 +239,19 @@ fn the_waker_of_one_half_may_own_the_other() {
         .recv_timeout(PATIENCE)
         .expect("dropping the waker takes the connection's lock");
 }
+
+#[tokio::test]
+async fn a_reader_that_waits_is_told_that_the_writer_found_the_transport_broken() {
+    let (ws, wire) = server(Config::default()).await;
+    let (mut read, mut write) = ws.split();
+    let reading = tokio::spawn(async move { read.recv().await });
+    tokio::task::yield_now().await;
+    // Only writing fails: nothing happens on the side that is read.
+    let broken = Fault::Error(std::io::ErrorKind::BrokenPipe);
+    wire.script
+        .fault_writes_at(wire.script.written().len(), broken);
+    assert!(write.send("does not get through").await.is_err());
+    let received = timeout(PATIENCE, reading).await.expect("woken").unwrap();
+    assert!(received.is_err());
+    assert!(wire.script.is_dropped());
+}
