@@ -2,10 +2,7 @@
 
 use std::{fmt, io};
 
-use fullduplex_proto::{
-    Outcome, PingError,
-    handshake::{ClientError, OriginError, Rejection, RequestError, UriError},
-};
+use fullduplex_proto::{Outcome, PingError, handshake::Rejection};
 
 /// Why a message could not be received or sent.
 ///
@@ -77,59 +74,6 @@ impl std::error::Error for HandshakeError {
         match self {
             Self::Rejected(_) => None,
             Self::Io(error) => Some(error),
-        }
-    }
-}
-
-/// Why no connection could be opened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The address is no WebSocket URI.
-    Uri(UriError),
-    /// The text is no origin.
-    Origin(OriginError),
-    /// What was asked for cannot be put into a request.
-    Request(RequestError),
-    /// The host's name could not be resolved, or no address of it answered.
-    Connect(io::Error),
-    /// TLS could not be established. A browser would report 1015.
-    Tls(io::Error),
-    /// wss was asked for, and the crate was built without TLS.
-    NoTls,
-    /// The server's answer is not a valid acceptance; [`ClientError::Refused`] has its status.
-    Handshake(ClientError),
-    /// The transport failed or ended during the handshake.
-    Io(io::Error),
-    /// All of it together took longer than it may.
-    Timeout,
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uri(error) => error.fmt(f),
-            Self::Origin(error) => error.fmt(f),
-            Self::Request(error) => error.fmt(f),
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Tls(error) => write!(f, "TLS failed: {error}"),
-            Self::NoTls => f.write_str("built without TLS"),
-            Self::Handshake(error) => error.fmt(f),
-            Self::Io(error) => write!(f, "handshake not completed: {error}"),
-            Self::Timeout => f.write_str("connecting took too long"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Uri(error) => Some(error),
-            Self::Origin(error) => Some(error),
-            Self::Request(error) => Some(error),
-            Self::Connect(error) | Self::Tls(error) | Self::Io(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::NoTls | Self::Timeout => None,
         }
     }
 }

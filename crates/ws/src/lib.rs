@@ -60,6 +60,7 @@ mod outbox;
 mod pair;
 #[expect(dead_code, reason = "the client is about to use it")]
 mod proxy;
+mod reconnect;
 mod scratch;
 mod sender;
 mod server;
@@ -74,9 +75,9 @@ mod websocket;
 
 pub use accept::{Acceptor, Handshake};
 pub use broadcast::{Broadcast, Delivery};
-pub use client::{Client, connect};
+pub use client::{Client, ConnectError, Retry, connect};
 pub use cork::corked;
-pub use error::{ConnectError, Error, HandshakeError};
+pub use error::{Error, HandshakeError};
 pub use fullduplex_proto::{
     Accept, Cause, CloseClass, CloseCode, CloseFrame, CloseSender, Config, ConfigError, Deadline,
     Initiator, InvalidClose, Life, Limits, Message, Outcome, Outgoing, PingError, Prepared, Role,
@@ -84,6 +85,7 @@ pub use fullduplex_proto::{
 };
 pub use handler::{HandlerOutput, handled};
 pub use proxy::{Proxy, ProxyError, SocksError};
+pub use reconnect::{Reconnect, Retrying};
 pub use sender::{Overflow, Permit, Sender, Sent, TrySendError, TrySendErrorKind, WeakSender};
 pub use server::Server;
 pub use split::{ReadHalf, WriteHalf};

@@ -171,10 +171,8 @@ async fn p88_close_dropped_after_every_poll_goes_on_where_it_was() {
 #[tokio::test]
 async fn p34_dropping_connect_closes_its_stream() {
     let (io, script) = fullduplex_testkit::ScriptedIo::new();
-    let connecting = fullduplex::Client::new("ws://example.com/")
-        .unwrap()
-        .connect_over(io);
-    assert!(poll_times(pin!(connecting), 5).await.is_none());
+    let client = fullduplex::Client::new("ws://example.com/").unwrap();
+    assert!(poll_times(pin!(client.connect_over(io)), 5).await.is_none());
     assert!(script.is_dropped());
 }
 

@@ -29,7 +29,7 @@ type Connected = Result<(WebSocket, Response), ConnectError>;
 async fn connect_to(answer: impl FnOnce(&str) -> Vec<u8>) -> (Connected, Script) {
     let (io, script) = ScriptedIo::new();
     let client = Client::new("ws://server.example.com/").unwrap();
-    let connecting = tokio::spawn(client.connect_over(io));
+    let connecting = tokio::spawn(async move { client.connect_over(io).await });
     within(script.until(|script| script.written().ends_with(b"\r\n\r\n"))).await;
     script.push(answer(&accept_value(&script.written())));
     script.push_end();
@@ -85,7 +85,7 @@ async fn p25_a_frame_cut_by_the_end_of_the_read_is_joined() {
     for cut in 0..=frame.len() {
         let (io, script) = ScriptedIo::new();
         let client = Client::new("ws://server.example.com/").unwrap();
-        let connecting = tokio::spawn(client.connect_over(io));
+        let connecting = tokio::spawn(async move { client.connect_over(io).await });
         within(script.until(|script| script.written().ends_with(b"\r\n\r\n"))).await;
         let head = acceptance(&accept_value(&script.written())).into_bytes();
         script.push([&head, &frame[..cut]].concat());
@@ -252,8 +252,8 @@ async fn p34_dropping_connect_at_any_poll_closes_its_socket() {
     for polls in 1..6 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("ws://{}/", listener.local_addr().unwrap());
-        let connecting = Client::new(&uri).unwrap().connect();
-        assert!(poll_times(pin!(connecting), polls).await.is_none());
+        let client = Client::new(&uri).unwrap();
+        assert!(poll_times(pin!(client.connect()), polls).await.is_none());
         // If it came to a socket, that socket ends.
         let accepting = tokio::time::timeout(Duration::from_millis(50), listener.accept());
         if let Ok(accepted) = accepting.await {
@@ -269,7 +269,7 @@ async fn p34_dropping_connect_at_any_poll_closes_its_socket() {
 async fn p34_a_socket_whose_connect_was_dropped_while_the_server_thought_is_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("ws://{}/", listener.local_addr().unwrap());
-    let connecting = tokio::spawn(Client::new(&uri).unwrap().connect());
+    let connecting = tokio::spawn(async move { fullduplex::connect(&uri).await });
     let (mut peer, _) = within(listener.accept()).await.unwrap();
     let mut first = [0; 4];
     within(peer.read_exact(&mut first)).await.unwrap();

@@ -471,11 +471,8 @@ async fn an_upgrade_whose_http_connection_ends_first_is_an_error() {
                 .await,
         );
     });
-    let client = tokio::spawn(
-        Client::new("ws://example.com/ws")
-            .unwrap()
-            .connect_over(near),
-    );
+    let client = Client::new("ws://example.com/ws").unwrap();
+    let client = tokio::spawn(async move { client.connect_over(near).await });
     let upgrade = within(told).await.unwrap();
     let error = within(upgrade).await.unwrap_err();
     assert!(

@@ -23,11 +23,10 @@ pub(crate) async fn server(config: Config) -> (WebSocket, Wire) {
 /// A client's connection, and its peer.
 pub(crate) async fn client(config: Config) -> (WebSocket, Wire) {
     let (io, wire) = Wire::server();
-    let connecting = Client::new("ws://server.example.com/chat")
+    let client = Client::new("ws://server.example.com/chat")
         .unwrap()
-        .config(config)
-        .connect_over(io);
-    let (connected, ()) = tokio::join!(connecting, wire.accept(""));
+        .config(config);
+    let (connected, ()) = tokio::join!(client.connect_over(io), wire.accept(""));
     (connected.unwrap().0, wire)
 }
 

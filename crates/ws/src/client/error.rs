@@ -1,0 +1,144 @@
+//! Why no connection could be opened, and whether trying again may help.
+
+use std::{
+    fmt, io,
+    time::{Duration, SystemTime},
+};
+
+use fullduplex_proto::{
+    CloseCode,
+    handshake::{
+        ClientError, OriginError, RedirectError, Refused, RequestError, RetryAfter, UriError,
+    },
+};
+
+/// Why no connection could be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address is no WebSocket URI.
+    Uri(UriError),
+    /// The text is no origin.
+    Origin(OriginError),
+    /// What was asked for cannot be put into a request.
+    Request(RequestError),
+    /// The host's name could not be resolved, or no address of it answered.
+    Connect(io::Error),
+    /// TLS could not be established.
+    Tls(io::Error),
+    /// wss was asked for, and the crate was built without TLS.
+    NoTls,
+    /// The server's answer is not a valid acceptance; [`refused`](Self::refused) has its status.
+    Handshake(ClientError),
+    /// A redirect must not be followed, or is one too many. The response is the one that redirects.
+    Redirect(RedirectError, Box<Refused>),
+    /// The transport failed or ended during the handshake.
+    Io(io::Error),
+    /// All of it together took longer than it may.
+    Timeout,
+}
+
+/// Whether connecting again may succeed, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It would fail again: something has to be changed first.
+    Never,
+    /// It may.
+    Later,
+    /// It may, and the server has said when (`Retry-After`).
+    After(Duration),
+}
+
+impl ConnectError {
+    /// The response, if the server answered, and not with a 101: its status, headers, and as much of the body as came within
+    /// [`DEFAULT_MAX_BODY`](fullduplex_proto::handshake::DEFAULT_MAX_BODY).
+    pub fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::Handshake(error) => error.refused(),
+            Self::Redirect(_, refused) => Some(refused),
+            _ => None,
+        }
+    }
+
+    /// The status of that response.
+    pub fn status(&self) -> Option<u16> {
+        self.refused().map(Refused::status)
+    }
+
+    /// The close code that RFC 6455 §7.4.1 has for a connection that never was: 1015 if TLS failed, else 1006.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Tls(_) => CloseCode::TLS_HANDSHAKE,
+            _ => CloseCode::ABNORMAL_CLOSURE,
+        }
+    }
+
+    /// Whether connecting again, with nothing changed, may succeed.
+    ///
+    /// [`Never`](Retry::Never): what was asked for is wrong, a certificate is not accepted, TLS cannot be agreed on, the server
+    /// does not speak the protocol, redirects to where one may not go, or refuses with anything but the following.
+    /// [`Later`](Retry::Later) or [`After`](Retry::After): name, network and time; 408, 425, 429 and 5xx. A date in
+    /// `Retry-After` is held against this machine's clock.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Connect(_) | Self::Io(_) | Self::Timeout | Self::Handshake(ClientError::Eof) => {
+                Retry::Later
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(error) if !crate::tls::is_lasting(error) => Retry::Later,
+            Self::Handshake(ClientError::Refused(refused)) => retry_refused(refused),
+            Self::Uri(_)
+            | Self::Origin(_)
+            | Self::Request(_)
+            | Self::Tls(_)
+            | Self::NoTls
+            | Self::Handshake(_)
+            | Self::Redirect(..) => Retry::Never,
+        }
+    }
+}
+
+fn retry_refused(refused: &Refused) -> Retry {
+    if !matches!(refused.status(), 408 | 425 | 429 | 500..=599) {
+        return Retry::Never;
+    }
+    let after = refused.retry_after().and_then(|after| match after {
+        RetryAfter::Delay(delay) => Some(delay),
+        RetryAfter::Date(date) => {
+            let date = httpdate::parse_http_date(date).ok()?;
+            Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+        }
+    });
+    after.map_or(Retry::Later, Retry::After)
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uri(error) => error.fmt(f),
+            Self::Origin(error) => error.fmt(f),
+            Self::Request(error) => error.fmt(f),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Tls(error) => write!(f, "TLS failed: {error}"),
+            Self::NoTls => f.write_str("built without TLS"),
+            Self::Handshake(error) => error.fmt(f),
+            Self::Redirect(error, _) => error.fmt(f),
+            Self::Io(error) => write!(f, "handshake not completed: {error}"),
+            Self::Timeout => f.write_str("connecting took too long"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Uri(error) => Some(error),
+            Self::Origin(error) => Some(error),
+            Self::Request(error) => Some(error),
+            Self::Connect(error) | Self::Tls(error) | Self::Io(error) => Some(error),
+            Self::Handshake(error) => Some(error),
+            Self::Redirect(error, _) => Some(error),
+            Self::NoTls | Self::Timeout => None,
+        }
+    }
+}
