@@ -58,7 +58,6 @@ mod handler;
 mod info;
 mod outbox;
 mod pair;
-#[expect(dead_code, reason = "the client is about to use it")]
 mod proxy;
 mod reconnect;
 mod scratch;

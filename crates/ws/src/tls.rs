@@ -7,9 +7,13 @@ pub use rustls;
 use rustls::{
     AlertDescription, ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::transport::Stream;
 
 /// This protocol starts as HTTP/1.1. A configuration shared with HTTP/2 code must not lead to an h2 connection.
 const ALPN: &[u8] = b"http/1.1";
@@ -176,6 +180,22 @@ fn server_config_with(
         .with_single_cert(chain, key)
         .map_err(invalid)?;
     Ok(only_http1_server(Arc::new(config)))
+}
+
+/// TLS to the server of this name or address; by default with Mozilla's roots. An address is no server name: rustls leaves
+/// SNI out for it.
+pub(crate) async fn connect<S: Stream>(
+    config: Option<&Arc<ClientConfig>>,
+    host: &str,
+    stream: S,
+) -> io::Result<TlsStream<S>> {
+    let config = match config {
+        Some(config) => Arc::clone(config),
+        None => client_config()?,
+    };
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 /// What TLS itself has to say about an error of a stream.

@@ -27,7 +27,8 @@ impl Client {
         let mut redirects = Redirects::new(self.max_redirects);
         let mut ask = self.ask.as_ref();
         loop {
-            let refused = match self.attempt(&request, deadline).await {
+            let transport = self.reach(request.uri(), deadline).await?;
+            let refused = match self.shake_hands(&request, transport, deadline).await {
                 Err(ConnectError::Handshake(ClientError::Refused(refused))) => refused,
                 ended => return ended,
             };

@@ -8,9 +8,12 @@ use std::{
 use fullduplex_proto::{
     CloseCode,
     handshake::{
-        ClientError, OriginError, RedirectError, Refused, RequestError, RetryAfter, UriError,
+        ClientError, OriginError, RedirectError, Refused, RequestError, ResponseError, RetryAfter,
+        UriError,
     },
 };
+
+use crate::proxy::{ProxyError, SocksError};
 
 /// Why no connection could be opened.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub enum ConnectError {
     NoTls,
     /// The server's answer is not a valid acceptance; [`refused`](Self::refused) has its status.
     Handshake(ClientError),
+    /// The proxy cannot be used, or did not let the client through.
+    Proxy(ProxyError),
     /// A redirect must not be followed, or is one too many. The response is the one that redirects.
     Redirect(RedirectError, Box<Refused>),
     /// The transport failed or ended during the handshake.
@@ -51,10 +56,12 @@ pub enum Retry {
 
 impl ConnectError {
     /// The response, if the server answered, and not with a 101: its status, headers, and as much of the body as came within
-    /// [`DEFAULT_MAX_BODY`](fullduplex_proto::handshake::DEFAULT_MAX_BODY).
+    /// [`DEFAULT_MAX_BODY`](fullduplex_proto::handshake::DEFAULT_MAX_BODY). For [`Proxy`](Self::Proxy), what an HTTP proxy
+    /// answered.
     pub fn refused(&self) -> Option<&Refused> {
         match self {
             Self::Handshake(error) => error.refused(),
+            Self::Proxy(error) => error.refused(),
             Self::Redirect(_, refused) => Some(refused),
             _ => None,
         }
@@ -78,23 +85,56 @@ impl ConnectError {
     /// [`Never`](Retry::Never): what was asked for is wrong, a certificate is not accepted, TLS cannot be agreed on, the server
     /// does not speak the protocol, redirects to where one may not go, or refuses with anything but the following.
     /// [`Later`](Retry::Later) or [`After`](Retry::After): name, network and time; 408, 425, 429 and 5xx. A date in
-    /// `Retry-After` is held against this machine's clock.
+    /// `Retry-After` is held against this machine's clock. Of a proxy's failures the same ones may pass.
     pub fn retry(&self) -> Retry {
         match self {
             Self::Connect(_) | Self::Io(_) | Self::Timeout | Self::Handshake(ClientError::Eof) => {
                 Retry::Later
             }
-            #[cfg(feature = "tls")]
-            Self::Tls(error) if !crate::tls::is_lasting(error) => Retry::Later,
+            Self::Tls(error) => retry_tls(error),
             Self::Handshake(ClientError::Refused(refused)) => retry_refused(refused),
+            Self::Proxy(error) => retry_proxy(error),
             Self::Uri(_)
             | Self::Origin(_)
             | Self::Request(_)
-            | Self::Tls(_)
             | Self::NoTls
             | Self::Handshake(_)
             | Self::Redirect(..) => Retry::Never,
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn retry_tls(error: &io::Error) -> Retry {
+    if crate::tls::is_lasting(error) {
+        Retry::Never
+    } else {
+        Retry::Later
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn retry_tls(_: &io::Error) -> Retry {
+    Retry::Never
+}
+
+fn retry_proxy(error: &ProxyError) -> Retry {
+    match error {
+        ProxyError::Connect(_)
+        | ProxyError::Io(_)
+        | ProxyError::Resolve(_)
+        | ProxyError::Http(ResponseError::Eof)
+        | ProxyError::Socks(
+            SocksError::Eof
+            | SocksError::General
+            | SocksError::NetworkUnreachable
+            | SocksError::HostUnreachable
+            | SocksError::ConnectionRefused
+            | SocksError::TtlExpired,
+        ) => Retry::Later,
+        ProxyError::Http(ResponseError::Refused(refused)) => retry_refused(refused),
+        ProxyError::Tls(error) => retry_tls(error),
+        _ => Retry::Never,
     }
 }
 
@@ -122,6 +162,7 @@ impl fmt::Display for ConnectError {
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::NoTls => f.write_str("built without TLS"),
             Self::Handshake(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
             Self::Redirect(error, _) => error.fmt(f),
             Self::Io(error) => write!(f, "handshake not completed: {error}"),
             Self::Timeout => f.write_str("connecting took too long"),
@@ -137,6 +178,7 @@ impl std::error::Error for ConnectError {
             Self::Request(error) => Some(error),
             Self::Connect(error) | Self::Tls(error) | Self::Io(error) => Some(error),
             Self::Handshake(error) => Some(error),
+            Self::Proxy(error) => Some(error),
             Self::Redirect(error, _) => Some(error),
             Self::NoTls | Self::Timeout => None,
         }

@@ -2,37 +2,28 @@
 
 mod attempts;
 mod error;
+mod handshake;
+mod route;
 
-use std::{fmt, future::Future, io, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use fullduplex_proto::{
-    Config, Role,
-    handshake::{
-        Challenge, ClientError, ClientHandshake, ClientRequest, Credentials, Progress, Response,
-        Uri,
-    },
+    Config,
+    handshake::{Challenge, ClientRequest, Credentials, Response, Uri},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
+use tokio::time::timeout_at;
 
-use self::attempts::Ask;
 pub use self::error::{ConnectError, Retry};
+use self::{attempts::Ask, route::Route};
 use crate::{
-    accept::open,
     deadline,
-    info::Info,
+    proxy::Proxy,
     transport::{Stream, Transport},
     websocket::WebSocket,
 };
 
-/// For name, TCP, TLS and handshake together. Thirty seconds: one lost SYN or two, and a slow server.
+/// For names, TCP, proxy, TLS and handshakes together. Thirty seconds: one lost SYN or two, and a slow server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Read at a time: most responses come whole in one.
-const READ_SIZE: usize = 2 << 10;
 
 /// Opens a connection to a `ws:` or `wss:` address, with all defaults.
 ///
@@ -67,6 +58,7 @@ pub struct Client {
     timeout: Duration,
     max_redirects: usize,
     ask: Option<Ask>,
+    route: Route,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
 }
@@ -86,6 +78,7 @@ impl Client {
             timeout: CONNECT_TIMEOUT,
             max_redirects: 0,
             ask: None,
+            route: Route::Direct,
             #[cfg(feature = "tls")]
             tls: None,
         })
@@ -204,6 +197,21 @@ impl Client {
         self
     }
 
+    /// Reaches the server through this proxy, whatever the address. By default none is used.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.route = Route::Through(Box::new(proxy));
+        self
+    }
+
+    /// Reaches the server through the proxy that the environment names for it, if it names one: see [`Proxy::from_env`]. Looked
+    /// up anew for each attempt.
+    #[must_use]
+    pub fn proxy_from_env(mut self) -> Self {
+        self.route = Route::Environment;
+        self
+    }
+
     /// The settings of the connection.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
@@ -211,7 +219,7 @@ impl Client {
         self
     }
 
-    /// How long all of connecting may take: names, TCP, TLS, handshakes, however many attempts. Default 30 s.
+    /// How long all of connecting may take: names, TCP, proxy, TLS, handshakes, however many attempts. Default 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -263,72 +271,6 @@ impl Client {
             .await
             .unwrap_or(Err(ConnectError::Timeout))
     }
-
-    /// One attempt at the address of this request.
-    async fn attempt(
-        &self,
-        request: &ClientRequest,
-        deadline: Instant,
-    ) -> Result<(WebSocket, Response), ConnectError> {
-        let tcp = dial(request.uri()).await?;
-        let transport = self.secure(request.uri(), tcp).await?;
-        self.shake_hands(request, transport, deadline).await
-    }
-
-    #[cfg(feature = "tls")]
-    async fn secure(&self, uri: &Uri, tcp: TcpStream) -> Result<Transport, ConnectError> {
-        if !uri.is_secure() {
-            return Ok(Transport::new(tcp));
-        }
-        let config = match &self.tls {
-            Some(config) => Arc::clone(config),
-            None => crate::tls::client_config().map_err(ConnectError::Tls)?,
-        };
-        // An IP address is no server name: rustls leaves SNI out for it.
-        let name =
-            rustls::pki_types::ServerName::try_from(uri.host().to_owned()).map_err(|error| {
-                ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error))
-            })?;
-        let tls = tokio_rustls::TlsConnector::from(config)
-            .connect(name, tcp)
-            .await;
-        tls.map(Transport::new).map_err(ConnectError::Tls)
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_async, reason = "with TLS it waits")]
-    async fn secure(&self, uri: &Uri, tcp: TcpStream) -> Result<Transport, ConnectError> {
-        if uri.is_secure() {
-            Err(ConnectError::NoTls)
-        } else {
-            Ok(Transport::new(tcp))
-        }
-    }
-
-    async fn shake_hands(
-        &self,
-        request: &ClientRequest,
-        mut transport: Transport,
-        deadline: Instant,
-    ) -> Result<(WebSocket, Response), ConnectError> {
-        transport.set_nodelay();
-        // RFC 6455 §4.1: sixteen bytes, chosen at random for each connection.
-        let mut handshake = request.start(rand::random());
-        transport
-            .write_all(handshake.request())
-            .await
-            .map_err(broken)?;
-        transport.flush().await.map_err(broken)?;
-        let (response, early) = read_response(&mut transport, &mut handshake, deadline).await?;
-        let info = Info {
-            peer: transport.peer_addr(),
-            resource: request.uri().resource().into(),
-            subprotocol: response.subprotocol().map(Into::into),
-        };
-        let config = Arc::clone(&self.config);
-        let ws = open(transport, Role::Client, config, &early, info);
-        Ok((ws, response))
-    }
 }
 
 /// Leaves out what lets us in.
@@ -340,54 +282,7 @@ impl fmt::Debug for Client {
             .field("timeout", &self.timeout)
             .field("max_redirects", &self.max_redirects)
             .field("asks_for_credentials", &self.ask.is_some())
+            .field("route", &self.route)
             .finish_non_exhaustive()
-    }
-}
-
-async fn dial(uri: &Uri) -> Result<TcpStream, ConnectError> {
-    TcpStream::connect((uri.host(), uri.port()))
-        .await
-        .map_err(ConnectError::Connect)
-}
-
-/// Reads the response, and what came behind it.
-async fn read_response(
-    transport: &mut Transport,
-    handshake: &mut ClientHandshake,
-    deadline: Instant,
-) -> Result<(Response, Vec<u8>), ConnectError> {
-    let mut bytes = Vec::with_capacity(READ_SIZE);
-    loop {
-        bytes.clear();
-        let n = match timeout_at(deadline, transport.read_buf(&mut bytes)).await {
-            Ok(Ok(n)) => n,
-            Ok(Err(error)) => return Err(refused_or(handshake, broken(error))),
-            Err(_) => return Err(refused_or(handshake, ConnectError::Timeout)),
-        };
-        if n == 0 {
-            return Err(ConnectError::Handshake(handshake.eof()));
-        }
-        match handshake.receive(&bytes).map_err(ConnectError::Handshake)? {
-            Progress::Done { value, used } => return Ok((value, bytes.split_off(used))),
-            Progress::NeedMore => {}
-        }
-    }
-}
-
-/// The transport failed. In TLS 1.3 a server looks at the client's certificate only when the client is done with TLS, so its
-/// alert is found here.
-fn broken(error: io::Error) -> ConnectError {
-    #[cfg(feature = "tls")]
-    if crate::tls::cause(&error).is_some() {
-        return ConnectError::Tls(error);
-    }
-    ConnectError::Io(error)
-}
-
-/// A refusal of which only the body is not complete says more than what kept the body from coming.
-fn refused_or(handshake: &mut ClientHandshake, other: ConnectError) -> ConnectError {
-    match handshake.eof() {
-        refused @ ClientError::Refused(_) => ConnectError::Handshake(refused),
-        _ => other,
     }
 }

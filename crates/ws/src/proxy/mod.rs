@@ -192,16 +192,8 @@ impl Proxy {
 
     #[cfg(feature = "tls")]
     async fn connect_by_tls(&self, uri: &Uri, deadline: Instant) -> Result<Transport, ProxyError> {
-        let config = match &self.tls {
-            Some(config) => Arc::clone(config),
-            None => crate::tls::client_config().map_err(ProxyError::Tls)?,
-        };
-        let name = rustls::pki_types::ServerName::try_from(self.address.host().to_owned())
-            .map_err(|error| {
-                ProxyError::Tls(std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
-            })?;
-        let tls = tokio_rustls::TlsConnector::from(config)
-            .connect(name, self.dial().await?)
+        let tcp = self.dial().await?;
+        let tls = crate::tls::connect(self.tls.as_ref(), self.address.host(), tcp)
             .await
             .map_err(ProxyError::Tls)?;
         self.connect(tls, uri, deadline).await
