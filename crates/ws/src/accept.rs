@@ -204,7 +204,8 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::Io`] if the answer could not be written.
+    /// [`HandshakeError::Io`] if the answer could not be written; [`HandshakeError::Rejected`] with 500 if the acceptance was made from
+    /// another request, since no client would take it.
     ///
     /// # Cancel safety
     ///
@@ -213,6 +214,9 @@ impl Handshake {
         mut self,
         acceptance: Acceptance,
     ) -> Result<WebSocket, HandshakeError> {
+        if !acceptance.answers(&self.request) {
+            return Err(self.reject(foreign_acceptance()).await);
+        }
         write(
             &mut self.transport,
             &acceptance.to_bytes(),
@@ -284,8 +288,13 @@ async fn read_request(
     }
 }
 
+/// The answer where the application accepted another request than this.
+fn foreign_acceptance() -> Rejection {
+    Rejection::new(500, "The acceptance was made from another request.")
+}
+
 /// Answers, ends our direction, and drains a little, so that the answer arrives.
-async fn reject(mut transport: Transport, rejection: Rejection) -> HandshakeError {
+pub(crate) async fn reject(mut transport: Transport, rejection: Rejection) -> HandshakeError {
     let answered = async {
         transport.write_all(&rejection.to_bytes()).await?;
         transport.shutdown().await?;

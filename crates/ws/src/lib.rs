@@ -56,6 +56,7 @@ mod driver;
 mod error;
 mod handler;
 mod info;
+mod observer;
 mod outbox;
 mod pair;
 mod proxy;
@@ -83,6 +84,7 @@ pub use fullduplex_proto::{
     Utf8Bytes, Violation, handshake,
 };
 pub use handler::{HandlerOutput, handled};
+pub use observer::{Closed, Observer};
 pub use proxy::{Proxy, ProxyError, SocksError};
 pub use reconnect::{Reconnect, Retrying};
 pub use sender::{Overflow, Permit, Sender, Sent, TrySendError, TrySendErrorKind, WeakSender};

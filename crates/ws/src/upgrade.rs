@@ -68,9 +68,14 @@ impl Handshake {
         self.accept_with(&acceptance)
     }
 
-    /// Accepts with an acceptance made from [`request`](Self::request).
+    /// Accepts with an acceptance made from [`request`](Self::request). One made from another is answered 500, since no client
+    /// would take it, and the connection does not come.
     pub fn accept_with<B: Default>(self, acceptance: &Acceptance) -> (http::Response<B>, Upgrade) {
-        let response = response(acceptance.status(), &acceptance.headers(), B::default());
+        let response = if acceptance.answers(&self.request) {
+            response(acceptance.status(), &acceptance.headers(), B::default())
+        } else {
+            response(500, &Headers::new(), B::default())
+        };
         let info = Info {
             peer: None,
             resource: self.request.resource().into(),

@@ -1,20 +1,36 @@
-//! Goal: a server that can accept nobody for want of descriptors waits, and then goes on.
+//! Goal: a server that can accept nobody for want of descriptors waits, says so once, and then goes on.
 //! Method: the process's own limit, lowered to what is open; alone in this binary, since it holds for all of it.
 #![cfg(unix)]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use common::raw::{Raw, acceptance, echo, request, serves_the_next_client, within};
-use fullduplex::Server;
+use common::raw::{Raw, acceptance, bound, echo, request, serves_the_next_client, within};
+use fullduplex::Observer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
+static FAILURES: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts warnings: nothing else tells that an accept has failed.
+/// Counts how often accepting fails.
+struct CountFailures;
+
+impl Observer for CountFailures {
+    fn accept_failed(&self, _error: &std::io::Error) {
+        FAILURES.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts how often that is told.
 struct CountWarnings;
 
 impl Subscriber for CountWarnings {
@@ -39,8 +55,7 @@ impl Subscriber for CountWarnings {
 #[tokio::test]
 async fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
     tracing::subscriber::set_global_default(CountWarnings).unwrap();
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let addr = server.local_addr().unwrap();
+    let (server, addr) = bound().await;
     // They wait in the system's queue; nobody accepts yet.
     let mut waiting = Vec::new();
     for _ in 0..5 {
@@ -52,13 +67,17 @@ async fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
         ..before
     };
     setrlimit(Resource::Nofile, none_left).unwrap();
-    tokio::spawn(server.serve(echo));
+    tokio::spawn(server.observer(Arc::new(CountFailures)).serve(echo));
+    let begun = Instant::now();
     within(async {
-        while WARNINGS.load(Ordering::Relaxed) < 2 {
+        while FAILURES.load(Ordering::Relaxed) < 4 {
             tokio::task::yield_now().await;
         }
     })
     .await;
+    // 10, 20 and 40 ms of pauses lie between the first and the fourth.
+    assert!(begun.elapsed() >= Duration::from_millis(70));
+    assert_eq!(WARNINGS.load(Ordering::Relaxed), 1);
     setrlimit(Resource::Nofile, before).unwrap();
     for mut raw in waiting {
         raw.send(request(addr, "")).await;

@@ -18,21 +18,13 @@ use std::{
     time::Duration,
 };
 
-use common::raw::{PATIENCE, Raw, echo, echo_server, serves_the_next_client, within};
-use fullduplex::{
-    Acceptor, CloseCode, CloseFrame, Config, Error, Message, Server, WebSocket, connect,
-};
+use common::raw::{PATIENCE, Raw, bound, echo, echo_server, serves_the_next_client, within};
+use fullduplex::{Acceptor, CloseCode, CloseFrame, Config, Error, Message, WebSocket, connect};
 use fullduplex_testkit::wire;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
-
-async fn bound() -> (Server, SocketAddr) {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let addr = server.local_addr().unwrap();
-    (server, addr)
-}
 
 async fn open(addr: SocketAddr) -> WebSocket {
     within(connect(&format!("ws://{addr}/"))).await.unwrap()
@@ -262,6 +254,25 @@ async fn shutting_down_closes_all_with_1001_and_waits_for_their_answers() {
         matches!(refused, fullduplex::ConnectError::Connect(_)),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn shutting_down_for_a_restart_says_1012_where_the_server_wants_it() {
+    let (server, addr) = bound().await;
+    let (stop, stopped) = oneshot::channel();
+    let restart = CloseFrame::new(CloseCode::SERVICE_RESTART, "back soon").unwrap();
+    let serving = server.farewell(restart).serve_until(echo, async {
+        stopped.await.unwrap();
+    });
+    let ended = tokio::spawn(serving);
+    let mut ws = open(addr).await;
+    stop.send(()).unwrap();
+    assert_eq!(within(ws.recv()).await, Ok(None));
+    assert_eq!(
+        ws.outcome().unwrap().to_string(),
+        "1012 \"back soon\" by peer"
+    );
+    within(ended).await.unwrap();
 }
 
 #[tokio::test]

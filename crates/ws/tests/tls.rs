@@ -12,9 +12,9 @@ mod common;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use common::raw::{Raw, echo, plain_refusal, request, within};
+use common::raw::{Raw, bound, echo, plain_refusal, request, within};
 use fullduplex::{
-    Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Error, Server, WebSocket,
+    Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Error, WebSocket,
     tls::{
         client_config_with_ca,
         rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
@@ -60,8 +60,7 @@ impl Authority {
     }
 
     async fn echo_server(&self, acceptor: Acceptor) -> SocketAddr {
-        let server = Server::bind("127.0.0.1:0").await.unwrap();
-        let addr = server.local_addr().unwrap();
+        let (server, addr) = bound().await;
         tokio::spawn(
             server
                 .acceptor(acceptor)
@@ -243,6 +242,19 @@ async fn p18_a_refusal_over_tls_arrives_whole_with_close_notify() {
     within(tls.read_to_string(&mut answer)).await.unwrap();
     let sentence = "the request needs one Host header with the name of a host";
     assert_eq!(answer, plain_refusal("400 Bad Request", sentence));
+}
+
+#[tokio::test]
+async fn over_tls_an_address_over_its_limit_is_cut_off_without_a_word() {
+    let authority = Authority::new();
+    let (server, addr) = bound().await;
+    let server = server.tls(Arc::clone(&authority.server)).max_per_address(1);
+    tokio::spawn(server.serve(echo));
+    let mut ws = authority.connect(&format!("wss://{addr}/")).await.unwrap();
+    let mut raw = Raw::connect(addr).await;
+    assert!(raw.rest().await.is_empty());
+    ws.send("still here").await.unwrap();
+    assert_eq!(within(ws.recv()).await, Ok(Some("still here".into())));
 }
 
 #[tokio::test]

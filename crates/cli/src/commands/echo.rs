@@ -70,9 +70,12 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
         origin_remedy: listen::ORIGIN_REMEDY.into(),
         ..ServerOptions::default()
     };
+    let connections = descriptors::connections(MAX_CONNECTIONS);
     let mut server = Server::new(listener)
         .acceptor(Acceptor::new().options(options).config(config))
-        .max_connections(descriptors::connections(MAX_CONNECTIONS));
+        .max_connections(connections)
+        // Whoever measures comes from one address.
+        .max_per_address(connections);
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     if let Some(tls) = tls {
         server = server.tls(tls);

@@ -8,6 +8,7 @@ use super::authority::Authority;
 use super::head::HeadError;
 use super::headers::{HeaderError, Headers, is_reserved};
 use super::origin::Origin;
+use super::server::AcceptanceError;
 
 /// A whole HTTP response that refuses the request, with a sentence for the person who reads it.
 ///
@@ -143,6 +144,20 @@ impl From<Refusal> for Rejection {
         }
         rejection.refusal = Some(Box::new(refusal));
         rejection
+    }
+}
+
+/// A server that cannot say what it wants to has made a mistake: 500.
+impl From<HeaderError> for Rejection {
+    fn from(error: HeaderError) -> Self {
+        Self::new(500, format!("The answer cannot be sent: {error}."))
+    }
+}
+
+/// A server that cannot say what it wants to has made a mistake: 500.
+impl From<AcceptanceError> for Rejection {
+    fn from(error: AcceptanceError) -> Self {
+        Self::new(500, format!("The answer cannot be sent: {error}."))
     }
 }
 

@@ -292,12 +292,17 @@ impl Request {
     /// Accepts the request, with the subprotocol and the compression that [`ServerOptions`] chose.
     pub fn accept(&self) -> Acceptance {
         Acceptance {
-            accept: self.key.as_ref().map(|key| accept_for(key.as_bytes())),
+            accept: self.accept_value(),
             offered: self.offered.clone(),
             subprotocol: self.subprotocol.clone(),
             deflate: self.deflate.clone(),
             extra: Headers::new(),
         }
+    }
+
+    /// `Sec-WebSocket-Accept`, which HTTP/2 does without.
+    fn accept_value(&self) -> Option<String> {
+        self.key.as_ref().map(|key| accept_for(key.as_bytes()))
     }
 }
 
@@ -355,6 +360,12 @@ impl Acceptance {
             .append(name, value)
             .map_err(AcceptanceError::Header)?;
         Ok(self)
+    }
+
+    /// Says whether this was made from that request, as far as their keys and offers show. Another client would have to fail the
+    /// connection (RFC 6455 §4.1).
+    pub fn answers(&self, request: &Request) -> bool {
+        self.accept == request.accept_value() && self.offered == request.offered
     }
 
     /// Returns the subprotocol that is to be spoken.

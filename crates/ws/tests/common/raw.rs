@@ -26,14 +26,17 @@ pub(crate) async fn echo(mut ws: WebSocket) -> Result<(), fullduplex::Error> {
     Ok(())
 }
 
+/// A server on a free port of loopback.
+pub(crate) async fn bound() -> (Server, SocketAddr) {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr().unwrap();
+    (server, addr)
+}
+
 /// A server that echoes until the test ends.
 pub(crate) async fn echo_server(acceptor: Acceptor) -> SocketAddr {
-    let server = Server::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .acceptor(acceptor);
-    let addr = server.local_addr().unwrap();
-    tokio::spawn(server.serve(echo));
+    let (server, addr) = bound().await;
+    tokio::spawn(server.acceptor(acceptor).serve(echo));
     addr
 }
 

@@ -1,0 +1,137 @@
+//! One connection of a server, from its handshake to its end.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use fullduplex_proto::handshake::{Acceptance, Rejection, Request};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, sleep},
+};
+
+use super::{accept_loop::Place, judge, registry::Registry};
+use crate::{
+    accept::{Acceptor, Handshake},
+    error::HandshakeError,
+    handler::{self, HandlerOutput},
+    observer::{Closed, Observed},
+    websocket::WebSocket,
+};
+
+/// At shutdown, handshakes that have begun get this long to end.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the tasks of one server share.
+pub(super) struct Service<J, H> {
+    pub(super) acceptor: Acceptor,
+    pub(super) judge: J,
+    pub(super) handler: H,
+    pub(super) observed: Observed,
+    pub(super) open: Registry,
+    /// Becomes true at shutdown.
+    pub(super) stopping: watch::Sender<bool>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+}
+
+impl<J, H> Service<J, H> {
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::unused_self, reason = "there is none to be")
+    )]
+    pub(super) fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    /// Ready when handshakes that are still going on at shutdown have had their time.
+    async fn no_more_greetings(&self) {
+        // The sender lives as long as `self`.
+        self.stopping
+            .subscribe()
+            .wait_for(|stopping| *stopping)
+            .await
+            .ok();
+        sleep(GREETING_TIMEOUT).await;
+    }
+
+    async fn handshake(&self, tcp: TcpStream) -> Result<Handshake, HandshakeError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            // One deadline for both handshakes.
+            let deadline = self.acceptor.deadline();
+            let handshake = tokio::time::timeout_at(deadline, tls.accept(tcp)).await;
+            let tls = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let tls = tls.map_err(HandshakeError::Io)?;
+            return self.acceptor.handshake_until(tls, deadline).await;
+        }
+        self.acceptor.handshake(tcp).await
+    }
+}
+
+impl<J, Judging, T, H, Fut> Service<J, H>
+where
+    J: Fn(Request) -> Judging + Send + Sync + 'static,
+    Judging: Future<Output = Result<(Acceptance, T), Rejection>> + Send + 'static,
+    T: Send + 'static,
+    H: Fn(WebSocket, T) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
+{
+    /// Shakes hands, and leaves the connection to a task of its own: what the handshake needed goes with this one.
+    pub(super) async fn greet(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        _greeting: OwnedSemaphorePermit,
+    ) {
+        let opened = tokio::select! {
+            opened = self.open(tcp) => opened,
+            () = self.no_more_greetings() => {
+                Err(HandshakeError::Io(io::ErrorKind::ConnectionAborted.into()))
+            }
+        };
+        match opened {
+            Ok((ws, identity)) => {
+                self.observed.tell(|observer| observer.opened(peer));
+                tokio::spawn(self.converse(ws, identity, peer, place));
+            }
+            Err(error) => {
+                tracing::info!(%peer, %error, "refused");
+                self.observed
+                    .tell(|observer| observer.handshake_failed(peer, &error));
+            }
+        }
+    }
+
+    async fn open(&self, tcp: TcpStream) -> Result<(WebSocket, T), HandshakeError> {
+        let handshake = self.handshake(tcp).await?;
+        judge::answer(handshake, self.acceptor.timeout, &self.judge).await
+    }
+
+    /// Runs the handler, and tells how it ended. The place is free again afterwards.
+    async fn converse(
+        self: Arc<Self>,
+        ws: WebSocket,
+        identity: T,
+        peer: SocketAddr,
+        _place: Place,
+    ) {
+        let begun = Instant::now();
+        let handle = ws.handle.clone();
+        let _entry = self.open.enter(&handle.shared);
+        let outcome = handler::run(ws, &handle, |ws| (self.handler)(ws, identity)).await;
+        let duration = begun.elapsed();
+        tracing::info!(
+            %peer,
+            resource = %handle.shared.info.resource,
+            duration = ?Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX)),
+            %outcome,
+            "closed"
+        );
+        self.observed
+            .tell(|observer| observer.closed(peer, &Closed { outcome, duration }));
+    }
+}
