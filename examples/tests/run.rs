@@ -91,6 +91,23 @@ async fn the_echo_client_hears_itself_from_the_echo_server() {
 }
 
 #[tokio::test]
+async fn the_byte_stream_echo_gives_back_every_byte() {
+    let (_server, uri) = Example::serve(env!("CARGO_BIN_EXE_byte_stream_echo"), &[]).await;
+    let client = Example::start(env!("CARGO_BIN_EXE_echo_client"), &[&uri]);
+    assert_eq!(client.rest().await, ["Received: hello world!."]);
+    // It knows no messages: a long one comes back in several.
+    let mut ws = open(&uri).await;
+    let long = "żółw ".repeat(50_000);
+    within(ws.send(long.as_str())).await.unwrap();
+    let mut echoed = String::new();
+    while echoed.len() < long.len() {
+        echoed.push_str(&text(&mut ws).await);
+    }
+    assert_eq!(echoed, long);
+    assert!(within(ws.close(CloseFrame::normal())).await.clean);
+}
+
+#[tokio::test]
 async fn fragments_shows_the_dialogue() {
     let lines = Example::start(env!("CARGO_BIN_EXE_fragments"), &[])
         .rest()
@@ -393,5 +410,5 @@ fn every_example_is_short_says_how_to_run_it_and_is_listed() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 11);
+    assert_eq!(seen, 12);
 }

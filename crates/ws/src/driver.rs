@@ -42,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) handler: Handler,
     /// More than one task may wait for it: halves, or a helper beside the handler.
     pub(crate) several: bool,
+    /// A stream has yielded the error that it ended with.
+    told: bool,
     /// Handles that share it (see `shared.rs`).
     pub(crate) owners: usize,
 }
@@ -66,6 +68,7 @@ impl Driver {
             unflushed: None,
             handler: Handler::None,
             several: false,
+            told: false,
             owners: 1,
         }
     }
@@ -126,6 +129,34 @@ impl Driver {
             }
             None => Err(self.closed()),
         })
+    }
+
+    /// The same as items of a stream: the error comes once, then the end.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, Error>>> {
+        let received = ready!(self.poll_message(cx)).transpose();
+        let again = matches!(received, Some(Err(_))) && std::mem::replace(&mut self.told, true);
+        Poll::Ready(received.filter(|_| !again))
+    }
+
+    /// Waits until the queue is below its soft limit.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let soft = self.connection.config().limits.soft_queue.max(1);
+        while self.connection.state() == State::Open {
+            if self.connection.queued() < soft {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_write_some(cx));
+        }
+        Poll::Ready(Err(self.closed()))
+    }
+
+    /// Takes a message into the queue, in which there was room.
+    pub(crate) fn push(&mut self, outgoing: Outgoing) -> Result<(), Error> {
+        let sent = self.connection.send_reserved(now(), outgoing);
+        sent.map_err(|_| self.closed())
     }
 
     /// Takes a message into the queue, waiting while the queue is over its soft limit.
@@ -232,6 +263,20 @@ impl Driver {
                 return Poll::Ready(outcome);
             }
         }
+    }
+
+    /// The same, and an error unless it was clean.
+    pub(crate) fn poll_close_cleanly(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: CloseFrame,
+    ) -> Poll<Result<(), Error>> {
+        let outcome = ready!(self.poll_close(cx, &mut Some(frame)));
+        Poll::Ready(if outcome.clean {
+            Ok(())
+        } else {
+            Err(Error::Ended(Box::new(outcome)))
+        })
     }
 
     /// Writes all; if the end has begun, goes through it to its end.

@@ -44,11 +44,12 @@
 //!
 //! # Features
 //!
-//! `tls` (wss by rustls) and `hyper` (upgrades); both on by default.
+//! `tls` (wss by rustls) and `hyper` (upgrades), both on by default; `json` (messages as values of serde's).
 
 mod accept;
 mod broadcast;
 mod client;
+mod combinators;
 mod cork;
 mod deadline;
 mod dial;
@@ -56,6 +57,9 @@ mod driver;
 mod error;
 mod handler;
 mod info;
+mod into_io;
+#[cfg(feature = "json")]
+mod json;
 mod observer;
 mod outbox;
 mod pair;
@@ -80,10 +84,13 @@ pub use cork::corked;
 pub use error::{Error, HandshakeError};
 pub use fullduplex_proto::{
     Accept, Cause, CloseClass, CloseCode, CloseFrame, CloseSender, Config, ConfigError, Deadline,
-    Initiator, InvalidClose, Life, Limits, Message, Outcome, Outgoing, PingError, Prepared, Role,
-    Utf8Bytes, Violation, handshake,
+    Initiator, InvalidClose, Life, Limits, Message, MessageKind, Outcome, Outgoing, PingError,
+    Prepared, Role, Utf8Bytes, Violation, handshake,
 };
 pub use handler::{HandlerOutput, handled};
+pub use into_io::Io;
+#[cfg(feature = "json")]
+pub use json::{InvalidJson, JsonError};
 pub use observer::{Closed, Observer};
 pub use proxy::{Proxy, ProxyError, SocksError};
 pub use reconnect::{Reconnect, Retrying};
