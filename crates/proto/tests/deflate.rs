@@ -474,7 +474,10 @@ fn the_rest_of_a_message_of_which_no_more_parts_are_wanted_is_skipped() {
         assert_eq!(parts(&mut server, &first).len(), 1);
         server.connection.receive_parts(server.now, false);
         assert_eq!(server.receive_bytes(&send(text(100_000), false)), []);
-        assert_eq!(server.receive_bytes(&send(text(1000), true)), []);
+        // Also when parts are wanted again: they are those of another message.
+        assert_eq!(parts(&mut server, &send(text(1000), false)), []);
+        assert_eq!(parts(&mut server, &send(text(1000), true)), []);
+        server.connection.receive_parts(server.now, false);
         assert_eq!(
             server.receive_bytes(&send("next".into(), true)),
             [Event::Message(Message::text("next"))]

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use fullduplex_proto::{
-    Config, Connection, Role,
+    Config, Connection, Deflate, Role,
     handshake::{
         Acceptance, Hosts, Origins, Progress, Rejection, Request, ServerHandshake, ServerOptions,
     },
@@ -80,6 +80,14 @@ impl Acceptor {
     ) -> Self {
         Arc::make_mut(&mut self.options).subprotocols =
             subprotocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Compresses messages (permessage-deflate, RFC 7692) with clients that offer it. By default none are: it costs time, and is for
+    /// the application to weigh.
+    #[must_use]
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        Arc::make_mut(&mut self.options).deflate = Some(deflate);
         self
     }
 
@@ -227,6 +235,7 @@ impl Handshake {
             peer: self.transport.peer_addr(),
             resource: self.request.resource().into(),
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
+            deflate: acceptance.deflate().map(Box::new),
         };
         Ok(open(
             self.transport,
@@ -256,6 +265,9 @@ pub(crate) fn open(
     info: Info,
 ) -> WebSocket {
     let mut connection = Connection::new(role, config, now());
+    if let Some(params) = &info.deflate {
+        connection = connection.with_deflate(params);
+    }
     connection.hold_input(early);
     WebSocket::new(Driver::new(connection, transport), info)
 }

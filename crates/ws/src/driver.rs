@@ -8,21 +8,22 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use fullduplex_proto::{
-    Batch, CloseFrame, Connection, Event, MaskingKey, Message, Outcome, Outgoing, PingError,
-    SendErrorKind, State, Step,
+    Batch, CloseCode, CloseFrame, Connection, Event, MaskingKey, Message, MessageKind, Outcome,
+    Outgoing, PingError, SendErrorKind, State, Step,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
     time::Sleep,
 };
 use tokio_util::io::poll_read_buf;
 
-use crate::{error::Error, scratch, transport::Transport};
+use crate::{error::Error, ping::Pings, reader::Part, scratch, transport::Transport};
 
 /// Slices of one vectored write. A batch rarely has more, and if it has, the rest leaves with the next.
 const MAX_SLICES: usize = 64;
@@ -38,6 +39,10 @@ pub(crate) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     /// Since when the transport may hold bytes back until it is flushed.
     unflushed: Option<Instant>,
+    /// Whether messages are handed out in parts.
+    in_parts: bool,
+    /// Who waits for a pong.
+    pings: Pings,
     /// What the handler does, if a helper runs one (see `cork.rs`).
     pub(crate) handler: Handler,
     /// More than one task may wait for it: halves, or a helper beside the handler.
@@ -66,6 +71,8 @@ impl Driver {
             transport: Some(transport),
             timer: None,
             unflushed: None,
+            in_parts: false,
+            pings: Pings::default(),
             handler: Handler::None,
             several: false,
             told: false,
@@ -81,23 +88,20 @@ impl Driver {
         &mut self.connection
     }
 
-    /// The next message; `None` once the connection is over and its outcome known.
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    /// The next event; `None` once the connection is over and its outcome known.
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if let Some(event) = self.connection.poll_event(now()) {
-                if let Some(message) = self.deliver(event, cx) {
-                    return Poll::Ready(Some(message));
-                }
-                continue;
+                self.notice(&event, cx);
+                return Poll::Ready(Some(event));
             }
             if !self.settle(cx) {
                 return Poll::Ready(None);
             }
             match self.poll_read(cx) {
                 Poll::Ready(Some(event)) => {
-                    if let Some(message) = self.deliver(event, cx) {
-                        return Poll::Ready(Some(message));
-                    }
+                    self.notice(&event, cx);
+                    return Poll::Ready(Some(event));
                 }
                 Poll::Ready(None) => {}
                 Poll::Pending => {
@@ -113,13 +117,14 @@ impl Driver {
         self.connection.wants_write() || (self.unflushed.is_some() && self.transport.is_some())
     }
 
-    /// The next message, or the end: clean, or an error.
-    pub(crate) fn poll_message(
+    /// The next event, or the end: clean, or an error.
+    pub(crate) fn poll_event(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Message>, Error>> {
-        Poll::Ready(match ready!(self.poll_recv(cx)) {
-            Some(message) => Ok(Some(message)),
+    ) -> Poll<Result<Option<Event>, Error>> {
+        self.deliver_parts(false);
+        Poll::Ready(match ready!(self.poll_any(cx)) {
+            Some(event) => Ok(Some(event)),
             None if self
                 .connection
                 .outcome()
@@ -129,6 +134,88 @@ impl Driver {
             }
             None => Err(self.closed()),
         })
+    }
+
+    /// The next message, or the end.
+    pub(crate) fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        loop {
+            match ready!(self.poll_event(cx))? {
+                Some(Event::Message(message)) => return Poll::Ready(Ok(Some(message))),
+                Some(_) => {}
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+
+    /// The next part of a message, or the end. A clean one, too, if no message has begun.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        begun: bool,
+    ) -> Poll<Result<Option<Part>, Error>> {
+        loop {
+            self.deliver_parts(true);
+            match ready!(self.poll_any(cx)) {
+                Some(Event::Part { kind, payload, fin }) => {
+                    return Poll::Ready(Ok(Some(Part { kind, payload, fin })));
+                }
+                Some(_) => {}
+                None if !begun && self.connection.outcome().is_some_and(|end| end.clean) => {
+                    return Poll::Ready(Ok(None));
+                }
+                None => return Poll::Ready(Err(self.closed())),
+            }
+        }
+    }
+
+    /// Whether messages are handed out in parts, or whole again: then what is left of one in parts is thrown away.
+    pub(crate) fn deliver_parts(&mut self, on: bool) {
+        if self.in_parts != on {
+            self.in_parts = on;
+            self.connection.receive_parts(now(), on);
+        }
+    }
+
+    /// Takes the next part of a message into the queue, waiting while the queue is over its soft limit.
+    pub(crate) fn poll_send_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        kind: MessageKind,
+        slot: &mut Option<Bytes>,
+        fin: bool,
+    ) -> Poll<Result<(), Error>> {
+        let soft = self.connection.config().limits.soft_queue.max(1);
+        while let Some(payload) = slot.take() {
+            let sent = if self.connection.queued() < soft {
+                self.connection.send_part(now(), kind, payload.clone(), fin)
+            } else {
+                Err(SendErrorKind::Full)
+            };
+            match sent {
+                Ok(()) => break,
+                Err(SendErrorKind::Full) => *slot = Some(payload),
+                Err(SendErrorKind::NotUtf8) => return Poll::Ready(Err(Error::NotUtf8)),
+                Err(_) => return Poll::Ready(Err(self.closed())),
+            }
+            ready!(self.poll_write_some(cx));
+            if self.connection.state() != State::Open {
+                return Poll::Ready(Err(self.closed()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the connection if a message in parts was begun and will not be completed: the peer must not take what it has for
+    /// a message, or wait for the rest.
+    pub(crate) fn abandon_parts(&mut self) {
+        if self.connection.is_sending_parts()
+            && let Ok(frame) = CloseFrame::new(CloseCode::INTERNAL_ERROR, "message abandoned")
+        {
+            self.close(frame);
+        }
     }
 
     /// The same as items of a stream: the error comes once, then the end.
@@ -226,21 +313,41 @@ impl Driver {
         Poll::Ready(if lost { Err(self.closed()) } else { Ok(()) })
     }
 
-    /// Queues a ping and writes it.
+    /// Queues a ping and writes it. What is returned gets its round trip once the pong has come.
     pub(crate) fn poll_ping(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<Bytes>,
+        waiting: &mut Option<oneshot::Receiver<Duration>>,
+    ) -> Poll<Result<(), Error>> {
+        if let Some(payload) = slot.take() {
+            self.connection
+                .ping(now(), payload.clone())
+                .map_err(|error| self.refused(error))?;
+            *waiting = Some(self.pings.wait_for(payload));
+        }
+        self.poll_flush_unless_corked(cx)
+    }
+
+    /// Queues a pong that nobody asked for and writes it.
+    pub(crate) fn poll_pong(
         &mut self,
         cx: &mut Context<'_>,
         slot: &mut Option<Bytes>,
     ) -> Poll<Result<(), Error>> {
         if let Some(payload) = slot.take() {
             self.connection
-                .ping(now(), payload)
-                .map_err(|error| match error {
-                    PingError::Closed => self.closed(),
-                    refused => Error::Ping(refused),
-                })?;
+                .pong(now(), payload)
+                .map_err(|error| self.refused(error))?;
         }
         self.poll_flush_unless_corked(cx)
+    }
+
+    fn refused(&self, error: PingError) -> Error {
+        match error {
+            PingError::Closed => self.closed(),
+            refused => Error::Ping(refused),
+        }
     }
 
     /// Begins the closing handshake, or does nothing if it has begun.
@@ -258,8 +365,8 @@ impl Driver {
             self.close(frame);
         }
         loop {
-            let message = ready!(self.poll_recv(cx));
-            if let (None, Some(outcome)) = (message, self.connection.outcome()) {
+            let event = ready!(self.poll_any(cx));
+            if let (None, Some(outcome)) = (event, self.connection.outcome()) {
                 return Poll::Ready(outcome);
             }
         }
@@ -285,7 +392,7 @@ impl Driver {
             ready!(self.poll_write(cx));
         }
         while self.connection.state() != State::Open {
-            if ready!(self.poll_recv(cx)).is_none() {
+            if ready!(self.poll_any(cx)).is_none() {
                 break;
             }
         }
@@ -320,16 +427,18 @@ impl Driver {
         self.transport.is_none()
     }
 
-    /// Gives out what is the application's; the rest has been dealt with by the connection.
-    fn deliver(&mut self, event: Event, cx: &mut Context<'_>) -> Option<Message> {
-        let Event::Message(message) = event else {
-            return None;
-        };
-        if !self.is_corked() && self.connection.wants_control_write() {
-            // A pong must not wait until the application comes back. If the transport is full, it leaves later.
-            let _ = self.poll_write(cx).is_ready();
+    /// Does what an event asks for before the application gets it, or does not.
+    fn notice(&mut self, event: &Event, cx: &mut Context<'_>) {
+        match event {
+            Event::Pong { payload, latency } => self.pings.answered(payload, *latency),
+            Event::Message(_) | Event::Part { .. }
+                if !self.is_corked() && self.connection.wants_control_write() =>
+            {
+                // A pong must not wait until the application comes back. If the transport is full, it leaves later.
+                let _ = self.poll_write(cx).is_ready();
+            }
+            _ => {}
         }
-        Some(message)
     }
 
     /// Writes what is due before more is read, and ends what is to be ended; false when all is over.
@@ -498,6 +607,7 @@ impl Driver {
     fn drop_transport(&mut self) {
         self.transport = None;
         self.timer = None;
+        self.pings = Pings::default();
     }
 }
 

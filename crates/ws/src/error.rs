@@ -14,8 +14,10 @@ pub enum Error {
     Closing,
     /// The connection has ended. For `recv`: other than by a clean close.
     Ended(Box<Outcome>),
-    /// A ping was refused.
+    /// A ping or pong was refused.
     Ping(PingError),
+    /// What was to become part of a text message is not UTF-8. Nothing of it was sent.
+    NotUtf8,
 }
 
 impl Error {
@@ -23,7 +25,7 @@ impl Error {
     pub fn outcome(&self) -> Option<&Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
-            Self::Closing | Self::Ping(_) => None,
+            Self::Closing | Self::Ping(_) | Self::NotUtf8 => None,
         }
     }
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Error {
             Self::Closing => f.write_str("the connection is closing"),
             Self::Ended(outcome) => write!(f, "the connection has ended: {outcome}"),
             Self::Ping(error) => error.fmt(f),
+            Self::NotUtf8 => f.write_str("the text is not UTF-8"),
         }
     }
 }
@@ -45,6 +48,7 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::Closing | Error::Ended(_) => io::ErrorKind::ConnectionAborted,
             Error::Ping(_) => io::ErrorKind::InvalidInput,
+            Error::NotUtf8 => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
     }

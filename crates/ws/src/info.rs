@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use fullduplex_proto::DeflateParams;
+
 /// Facts about a connection that do not change.
 #[derive(Debug, Default)]
 pub(crate) struct Info {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) resource: Box<str>,
     pub(crate) subprotocol: Option<Box<str>>,
+    pub(crate) deflate: Option<Box<DeflateParams>>,
 }

@@ -55,6 +55,7 @@ mod deadline;
 mod dial;
 mod driver;
 mod error;
+mod event;
 mod handler;
 mod info;
 mod into_io;
@@ -63,7 +64,9 @@ mod json;
 mod observer;
 mod outbox;
 mod pair;
+mod ping;
 mod proxy;
+mod reader;
 mod reconnect;
 mod scratch;
 mod sender;
@@ -76,26 +79,31 @@ mod transport;
 #[cfg(feature = "hyper")]
 pub mod upgrade;
 mod websocket;
+mod writer;
 
 pub use accept::{Acceptor, Handshake};
 pub use broadcast::{Broadcast, Delivery};
 pub use client::{Client, ConnectError, Retry, connect};
 pub use cork::corked;
 pub use error::{Error, HandshakeError};
+pub use event::Event;
 pub use fullduplex_proto::{
     Accept, Cause, CloseClass, CloseCode, CloseFrame, CloseSender, Config, ConfigError, Deadline,
-    Initiator, InvalidClose, Life, Limits, Message, MessageKind, Outcome, Outgoing, PingError,
-    Prepared, Role, Utf8Bytes, Violation, handshake,
+    Deflate, DeflateParams, Initiator, InvalidClose, Life, Limits, Message, MessageKind, Outcome,
+    Outgoing, PingError, Prepared, Role, Utf8Bytes, Violation, handshake,
 };
 pub use handler::{HandlerOutput, handled};
 pub use into_io::Io;
 #[cfg(feature = "json")]
 pub use json::{InvalidJson, JsonError};
 pub use observer::{Closed, Observer};
+pub use ping::Pong;
 pub use proxy::{Proxy, ProxyError, SocksError};
+pub use reader::MessageReader;
 pub use reconnect::{Reconnect, Retrying};
 pub use sender::{Overflow, Permit, Sender, Sent, TrySendError, TrySendErrorKind, WeakSender};
 pub use server::Server;
 pub use split::{ReadHalf, WriteHalf};
 pub use transport::Stream;
 pub use websocket::WebSocket;
+pub use writer::MessageWriter;

@@ -52,6 +52,7 @@ impl WebSocket {
                 peer: None,
                 resource: "/".into(),
                 subprotocol: None,
+                deflate: None,
             };
             open(Transport::new(stream), role, config, &[], info)
         };

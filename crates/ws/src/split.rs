@@ -1,14 +1,22 @@
 //! The two halves of a connection. Neither holds a lock while it waits, and either keeps both directions going.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use fullduplex_proto::{CloseFrame, Message, Outcome, Outgoing};
+use fullduplex_proto::{CloseFrame, Message, MessageKind, Outcome, Outgoing};
 
 use crate::{
     error::Error,
+    event::Event,
+    ping::Pong,
+    reader::MessageReader,
     shared::{Handle, Side},
     websocket::{self, WebSocket},
+    writer::MessageWriter,
 };
 
 /// The receiving half. While it waits it answers pings and writes what is queued, as [`WebSocket::recv`] does.
@@ -29,6 +37,45 @@ impl ReadHalf {
     /// Cancel-safe.
     pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
         websocket::recv(&self.handle, Side::Reader)
+    }
+
+    /// Receives the next event: a message, or a control frame that [`recv`](Self::recv) passes over. Pings are answered and the
+    /// Close is handled all the same; `None` once the connection has been closed cleanly.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read stays in the connection.
+    pub fn recv_event(&mut self) -> impl Future<Output = Result<Option<Event>, Error>> + Send {
+        websocket::recv_event(&self.handle, Side::Reader)
+    }
+
+    /// Receives the next message as it arrives, for messages of any size; `None` once the connection has been closed cleanly.
+    ///
+    /// ```no_run
+    /// # async fn run(mut read: fullduplex::ReadHalf) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut file = tokio::fs::File::create("upload").await?;
+    /// if let Some(mut message) = read.recv_stream().await? {
+    ///     tokio::io::copy(&mut message, &mut file).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read stays in the connection.
+    pub fn recv_stream(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<MessageReader<'_>>, Error>> + Send {
+        poll_fn(|cx| MessageReader::poll_open(&self.handle, Side::Reader, cx))
     }
 
     /// How the connection ended; `None` while it has not.
@@ -104,20 +151,42 @@ impl WriteHalf {
         websocket::flush(&self.handle, Side::Writer)
     }
 
-    /// Sends a ping. See [`WebSocket::ping`].
+    /// Begins a message that is sent as it is made, for messages of any size. Nothing leaves before its first part.
+    pub fn send_stream(&mut self, kind: MessageKind) -> MessageWriter<'_> {
+        MessageWriter::new(&self.handle, Side::Writer, kind)
+    }
+
+    /// Sends a ping with up to 125 bytes, and returns what waits for its [pong](Pong). The round trip shows in
+    /// [`latency`](Self::latency), too.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::ping`].
+    /// [`Error::Ping`] if the payload is too long or too many pings are unanswered; else as [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// Cancel-safe: the ping is queued at the first poll.
+    /// As [`flush`](Self::flush): the ping is queued at the first poll.
     pub fn ping(
         &mut self,
         payload: impl Into<Bytes>,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
+    ) -> impl Future<Output = Result<Pong, Error>> + Send {
         websocket::ping(&self.handle, Side::Writer, payload.into())
+    }
+
+    /// Sends a pong that no ping asked for (RFC 6455 §5.5.3): a sign of life that wants no answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ping`] if the payload is over 125 bytes or too many pongs wait to be written; else as [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`flush`](Self::flush): the pong is queued at the first poll.
+    pub fn pong(
+        &mut self,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        websocket::pong(&self.handle, Side::Writer, payload.into())
     }
 
     /// Closes, reading as well until the peer's Close has come. See [`WebSocket::close`].

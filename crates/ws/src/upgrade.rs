@@ -80,6 +80,7 @@ impl Handshake {
             peer: None,
             resource: self.request.resource().into(),
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
+            deflate: acceptance.deflate().map(Box::new),
         };
         (
             response,

@@ -3,18 +3,24 @@
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
+    sync::Arc,
+    task::{Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use fullduplex_proto::{CloseFrame, Message, Outcome, Outgoing};
+use fullduplex_proto::{CloseFrame, DeflateParams, Message, MessageKind, Outcome, Outgoing};
 
 use crate::{
     driver::Driver,
     error::Error,
+    event::Event,
     info::Info,
+    ping::Pong,
+    reader::MessageReader,
     shared::{Handle, Side},
     split::{ReadHalf, WriteHalf},
+    writer::MessageWriter,
 };
 
 /// An open WebSocket connection, as client or as server.
@@ -47,6 +53,45 @@ impl WebSocket {
     /// Cancel-safe: what was read stays in the connection.
     pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
         recv(&self.handle, Side::Whole)
+    }
+
+    /// Receives the next event: a message, or a control frame that [`recv`](Self::recv) passes over. Pings are answered and the
+    /// Close is handled all the same; `None` once the connection has been closed cleanly.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read stays in the connection.
+    pub fn recv_event(&mut self) -> impl Future<Output = Result<Option<Event>, Error>> + Send {
+        recv_event(&self.handle, Side::Whole)
+    }
+
+    /// Receives the next message as it arrives, for messages of any size; `None` once the connection has been closed cleanly.
+    ///
+    /// ```no_run
+    /// # async fn run(mut ws: fullduplex::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut file = tokio::fs::File::create("upload").await?;
+    /// if let Some(mut message) = ws.recv_stream().await? {
+    ///     tokio::io::copy(&mut message, &mut file).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read stays in the connection.
+    pub fn recv_stream(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<MessageReader<'_>>, Error>> + Send {
+        poll_fn(|cx| MessageReader::poll_open(&self.handle, Side::Whole, cx))
     }
 
     /// Sends a message: queues it and writes until the transport has taken all. Inside [`corked`](crate::corked), and so
@@ -98,7 +143,13 @@ impl WebSocket {
         flush(&self.handle, Side::Whole)
     }
 
-    /// Sends a ping with up to 125 bytes. The pong shows in [`latency`](Self::latency) once it was received.
+    /// Begins a message that is sent as it is made, for messages of any size. Nothing leaves before its first part.
+    pub fn send_stream(&mut self, kind: MessageKind) -> MessageWriter<'_> {
+        MessageWriter::new(&self.handle, Side::Whole, kind)
+    }
+
+    /// Sends a ping with up to 125 bytes, and returns what waits for its [pong](Pong). The round trip shows in
+    /// [`latency`](Self::latency), too.
     ///
     /// # Errors
     ///
@@ -110,8 +161,24 @@ impl WebSocket {
     pub fn ping(
         &mut self,
         payload: impl Into<Bytes>,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
+    ) -> impl Future<Output = Result<Pong, Error>> + Send {
         ping(&self.handle, Side::Whole, payload.into())
+    }
+
+    /// Sends a pong that no ping asked for (RFC 6455 §5.5.3): a sign of life that wants no answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ping`] if the payload is over 125 bytes or too many pongs wait to be written; else as [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`flush`](Self::flush): the pong is queued at the first poll.
+    pub fn pong(
+        &mut self,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        pong(&self.handle, Side::Whole, payload.into())
     }
 
     /// Closes: what is queued leaves, then a Close, then the peer's is awaited, for at most
@@ -156,6 +223,11 @@ impl WebSocket {
     /// The subprotocol that the handshake agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.handle.shared.info.subprotocol.as_deref()
+    }
+
+    /// How messages are compressed; `None` if they are not.
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.handle.shared.info.deflate.as_deref().copied()
     }
 
     /// The resource that was asked for: path and query.
@@ -205,9 +277,48 @@ pub(crate) fn ping(
     handle: &Handle,
     side: Side,
     payload: Bytes,
+) -> impl Future<Output = Result<Pong, Error>> {
+    let mut slot = Some(payload);
+    let mut waiting = None;
+    poll_fn(move |cx| {
+        ready!(handle.poll(side, cx, |driver, cx| driver.poll_ping(
+            cx,
+            &mut slot,
+            &mut waiting
+        )))?;
+        Poll::Ready(match waiting.take() {
+            Some(receiver) => Ok(Pong {
+                receiver,
+                connection: Arc::downgrade(&handle.shared),
+            }),
+            None => Err(Error::Closing),
+        })
+    })
+}
+
+pub(crate) fn pong(
+    handle: &Handle,
+    side: Side,
+    payload: Bytes,
 ) -> impl Future<Output = Result<(), Error>> {
     let mut slot = Some(payload);
-    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_ping(cx, &mut slot)))
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_pong(cx, &mut slot)))
+}
+
+pub(crate) fn recv_event(
+    handle: &Handle,
+    side: Side,
+) -> impl Future<Output = Result<Option<Event>, Error>> {
+    poll_fn(move |cx| {
+        loop {
+            let event = ready!(handle.poll(side, cx, Driver::poll_event))?;
+            match event.map(Event::new) {
+                Some(Some(event)) => return Poll::Ready(Ok(Some(event))),
+                Some(None) => {}
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+    })
 }
 
 pub(crate) fn close(

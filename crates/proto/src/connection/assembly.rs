@@ -34,7 +34,9 @@ pub(super) struct Assembly {
     announced: u64,
     /// Parts of it were handed out, so it cannot be handed out whole.
     parted: bool,
-    /// Bytes thrown away, because nobody wanted more parts.
+    /// Nobody wants more parts of it.
+    abandoned: bool,
+    /// Bytes thrown away since.
     skipped: usize,
 }
 
@@ -53,6 +55,7 @@ impl Assembly {
             fragments: 0,
             announced: 0,
             parted: false,
+            abandoned: false,
             skipped: 0,
         }
     }
@@ -66,7 +69,7 @@ impl Assembly {
         limits: &Limits,
     ) -> Result<(), Violation> {
         self.fragments = self.fragments.saturating_add(1);
-        if delivery == Delivery::Parts || self.parted {
+        if delivery == Delivery::Parts || self.is_skipped() {
             return Ok(());
         }
         self.announced = self
@@ -99,9 +102,14 @@ impl Assembly {
         self.fragments == 1 && self.payload.is_empty() && !self.parted
     }
 
-    /// What arrives is thrown away: the rest of a message of which nobody wants more parts.
-    pub(super) fn is_skipped(&self, delivery: Delivery) -> bool {
-        self.parted && delivery == Delivery::Whole
+    /// No more parts of it are wanted: if there were any, what is still to come is thrown away.
+    pub(super) fn end_parts(&mut self) {
+        self.abandoned |= self.parted;
+    }
+
+    /// What arrives is thrown away.
+    pub(super) fn is_skipped(&self) -> bool {
+        self.abandoned
     }
 
     /// Bytes of heap held.
@@ -126,7 +134,7 @@ impl Assembly {
         delivery: Delivery,
         limits: &Limits,
     ) -> Result<(), Violation> {
-        if self.is_skipped(delivery) {
+        if self.is_skipped() {
             self.skipped = self.skipped.saturating_add(piece.len());
             return within(self.skipped, limits);
         }
@@ -156,8 +164,8 @@ impl Assembly {
     }
 
     /// The last frame has arrived: text must not end within a character.
-    pub(super) fn finish(&self, delivery: Delivery) -> Result<(), Violation> {
-        if self.kind == MessageKind::Binary || self.is_skipped(delivery) {
+    pub(super) fn finish(&self) -> Result<(), Violation> {
+        if self.kind == MessageKind::Binary || self.is_skipped() {
             return Ok(());
         }
         self.utf8.finish().map_err(|_| Violation::InvalidUtf8)

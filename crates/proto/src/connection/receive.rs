@@ -66,6 +66,9 @@ impl Receive {
     /// How messages are handed out from now on, the one that is arriving included.
     pub(super) fn set_delivery(&mut self, delivery: Delivery) {
         self.delivery = delivery;
+        if let (Delivery::Whole, Some(message)) = (delivery, &mut self.message) {
+            message.end_parts();
+        }
     }
 
     /// Messages are handed out as they arrive.
@@ -132,7 +135,7 @@ impl Receive {
             return None;
         }
         let message = self.message.as_mut()?;
-        if message.compressed || message.is_skipped(self.delivery) {
+        if message.compressed || message.is_skipped() {
             return None;
         }
         let payload = message.payload();
@@ -362,24 +365,27 @@ impl Receive {
             self.frame = None;
         }
         if !fin {
-            let part = self.delivery == Delivery::Parts && message.len() > 0;
+            let part =
+                self.delivery == Delivery::Parts && message.len() > 0 && !message.is_skipped();
             return Ok(part.then(|| Incoming::Part {
                 kind: message.kind,
                 payload: message.take_part(),
                 fin: false,
             }));
         }
-        message.finish(self.delivery)?;
+        message.finish()?;
         let Some(mut message) = self.message.take() else {
             return Ok(None);
         };
+        if message.is_skipped() {
+            return Ok(None);
+        }
         Ok(match self.delivery {
             Delivery::Parts => Some(Incoming::Part {
                 kind: message.kind,
                 payload: message.take_part(),
                 fin: true,
             }),
-            Delivery::Whole if message.is_skipped(Delivery::Whole) => None,
             Delivery::Whole => Some(Incoming::Message(message.into_message())),
         })
     }

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use fullduplex_proto::{
-    Role,
+    CloseCode, CloseFrame, Role,
     handshake::{ClientError, ClientHandshake, ClientRequest, Progress, Response},
 };
 use tokio::{
@@ -39,9 +39,18 @@ impl Client {
             peer: transport.peer_addr(),
             resource: request.uri().resource().into(),
             subprotocol: response.subprotocol().map(Into::into),
+            deflate: response.deflate().map(Box::new),
         };
         let config = Arc::clone(&self.config);
-        let ws = open(transport, Role::Client, config, &early, info);
+        let mut ws = open(transport, Role::Client, config, &early, info);
+        if let Some(missing) = response.missing_extension() {
+            // RFC 6455 §7.4.1: the server is told what it should have accepted.
+            let frame = CloseFrame::new(CloseCode::MANDATORY_EXTENSION, missing);
+            ws.close(frame.unwrap_or(CloseFrame::empty())).await;
+            return Err(ConnectError::Handshake(ClientError::ExtensionMissing(
+                missing,
+            )));
+        }
         Ok((ws, response))
     }
 }

@@ -8,7 +8,7 @@ mod route;
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use fullduplex_proto::{
-    Config,
+    Config, Deflate,
     handshake::{Challenge, ClientRequest, Credentials, Response, Uri},
 };
 use tokio::time::timeout_at;
@@ -209,6 +209,20 @@ impl Client {
     #[must_use]
     pub fn proxy_from_env(mut self) -> Self {
         self.route = Route::Environment;
+        self
+    }
+
+    /// Offers to compress messages (permessage-deflate, RFC 7692).
+    #[must_use]
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        self.request = self.request.deflate(deflate);
+        self
+    }
+
+    /// Compresses, or does not connect: a server that does not accept the offer is told so with 1010.
+    #[must_use]
+    pub fn require_deflate(mut self, deflate: Deflate) -> Self {
+        self.request = self.request.deflate(deflate).require_deflate(true);
         self
     }
 

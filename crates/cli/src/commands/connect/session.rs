@@ -197,7 +197,7 @@ async fn send(writer: &mut WriteHalf, input: &mut Input, printer: &Printer) -> S
             Some(Ok(Action::Send(message))) => feed(writer, message, input.is_empty()).await,
             Some(Ok(Action::Ping(payload))) => {
                 pong.awaits(writer);
-                writer.ping(payload).await
+                writer.ping(payload).await.map(drop)
             }
         };
         match done {
