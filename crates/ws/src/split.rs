@@ -57,7 +57,7 @@ impl ReadHalf {
     ///
     /// ```no_run
     /// # async fn run(mut read: fullduplex::ReadHalf) -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut file = tokio::fs::File::create("upload").await?;
+    /// let mut file = tokio::io::sink();
     /// if let Some(mut message) = read.recv_stream().await? {
     ///     tokio::io::copy(&mut message, &mut file).await?;
     /// }

@@ -73,7 +73,7 @@ impl WebSocket {
     ///
     /// ```no_run
     /// # async fn run(mut ws: fullduplex::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut file = tokio::fs::File::create("upload").await?;
+    /// let mut file = tokio::io::sink();
     /// if let Some(mut message) = ws.recv_stream().await? {
     ///     tokio::io::copy(&mut message, &mut file).await?;
     /// }
