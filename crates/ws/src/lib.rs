@@ -31,7 +31,7 @@
 //!
 //! * [`Server`] accepts and serves; [`Acceptor`] shakes hands on any stream, and its [`Handshake`] can be rejected;
 //!   [`upgrade`] takes requests from hyper and axum.
-//! * [`connect`] and [`Client`] open connections.
+//! * [`connect`] and [`Client`] open connections; [`Reconnect`] opens one after the other.
 //! * [`WebSocket`] receives, sends and closes; [`split`](WebSocket::split) makes two halves of it.
 //! * [`corked`] lets the plainest loop write in batches.
 //! * [`Config`] and [`Limits`] hold every bound and every wait.
@@ -44,7 +44,8 @@
 //!
 //! # Features
 //!
-//! `tls` (wss by rustls) and `hyper` (upgrades), both on by default; `json` (messages as values of serde's).
+//! `tls` (wss by rustls) and `hyper` (upgrades), both on by default; `json` (messages as values of serde's); `native-roots` (trust
+//! in what the system trusts, for those who ask for it).
 
 mod accept;
 mod broadcast;

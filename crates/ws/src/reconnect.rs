@@ -332,3 +332,267 @@ impl fmt::Debug for Reconnect {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use fullduplex_proto::handshake::{ClientError, ClientRequest};
+    use fullduplex_testkit::Peer;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// What an attempt comes to, after this time.
+    struct Attempt(Duration, Option<fn() -> ConnectError>);
+
+    const OPENS: Attempt = Attempt(Duration::ZERO, None);
+
+    const fn fails(error: fn() -> ConnectError) -> Attempt {
+        Attempt(Duration::ZERO, Some(error))
+    }
+
+    /// One that may pass.
+    const TRANSIENT: Attempt = fails(|| ConnectError::Timeout);
+    /// One that will not.
+    const FATAL: Attempt = fails(|| ConnectError::NoTls);
+
+    /// When attempts were made, in seconds after the start.
+    #[derive(Clone)]
+    struct Log(Instant, Arc<Mutex<Vec<u64>>>);
+
+    impl Log {
+        fn take(&self) -> Vec<u64> {
+            std::mem::take(&mut self.1.lock().unwrap())
+        }
+    }
+
+    /// Reconnects by these attempts, the last of them for ever, with every wait as long as it may be.
+    fn reconnect(attempts: Vec<Attempt>) -> (Reconnect, Log) {
+        let log = Log(Instant::now(), Arc::default());
+        let seen = log.clone();
+        let attempts = Arc::new(attempts);
+        let mut made = 0;
+        let mut reconnect = Reconnect::new(move || {
+            seen.1.lock().unwrap().push(seen.0.elapsed().as_secs());
+            let n = made;
+            made += 1;
+            let attempts = Arc::clone(&attempts);
+            async move {
+                let Attempt(takes, error) = &attempts[n.min(attempts.len() - 1)];
+                sleep(*takes).await;
+                match error {
+                    Some(error) => Err(error()),
+                    None => open().await,
+                }
+            }
+        });
+        reconnect.jitter = Box::new(|longest| longest);
+        (reconnect, log)
+    }
+
+    async fn open() -> Opened {
+        let (io, peer) = Peer::server();
+        let client = Client::new("ws://example.com/")?;
+        let (opened, ()) = tokio::join!(client.connect_over(io), peer.accept(""));
+        opened
+    }
+
+    fn refused(head: &str) -> ConnectError {
+        let mut attempt = ClientRequest::new("ws://a/".parse().unwrap()).start([0; 16]);
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
+        match attempt.receive(answer.as_bytes()) {
+            Err(refused @ ClientError::Refused(_)) => ConnectError::Handshake(refused),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_the_first_attempt_is_made_at_once_and_waits_double_from_5_s_to_a_minute() {
+        let mut attempts: Vec<_> = (0..7).map(|_| TRANSIENT).collect();
+        attempts.push(OPENS);
+        let (mut reconnect, log) = reconnect(attempts);
+        assert!(reconnect.next().await.is_ok());
+        assert_eq!(log.take(), [0, 5, 15, 35, 75, 135, 195, 255]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_waits_of_ones_own_are_kept_to_at_their_extremes_too() {
+        let (never_waits, log) = reconnect(vec![TRANSIENT, TRANSIENT, OPENS]);
+        let mut never_waits = never_waits.first_delay(Duration::ZERO);
+        assert!(never_waits.next().await.is_ok());
+        assert_eq!(log.take(), [0, 0, 0]);
+        let (waits_long, log) = reconnect(vec![TRANSIENT]);
+        let mut waits_long = waits_long
+            .first_delay(Duration::MAX)
+            .max_delay(Duration::MAX);
+        waits_long.jitter = Box::new(|longest| longest.mul_f64(1.0 - f64::EPSILON));
+        assert!(timeout(secs(1_000_000), waits_long.next()).await.is_err());
+        assert_eq!(log.take(), [0]);
+    }
+
+    #[test]
+    fn p91_waits_are_spread_evenly_from_nothing_to_the_longest() {
+        let mut reconnect = Reconnect::new(open);
+        let mut parts = [0; 5];
+        for _ in 0..5000 {
+            let wait = (reconnect.jitter)(FIRST_DELAY);
+            parts[usize::try_from(wait.as_secs()).unwrap()] += 1;
+        }
+        // A thousand each, give or take far more than chance does.
+        assert!(parts.iter().all(|&n| (700..1300).contains(&n)), "{parts:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_a_connection_that_lasted_brings_the_first_wait_back_and_a_short_one_does_not() {
+        let (mut reconnect, log) = reconnect(vec![OPENS]);
+        for lasts in [0, 0, 59, 60, 0, 3600] {
+            let connected = reconnect.next().await;
+            sleep(secs(lasts)).await;
+            drop(connected);
+        }
+        assert!(reconnect.next().await.is_ok());
+        // 5, 10 and 20 s after short ones, 5 s after a minute, 10 after a short one, 5 after an hour.
+        let expected = [
+            0,
+            5,
+            15,
+            15 + 59 + 20,
+            94 + 60 + 5,
+            159 + 10,
+            169 + 3600 + 5,
+        ];
+        assert_eq!(log.take(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p28_retry_after_is_kept_to_with_the_jitter_on_top_and_for_an_hour_at_most() {
+        let (mut reconnect, log) = reconnect(vec![
+            fails(|| refused("503 Service Unavailable\r\nRetry-After: 7")),
+            fails(|| refused("429 Too Many Requests\r\nRetry-After: 99999999999999999999")),
+            fails(|| refused("502 Bad Gateway")),
+            OPENS,
+        ]);
+        assert!(reconnect.next().await.is_ok());
+        assert_eq!(log.take(), [0, 12, 12 + 3610, 3622 + 20]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_an_error_that_will_not_pass_is_returned_at_once_and_ends_the_stream() {
+        for head in [
+            "401 Unauthorized",
+            "403 Forbidden\r\nRetry-After: 1",
+            "404 Not Found",
+            "302 Found",
+        ] {
+            let error = refused(head);
+            assert_eq!(error.retry(), Retry::Never, "{error}");
+        }
+        let (mut reconnect, log) = reconnect(vec![TRANSIENT, FATAL, OPENS]);
+        let error = reconnect.next().await.unwrap_err();
+        assert!(matches!(error, ConnectError::NoTls));
+        assert_eq!(log.take(), [0, 5]);
+        let mut stream = Pin::new(&mut reconnect);
+        let end = poll_fn(|cx| stream.as_mut().poll_next(cx)).await;
+        assert!(end.is_none());
+        // Who insists gets another attempt, but not at once.
+        assert!(reconnect.next().await.is_ok());
+        assert_eq!(log.take(), [15]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_as_a_stream_it_yields_connections_until_it_gives_up() {
+        let (mut reconnect, log) = reconnect(vec![OPENS, TRANSIENT, OPENS, FATAL]);
+        let mut stream = Pin::new(&mut reconnect);
+        let mut yielded = Vec::new();
+        while let Some(opened) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+            yielded.push(opened.is_ok());
+        }
+        assert_eq!(yielded, [true, true, false]);
+        assert_eq!(log.take(), [0, 5, 15, 35]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_attempts_and_time_may_be_limited() {
+        let (limited, log) = reconnect(vec![TRANSIENT]);
+        let mut limited = limited.max_attempts(3);
+        assert!(limited.next().await.is_err());
+        assert_eq!(log.take(), [0, 5, 15]);
+        // The next call counts anew, with waits that have grown.
+        assert!(limited.next().await.is_err());
+        assert_eq!(log.take().len(), 3);
+
+        let (limited, log) = reconnect(vec![TRANSIENT]);
+        let mut limited = limited.max_elapsed(secs(34));
+        assert!(limited.next().await.is_err());
+        // The next attempt would be at 35.
+        assert_eq!((log.take(), log.0.elapsed()), (vec![0, 5, 15], secs(15)));
+        // What was connected before does not count.
+        let (limited, log) = reconnect(vec![OPENS, TRANSIENT, OPENS]);
+        let mut limited = limited.max_elapsed(secs(34)).max_attempts(2);
+        assert!(limited.next().await.is_ok());
+        sleep(secs(100)).await;
+        assert!(limited.next().await.is_ok());
+        assert_eq!(log.take(), [0, 105, 115]);
+        let (mut once, log) = reconnect(vec![TRANSIENT]);
+        once.max_attempts = Some(0);
+        assert!(once.next().await.is_err());
+        assert_eq!(log.take(), [0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_an_observer_is_told_of_each_attempt_that_will_be_followed_by_another() {
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&told);
+        let (reconnect, _log) = reconnect(vec![TRANSIENT, TRANSIENT, OPENS, TRANSIENT, FATAL]);
+        let mut reconnect = reconnect.on_retry(move |retrying| {
+            let Retrying {
+                error,
+                attempts,
+                wait,
+            } = retrying;
+            let line = format!("{attempts}: {error}, again in {wait:?}");
+            kept.lock().unwrap().push(line);
+        });
+        assert!(reconnect.next().await.is_ok());
+        assert!(reconnect.next().await.is_err());
+        assert_eq!(
+            *told.lock().unwrap(),
+            [
+                "1: connecting took too long, again in 5s",
+                "2: connecting took too long, again in 10s",
+                "1: connecting took too long, again in 40s",
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p91_next_dropped_again_and_again_goes_on_where_it_was() {
+        let slow = |error| Attempt(secs(3), error);
+        let (mut reconnect, log) = reconnect(vec![
+            slow(Some(|| ConnectError::Timeout)),
+            slow(Some(|| ConnectError::Timeout)),
+            slow(None),
+        ]);
+        let mut dropped = 0;
+        while timeout(Duration::from_millis(700), reconnect.next())
+            .await
+            .is_err()
+        {
+            dropped += 1;
+        }
+        // Three attempts of 3 s with 5 and 10 s between, none of them begun twice.
+        assert_eq!(log.take(), [0, 8, 21]);
+        assert_eq!(dropped, 24_000 / 700);
+        // Dropped while nobody asks: the wait is over when somebody does.
+        assert!(timeout(secs(1), reconnect.next()).await.is_err());
+        sleep(secs(100)).await;
+        let asked = log.0.elapsed().as_secs();
+        assert!(reconnect.next().await.is_ok());
+        assert_eq!(log.take(), [asked]);
+    }
+}

@@ -14,11 +14,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use common::raw::{Raw, bound, echo, plain_refusal, request, within};
 use fullduplex::{
-    Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Error, WebSocket,
+    Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Error, Retry, WebSocket,
+    handshake::RedirectError,
     tls::{
-        client_config_with_ca,
-        rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
-        server_config,
+        ClientTls, client_config_with_ca,
+        rustls::{self, ClientConfig, ServerConfig, pki_types::ServerName},
+        server_config, server_config_with_client_ca,
     },
 };
 use fullduplex_testkit::wire;
@@ -32,8 +33,15 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 /// A certificate for `localhost` and loopback, and the authority that signed it.
 struct Authority {
     ca: String,
+    issuer: Issuer<'static, KeyPair>,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+}
+
+/// A certificate and its key.
+struct Identity {
+    certificate: String,
+    key: String,
 }
 
 impl Authority {
@@ -42,21 +50,31 @@ impl Authority {
     }
 
     fn certifying<const N: usize>(names: [&str; N]) -> Self {
+        let names = names.map(str::to_owned);
+        Self::certified_by(&CertificateParams::new(names).unwrap())
+    }
+
+    fn certified_by(server: &CertificateParams) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_key = KeyPair::generate().unwrap();
         let ca = params.self_signed(&ca_key).unwrap().pem();
         let issuer = Issuer::new(params, ca_key);
-        let key = KeyPair::generate().unwrap();
-        let names = names.map(str::to_owned);
-        let certificate = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &issuer)
-            .unwrap();
-        let server =
-            server_config(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let Identity { certificate, key } = signed(&issuer, server);
+        let server = server_config(certificate.as_bytes(), key.as_bytes()).unwrap();
         let client = client_config_with_ca(ca.as_bytes()).unwrap();
-        Self { ca, server, client }
+        Self {
+            ca,
+            issuer,
+            server,
+            client,
+        }
+    }
+
+    /// A certificate for somebody.
+    fn identity(&self, name: &str) -> Identity {
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        signed(&self.issuer, &params)
     }
 
     async fn echo_server(&self, acceptor: Acceptor) -> SocketAddr {
@@ -89,6 +107,13 @@ impl Authority {
     }
 }
 
+fn signed(issuer: &Issuer<'static, KeyPair>, params: &CertificateParams) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap().pem();
+    let key = key.serialize_pem();
+    Identity { certificate, key }
+}
+
 /// 000:20 and 003:18, row 10 of the seeds.
 #[tokio::test]
 async fn messages_of_every_size_are_echoed_over_tls() {
@@ -104,34 +129,6 @@ async fn messages_of_every_size_are_echoed_over_tls() {
         within(ws.send(message.clone())).await.unwrap();
         assert_eq!(within(ws.recv()).await, Ok(Some(message.into())));
     }
-    authority.serves_the_next_client(addr).await;
-}
-
-#[tokio::test]
-async fn an_unknown_authority_a_wrong_name_and_no_tls_at_all_are_tls_errors() {
-    let authority = Authority::new();
-    let addr = authority.echo_server(Acceptor::new()).await;
-    let stranger = Authority::new();
-    let uri = format!("wss://{addr}/");
-    let error = stranger.connect(&uri).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Tls(_)), "{error}");
-    // What Mozilla trusts does not include us.
-    let error = within(fullduplex::connect(&uri)).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Tls(_)), "{error}");
-    let elsewhere = Authority::certifying(["elsewhere.example"]);
-    let other = elsewhere.echo_server(Acceptor::new()).await;
-    let error = elsewhere
-        .connect(&format!("wss://{other}/"))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, ConnectError::Tls(_)), "{error}");
-    // This server speaks no TLS.
-    let plain = common::raw::echo_server(Acceptor::new()).await;
-    let error = authority
-        .connect(&format!("wss://{plain}/"))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, ConnectError::Tls(_)), "{error}");
     authority.serves_the_next_client(addr).await;
 }
 
@@ -353,5 +350,214 @@ fn configurations_that_cannot_work_say_what_is_wrong() {
     assert!(
         client_config_with_ca(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
             .is_err()
+    );
+}
+
+/// 000:143, row 33 of the seeds.
+#[tokio::test]
+async fn p91_a_tls_failure_is_1015_and_a_bad_certificate_stays_bad() {
+    let check = |error: ConnectError, retry: Retry, says: &str| {
+        assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+        assert_eq!(error.close_code(), CloseCode::TLS_HANDSHAKE);
+        assert_eq!(error.retry(), retry, "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    };
+    let authority = Authority::new();
+    let addr = authority.echo_server(Acceptor::new()).await;
+    let uri = format!("wss://{addr}/");
+    // What Mozilla trusts does not include us.
+    let untrusted = within(fullduplex::connect(&uri)).await;
+    check(untrusted.unwrap_err(), Retry::Never, "UnknownIssuer");
+    let stranger = Authority::new().connect(&uri).await.unwrap_err();
+    check(stranger, Retry::Never, "invalid peer certificate");
+    authority.serves_the_next_client(addr).await;
+
+    let elsewhere = Authority::certifying(["elsewhere.example"]);
+    let addr = elsewhere.echo_server(Acceptor::new()).await;
+    let wrong_name = elsewhere.connect(&format!("wss://{addr}/")).await;
+    check(wrong_name.unwrap_err(), Retry::Never, "not valid for name");
+
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let expired = Authority::certified_by(&params);
+    let addr = expired.echo_server(Acceptor::new()).await;
+    let error = expired.connect(&format!("wss://{addr}/")).await;
+    check(error.unwrap_err(), Retry::Never, "certificate expired");
+
+    let plain = common::raw::echo_server(Acceptor::new()).await;
+    let no_tls = authority.connect(&format!("wss://{plain}/")).await;
+    check(no_tls.unwrap_err(), Retry::Never, "corrupt message");
+
+    // A server that goes away meanwhile may be back.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("wss://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut hello = [0; 5];
+        tcp.read_exact(&mut hello).await.unwrap();
+    });
+    check(authority.connect(&uri).await.unwrap_err(), Retry::Later, "");
+    // So may one that says that it is in trouble: an alert, fatal, internal error.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("wss://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        tcp.write_all(b"\x15\x03\x03\x00\x02\x02\x50")
+            .await
+            .unwrap();
+        let mut rest = Vec::new();
+        tcp.read_to_end(&mut rest).await.ok();
+    });
+    let trouble = authority.connect(&uri).await.unwrap_err();
+    check(trouble, Retry::Later, "InternalError");
+}
+
+#[tokio::test]
+async fn clients_show_certificates_to_servers_that_want_them() {
+    let authority = Authority::new();
+    let Identity { certificate, key } = authority.identity("localhost");
+    let config = server_config_with_client_ca(
+        certificate.as_bytes(),
+        key.as_bytes(),
+        authority.ca.as_bytes(),
+    );
+    let (server, addr) = bound().await;
+    let uri = format!("wss://localhost:{}/", addr.port());
+    tokio::spawn(server.tls(config.unwrap()).serve(echo));
+    let trusting = || ClientTls::new().ca(authority.ca.as_bytes()).unwrap();
+    let known_as = |identity: &Identity| {
+        trusting()
+            .identity(identity.certificate.as_bytes(), identity.key.as_bytes())
+            .unwrap()
+    };
+    let connect = async |tls: ClientTls| {
+        let client = Client::new(&uri).unwrap().tls(tls.build().unwrap());
+        within(client.connect()).await.map(|(ws, _response)| ws)
+    };
+    let mut ws = connect(known_as(&authority.identity("client 7")))
+        .await
+        .unwrap();
+    ws.send("it is me").await.unwrap();
+    assert_eq!(within(ws.recv()).await, Ok(Some("it is me".into())));
+    // In TLS 1.3 the server's alert comes when the client is done with TLS: still an error of TLS.
+    let stranger = Authority::new().identity("client 7");
+    for (tls, says) in [
+        (trusting(), "CertificateRequired"),
+        (known_as(&stranger), ""),
+    ] {
+        let error = connect(tls).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+        assert_eq!(error.close_code(), CloseCode::TLS_HANDSHAKE);
+        assert_eq!(error.retry(), Retry::Never);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    // A server that wants none is shown none, and both are content.
+    let addr = authority.echo_server(Acceptor::new()).await;
+    let known = known_as(&stranger).build().unwrap();
+    let client = Client::new(&format!("wss://{addr}/")).unwrap().tls(known);
+    assert!(within(client.connect()).await.is_ok());
+}
+
+#[test]
+fn certificates_of_clients_that_cannot_work_say_what_is_wrong() {
+    let authority = Authority::new();
+    let (one, other) = (authority.identity("a"), authority.identity("b"));
+    let identity = |certificate: &str, key: &str| {
+        ClientTls::new().identity(certificate.as_bytes(), key.as_bytes())
+    };
+    assert!(identity("", &one.key).is_err());
+    assert!(identity(&one.certificate, "").is_err());
+    let mixed = identity(&one.certificate, &other.key).unwrap();
+    let shown = format!("{mixed:?}");
+    assert!(mixed.build().is_err());
+    let key = one.key.lines().nth(1).unwrap();
+    assert!(!shown.contains(key), "{shown}");
+    for ca in ["", &*one.key] {
+        let server = server_config_with_client_ca(
+            one.certificate.as_bytes(),
+            one.key.as_bytes(),
+            ca.as_bytes(),
+        );
+        assert!(server.is_err());
+    }
+}
+
+#[tokio::test]
+async fn p29_sni_names_the_host_and_is_left_out_for_addresses() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (host, sni) in [("localhost", Some("localhost")), ("127.0.0.1", None)] {
+        let uri = format!("wss://{host}:{port}/");
+        let greeting = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let hello =
+                tokio_rustls::LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
+            let hello = hello.await.unwrap();
+            hello.client_hello().server_name().map(str::to_owned)
+        };
+        let (_failed, found) =
+            within(async { tokio::join!(authority.connect(&uri), greeting) }).await;
+        assert_eq!(found.as_deref(), sni);
+    }
+}
+
+#[tokio::test]
+async fn p27_wss_never_leads_to_ws() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let plain = common::raw::echo_server(Acceptor::new()).await;
+    let config = Arc::clone(&authority.server);
+    tokio::spawn(async move {
+        for location in [format!("ws://{plain}/"), format!("http://{addr}/")] {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let acceptor = TlsAcceptor::from(Arc::clone(&config));
+            let mut tls = acceptor.accept(tcp).await.unwrap();
+            let answer =
+                format!("HTTP/1.1 301 Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+            tls.write_all(answer.as_bytes()).await.unwrap();
+            let mut rest = Vec::new();
+            tls.read_to_end(&mut rest).await.ok();
+        }
+    });
+    let client = Client::new(&format!("wss://{addr}/")).unwrap();
+    let client = client.tls(Arc::clone(&authority.client)).max_redirects(5);
+    for _ in 0..2 {
+        let error = within(client.connect()).await.unwrap_err();
+        let ConnectError::Redirect(why, refused) = &error else {
+            panic!("not followed: {error}")
+        };
+        assert_eq!((*why, refused.status()), (RedirectError::Downgrade, 301));
+    }
+}
+
+/// What the system trusts is told by its environment, so this runs in a process of its own.
+#[cfg(feature = "native-roots")]
+#[tokio::test]
+async fn roots_of_the_system_are_trusted_on_request() {
+    const URI: &str = "FULLDUPLEX_TEST_URI";
+    if let Ok(uri) = std::env::var(URI) {
+        let tls = ClientTls::new().native_roots().unwrap().build().unwrap();
+        let client = Client::new(&uri).unwrap();
+        assert!(within(client.connect()).await.is_err(), "not by default");
+        within(client.tls(tls).connect()).await.unwrap();
+        return;
+    }
+    let authority = Authority::new();
+    let addr = authority.echo_server(Acceptor::new()).await;
+    let file = std::env::temp_dir().join(format!("fullduplex-roots-{}.pem", std::process::id()));
+    std::fs::write(&file, &authority.ca).unwrap();
+    let itself = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "roots_of_the_system_are_trusted_on_request"])
+        .env(URI, format!("wss://{addr}/"))
+        .env("SSL_CERT_FILE", &file)
+        .output();
+    let output = within(itself).await.unwrap();
+    std::fs::remove_file(&file).ok();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
     );
 }
