@@ -106,6 +106,29 @@ fn p64_later_messages_refer_to_earlier_ones_only_with_takeover() {
 }
 
 #[test]
+fn p85_what_later_messages_refer_to_is_never_dropped_for_a_new_one() {
+    for (params, dropped) in [
+        (agree(takeover(), takeover()), None),
+        (agree(takeover(), no_takeover()), Some(3)),
+    ] {
+        let (mut client, mut server) = pair(&params);
+        for n in 0..3 {
+            server.send(format!("The quick brown fox jumps over {n} lazy dogs."));
+        }
+        let now = server.now;
+        let displaced = server.connection.send_displacing(now, "the latest", 1);
+        assert_eq!(displaced.ok(), dropped);
+        let bytes = server.transmit_bytes();
+        let received = client.receive_bytes(&bytes);
+        assert_eq!(received.len(), if dropped.is_some() { 1 } else { 3 });
+        // The contexts agree.
+        server.send("The quick brown fox jumps over the lazy dog.");
+        let bytes = server.transmit_bytes();
+        assert_eq!(client.receive_bytes(&bytes).len(), 1);
+    }
+}
+
+#[test]
 fn p61_p62_p63_data_of_other_implementations_is_read() {
     // The examples of RFC 7692 §7.2.3.
     let params = agree(takeover(), takeover());

@@ -385,19 +385,37 @@ fn p85_for_a_new_message_the_oldest_are_dropped_that_have_not_begun_to_leave() {
 }
 
 #[test]
-fn p85_a_queue_of_what_has_begun_drops_nothing_and_gives_the_new_message_back() {
+fn p85_where_dropping_does_not_help_nothing_is_dropped() {
     let mut server = server_with(|limits| limits.fragment = 1000);
     server.send(vec![1; 3000]);
-    server.write(1010);
+    let mut sent = server.write(1010);
+    server.send("would be dropped in vain");
     let now = server.now;
-    let error = server
-        .connection
-        .send_displacing(now, "too late", 500)
-        .unwrap_err();
+    let refused = server.connection.send_displacing(now, "too late", 500);
+    let error = refused.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Full);
     assert_eq!(error.outgoing.len(), 8);
     let room = server.connection.send_displacing(now, "room", usize::MAX);
     assert_eq!(room.unwrap(), 0);
+    sent.extend(server.transmit_bytes());
+    let kept = ["would be dropped in vain", "room"].map(wire::text);
+    assert_eq!(wire::frames(&sent)[3..], kept);
+}
+
+#[test]
+fn p85_no_more_is_dropped_than_has_to_be() {
+    for (less, dropped) in [(0, 1), (1, 2), (65, 2), (66, 3)] {
+        let mut server = Endpoint::server();
+        for text in ["a", "b", "c"] {
+            server.send(text);
+        }
+        let now = server.now;
+        // With one of three gone, two times 65 bytes are left.
+        let below = 2 * 65 + 1 - less;
+        let displaced = server.connection.send_displacing(now, "new", below);
+        assert_eq!(displaced.unwrap(), dropped, "below {below}");
+        assert_eq!(server.transmit().len(), 4 - dropped);
+    }
 }
 
 #[test]

@@ -261,11 +261,7 @@ impl Connection {
         outgoing: impl Into<Outgoing>,
     ) -> Result<(), SendError> {
         let outgoing = outgoing.into();
-        let refused = match self.closing {
-            Some(_) => Some(SendErrorKind::Closed),
-            None => self.transmit.in_parts().then_some(SendErrorKind::InParts),
-        };
-        if let Some(kind) = refused {
+        if let Some(kind) = self.refusal() {
             return Err(SendError { outgoing, kind });
         }
         self.transmit
@@ -279,7 +275,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`SendError`] gives the message back: the connection is closing, or the queue is full of what has to stay.
+    /// [`SendError`] gives the message back, and nothing was dropped: the connection is closing, a message in parts is not
+    /// complete, or the queue is full of what has to stay.
     pub fn send_displacing(
         &mut self,
         now: Instant,
@@ -287,16 +284,14 @@ impl Connection {
         below: usize,
     ) -> Result<usize, SendError> {
         let outgoing = outgoing.into();
-        let mut dropped = 0;
-        while self.closing.is_none() && self.transmit.queued() >= below {
-            if !self.transmit.drop_oldest() {
-                return Err(SendError {
-                    outgoing,
-                    kind: SendErrorKind::Full,
-                });
-            }
-            dropped += 1;
+        if let Some(kind) = self.refusal() {
+            return Err(SendError { outgoing, kind });
         }
+        // Where dropping does not help, nothing is dropped.
+        let kind = SendErrorKind::Full;
+        let Some(dropped) = self.transmit.drop_oldest_until(below) else {
+            return Err(SendError { outgoing, kind });
+        };
         self.send_reserved(now, outgoing)?;
         Ok(dropped)
     }
@@ -324,6 +319,14 @@ impl Connection {
     /// Whether a message in parts was begun and is not complete.
     pub fn is_sending_parts(&self) -> bool {
         self.transmit.in_parts()
+    }
+
+    /// Why no message can be taken at all, however much room there is.
+    fn refusal(&self) -> Option<SendErrorKind> {
+        match self.closing {
+            Some(_) => Some(SendErrorKind::Closed),
+            None => self.transmit.in_parts().then_some(SendErrorKind::InParts),
+        }
     }
 
     /// There is room for so much more, and somebody to send it to.

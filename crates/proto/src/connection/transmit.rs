@@ -276,12 +276,29 @@ impl Transmit {
         self.data.push_back(data);
     }
 
-    /// Drops the oldest message that may be dropped; false if there is none.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let oldest = self.data.iter().position(Data::is_droppable);
-        let dropped = oldest.and_then(|at| self.data.remove(at));
-        self.queued -= dropped.as_ref().map_or(0, |data| data.cost);
-        dropped.is_some()
+    /// Drops the oldest messages that may be dropped until less than `below` is queued, and says how many; drops none if
+    /// even all of them are not enough.
+    pub(super) fn drop_oldest_until(&mut self, below: usize) -> Option<usize> {
+        let Some(mut excess) = (self.queued() + 1).checked_sub(below) else {
+            return Some(0);
+        };
+        let mut dropped = 0;
+        let droppable = self.data.iter().filter(|data| data.is_droppable());
+        for cost in droppable.map(|data| data.cost) {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(cost);
+            dropped += 1;
+        }
+        if excess > 0 {
+            return None;
+        }
+        for _ in 0..dropped {
+            let oldest = self.data.iter().position(Data::is_droppable)?;
+            self.queued -= self.data.remove(oldest)?.cost;
+        }
+        Some(dropped)
     }
 
     /// Drops what is not in use, and can be made anew.
