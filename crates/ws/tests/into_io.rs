@@ -204,7 +204,12 @@ async fn p86_reads_dropped_after_every_poll_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tasks_share_it_by_tokios_split_and_miss_no_wake_up() {
     const BYTES: usize = 1 << 20;
-    let (client, server) = WebSocket::pair();
+    // A pipe that is nearly always full.
+    let (near, far) = tokio::io::duplex(600);
+    let accepting = tokio::spawn(async move { Acceptor::new().accept(far).await });
+    let client = Client::new("ws://example.com/").unwrap();
+    let client = within(client.connect_over(near)).await.unwrap().0;
+    let server = accepting.await.unwrap().unwrap();
     let both = [client, server].map(|ws| {
         let (mut read, mut write) = tokio::io::split(ws.into_io(MessageKind::Binary));
         let writing = tokio::spawn(async move {
