@@ -18,6 +18,7 @@ use crate::{
     driver::{Driver, now},
     error::HandshakeError,
     info::Info,
+    rate::RateLimit,
     transport::{Stream, Transport},
     websocket::WebSocket,
 };
@@ -40,6 +41,7 @@ pub struct Acceptor {
     pub(crate) options: Arc<ServerOptions>,
     pub(crate) config: Arc<Config>,
     pub(crate) timeout: Duration,
+    pub(crate) rate: Option<RateLimit>,
 }
 
 impl Default for Acceptor {
@@ -48,6 +50,7 @@ impl Default for Acceptor {
             options: Arc::default(),
             config: Arc::new(Config::default()),
             timeout: HANDSHAKE_TIMEOUT,
+            rate: None,
         }
     }
 }
@@ -113,6 +116,14 @@ impl Acceptor {
         self
     }
 
+    /// How much each client may send in a time. By default any amount: what is not received is not read, so that a handler sets the
+    /// pace, and it alone knows what a message costs.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate = Some(limit);
+        self
+    }
+
     /// How long the client may take for its request.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -157,6 +168,7 @@ impl Acceptor {
                 request,
                 early,
                 config: Arc::clone(&self.config),
+                rate: self.rate,
             }),
             Ok(Err(ReadError::Rejected(rejection))) => Err(reject(transport, rejection).await),
             Ok(Err(ReadError::Io(error))) => Err(HandshakeError::Io(error)),
@@ -186,6 +198,7 @@ pub struct Handshake {
     /// What came behind the request: the front of the first frames. At most one read.
     early: Vec<u8>,
     config: Arc<Config>,
+    rate: Option<RateLimit>,
 }
 
 impl Handshake {
@@ -237,13 +250,8 @@ impl Handshake {
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
             deflate: acceptance.deflate().map(Box::new),
         };
-        Ok(open(
-            self.transport,
-            Role::Server,
-            self.config,
-            &self.early,
-            info,
-        ))
+        let ws = open(self.transport, Role::Server, self.config, &self.early, info);
+        Ok(ws.limited(self.rate))
     }
 
     /// Answers with a rejection: `Rejection::new(401, "Log in first.")`.

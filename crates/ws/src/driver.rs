@@ -23,7 +23,14 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use crate::{error::Error, ping::Pings, reader::Part, scratch, transport::Transport};
+use crate::{
+    error::Error,
+    ping::Pings,
+    rate::{Limiter, RateLimit, Verdict},
+    reader::Part,
+    scratch,
+    transport::Transport,
+};
 
 /// Slices of one vectored write. A batch rarely has more, and if it has, the rest leaves with the next.
 const MAX_SLICES: usize = 64;
@@ -43,6 +50,8 @@ pub(crate) struct Driver {
     in_parts: bool,
     /// Who waits for a pong.
     pings: Pings,
+    /// What the peer may send in a time; boxed, as few have one.
+    rate: Option<Box<Limiter>>,
     /// What the handler does, if a helper runs one (see `cork.rs`).
     pub(crate) handler: Handler,
     /// More than one task may wait for it: halves, or a helper beside the handler.
@@ -73,6 +82,7 @@ impl Driver {
             unflushed: None,
             in_parts: false,
             pings: Pings::default(),
+            rate: None,
             handler: Handler::None,
             several: false,
             told: false,
@@ -88,8 +98,61 @@ impl Driver {
         &mut self.connection
     }
 
+    /// From now on the peer may send no more than this.
+    pub(crate) fn limit_rate(&mut self, limit: RateLimit) {
+        self.rate = Some(Box::new(Limiter::new(limit, now())));
+    }
+
+    /// How often the limit was met.
+    pub(crate) fn rate_limited(&self) -> u64 {
+        self.rate.as_ref().map_or(0, |rate| rate.met)
+    }
+
     /// The next event; `None` once the connection is over and its outcome known.
     fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            ready!(self.poll_hold(cx));
+            let event = ready!(self.poll_unlimited(cx));
+            if event.as_ref().is_none_or(|event| self.admits(event)) {
+                return Poll::Ready(event);
+            }
+        }
+    }
+
+    /// Waits until the rate limit lets more be read. What is queued leaves meanwhile; deadlines are not looked at, since what
+    /// would have kept them may not have been read.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.connection.state() == State::Open
+            && let Some(until) = self.rate.as_mut().and_then(|rate| rate.hold_until(now()))
+        {
+            self.settle(cx);
+            if self.connection.state() == State::Open {
+                ready!(self.poll_deadline(cx, Some(until)));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether an event is within the rate limit. If not, it is thrown away, and perhaps the connection closed.
+    fn admits(&mut self, event: &Event) -> bool {
+        let Some(rate) = &mut self.rate else {
+            return true;
+        };
+        let verdict = match event {
+            Event::Message(message) => rate.message(now(), message.len()),
+            Event::Part { payload, fin, .. } => rate.part(now(), payload.len(), *fin),
+            _ => return true,
+        };
+        if verdict == Verdict::Close
+            && let Ok(frame) = CloseFrame::new(CloseCode::POLICY_VIOLATION, "rate limit")
+        {
+            self.close(frame);
+        }
+        verdict == Verdict::Take
+    }
+
+    /// The next event, whatever the rate.
+    fn poll_unlimited(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if let Some(event) = self.connection.poll_event(now()) {
                 self.notice(&event, cx);

@@ -73,6 +73,8 @@ pub struct Closed {
     pub outcome: Outcome,
     /// How long it was open.
     pub duration: Duration,
+    /// How often its [rate limit](crate::Acceptor::rate_limit) was met: waits, or messages thrown away.
+    pub rate_limited: u64,
 }
 
 /// The observer, if there is one, whose panics are its own.

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use crate::{
     accept::{Acceptor, open},
     info::Info,
+    rate::RateLimit,
     transport::{Stream, Transport},
     websocket::WebSocket,
 };
@@ -33,6 +34,7 @@ pub struct Handshake {
     request: Request,
     upgrade: OnUpgrade,
     config: Arc<Config>,
+    rate: Option<RateLimit>,
 }
 
 /// Judges a request. Where this process ends TLS, say so with [`Acceptor::tls_ends_here`](crate::Acceptor::tls_ends_here).
@@ -53,6 +55,7 @@ pub fn handshake<B>(
         request,
         upgrade,
         config: Arc::clone(&acceptor.config),
+        rate: acceptor.rate,
     })
 }
 
@@ -86,7 +89,7 @@ impl Handshake {
             response,
             Upgrade {
                 upgrade: self.upgrade,
-                pending: Some((self.config, info)),
+                pending: Some((self.config, info, self.rate)),
             },
         )
     }
@@ -97,7 +100,7 @@ impl Handshake {
 #[must_use = "the connection is dropped with it"]
 pub struct Upgrade {
     upgrade: OnUpgrade,
-    pending: Option<(Arc<Config>, Info)>,
+    pending: Option<(Arc<Config>, Info, Option<RateLimit>)>,
 }
 
 impl Future for Upgrade {
@@ -105,11 +108,12 @@ impl Future for Upgrade {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let upgraded = ready!(Pin::new(&mut self.upgrade).poll(cx)).map_err(UpgradeError)?;
-        let (config, mut info) = self.pending.take().unwrap_or_default();
+        let (config, mut info, rate) = self.pending.take().unwrap_or_default();
         let (transport, early) = unwrap(upgraded);
         info.peer = transport.peer_addr();
         transport.set_nodelay();
-        Poll::Ready(Ok(open(transport, Role::Server, config, &early, info)))
+        let ws = open(transport, Role::Server, config, &early, info);
+        Poll::Ready(Ok(ws.limited(rate)))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     event::Event,
     info::Info,
     ping::Pong,
+    rate::RateLimit,
     reader::MessageReader,
     shared::{Handle, Side},
     split::{ReadHalf, WriteHalf},
@@ -203,6 +204,24 @@ impl WebSocket {
                 handle: self.handle,
             },
         )
+    }
+
+    /// From now on the peer may send no more than this, whatever was set before; for limits that depend on who it is.
+    pub fn limit_rate(&mut self, limit: RateLimit) {
+        self.handle.shared.lock().limit_rate(limit);
+    }
+
+    /// With the limit of those who accepted it, if they set one.
+    pub(crate) fn limited(mut self, limit: Option<RateLimit>) -> Self {
+        if let Some(limit) = limit {
+            self.limit_rate(limit);
+        }
+        self
+    }
+
+    /// How often the [rate limit](Self::limit_rate) was met: waits, or messages thrown away.
+    pub fn rate_limited(&self) -> u64 {
+        self.handle.shared.lock().rate_limited()
     }
 
     /// Bytes accepted and not yet written, with a fixed cost for each message.

@@ -21,7 +21,8 @@ use axum::{
 };
 use common::raw::{Raw, TEXT, acceptance, echo, plain_refusal, refusal, request, within};
 use fullduplex::{
-    Acceptor, Client, CloseCode, CloseFrame, Config, ConnectError, WebSocket, corked, handled,
+    Acceptor, Client, CloseCode, CloseFrame, Config, ConnectError, RateAction, RateLimit,
+    WebSocket, corked, handled,
     handshake::{Origins, Rejection},
     upgrade,
 };
@@ -384,6 +385,25 @@ async fn the_settings_of_the_acceptor_hold() {
         raw.rest_as_frames().await,
         [wire::close(1009, "frame too big")]
     );
+}
+
+#[tokio::test]
+async fn the_rate_limit_of_the_acceptor_holds() {
+    let limit = RateLimit::new().messages(1).action(RateAction::Close);
+    let addr = axum_server(Acceptor::new().rate_limit(limit)).await;
+    let mut raw = Raw::connect(addr).await;
+    raw.send(ws_request(addr, "")).await;
+    raw.head().await;
+    raw.send_frames(vec![wire::text("x"); 20]).await;
+    let mut echoed = 0;
+    let last = loop {
+        match raw.frame().await {
+            frame if frame.opcode == 1 => echoed += 1,
+            other => break other,
+        }
+    };
+    assert_eq!(last, wire::close(1008, "rate limit"));
+    assert!(echoed < 20);
 }
 
 #[tokio::test]

@@ -131,7 +131,12 @@ where
             %outcome,
             "closed"
         );
+        let closed = Closed {
+            outcome,
+            duration,
+            rate_limited: handle.shared.lock().rate_limited(),
+        };
         self.observed
-            .tell(|observer| observer.closed(peer, &Closed { outcome, duration }));
+            .tell(|observer| observer.closed(peer, &closed));
     }
 }
