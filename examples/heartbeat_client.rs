@@ -3,16 +3,15 @@
 //! Seed 003: a client that notices a dead link by its heartbeat, and connects again after a loss, each time a little later.
 #![expect(clippy::print_stdout, reason = "says what happens")]
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{env, error::Error, time::Duration};
 
 use fullduplex::{Client, Config, WebSocket};
-use tokio::time::{Instant, sleep};
 
 /// A ping when nothing came for so long; given up when nothing comes for as long again.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// The longest pause after the first loss. It doubles with each failure, up to half a minute, so that a server that is
-/// down is not overrun when it comes back; for the same reason a random part of it is waited.
+/// The longest pause after the first loss, of which a random part is waited. It doubles with each failure, up to half a minute,
+/// so that a server that is down is not overrun when it comes back.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -26,28 +25,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut config = Config::default();
     config.keepalive_interval = Some(HEARTBEAT);
     config.keepalive_timeout = HEARTBEAT;
-    let config = Arc::new(config);
-    let mut pause = FIRST_PAUSE;
+    let client = Client::new(uri)?.config(config);
+    let mut connections = client
+        .reconnect()
+        .first_delay(FIRST_PAUSE)
+        .max_delay(LONGEST_PAUSE)
+        .healthy_after(STABLE)
+        .on_retry(|retrying| {
+            println!("not connected: {}", retrying.error);
+            println!("again in {:.0?}", retrying.wait);
+        });
+    // Ends by an error that trying again would not mend, such as a wrong address.
     loop {
-        match Client::new(uri)?
-            .config(Arc::clone(&config))
-            .connect()
-            .await
-        {
-            Ok((ws, _response)) => {
-                println!("connected");
-                let begun = Instant::now();
-                println!("lost: {}", receive(ws).await);
-                if begun.elapsed() >= STABLE {
-                    pause = FIRST_PAUSE;
-                }
-            }
-            Err(error) => println!("not connected: {error}"),
-        }
-        let wait = pause.mul_f64(rand::random());
-        println!("again in {wait:.0?}");
-        sleep(wait).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
+        let (ws, _response) = connections.next().await?;
+        println!("connected");
+        println!("lost: {}", receive(ws).await);
     }
 }
 

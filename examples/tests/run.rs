@@ -238,13 +238,11 @@ async fn the_heartbeat_client_comes_back_after_each_loss() {
         example.line().await,
         "lost: the connection has ended: 1006 by peer: connection ended without Close"
     );
-    assert!(example.line().await.starts_with("again in "));
     let (mut ws, _end) = within(clients.recv()).await.unwrap();
     assert_eq!(example.line().await, "connected");
     let away = CloseFrame::new(CloseCode::GOING_AWAY, "").unwrap();
     assert!(within(ws.close(away)).await.clean);
     assert_eq!(example.line().await, "lost: 1001 by peer");
-    assert!(example.line().await.starts_with("again in "));
     assert!(within(clients.recv()).await.is_some());
 }
 

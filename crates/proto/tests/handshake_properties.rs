@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use fullduplex_proto::handshake::{
-    Authority, ClientRequest, Headers, Origin, Origins, Progress, RequestHead, ServerHandshake,
-    ServerOptions, Uri, Version, judge,
+    Authority, ClientError, ClientRequest, Headers, Origin, Origins, Progress, RequestHead,
+    ServerHandshake, ServerOptions, Uri, Version, judge,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -147,6 +147,36 @@ proptest! {
         for bytes in [&bytes, &after_a_good_start] {
             server_verdict(&[bytes]);
             client_verdict(&[bytes]);
+        }
+    }
+
+    /// What a redirect leads to reads the same as what is then asked for: there are no two ways to see a `Location`.
+    #[test]
+    fn p27_a_resolved_reference_is_a_uri_in_normal_form(
+        base in "wss?://(u:p@)?a(:81)?(/[a.]{0,3}){0,3}(\\?[a/.]{0,4})?",
+        reference in "(wss?:|https?:|x:)?(//(u@)?[a-c](:8[01])?)?[a./?#:%2eé]{0,12}|\\PC{0,12}",
+    ) {
+        let base: Uri = base.parse().unwrap();
+        if let Ok(joined) = base.join(&reference) {
+            let read: Uri = joined.to_string().parse().unwrap();
+            prop_assert_eq!(read.to_string(), joined.to_string());
+            prop_assert!(read.is_same_origin(&joined));
+            prop_assert_eq!(joined.join("").unwrap(), joined.clone());
+            prop_assert!(!joined.resource().split('?').next().unwrap().split('/').any(|s| s == ".."));
+        }
+    }
+
+    #[test]
+    fn no_challenge_makes_the_reader_panic_or_reads_more_than_there_is(
+        line in "(Basic|Bearer|[a-c]{1,3})[a-c,;=\"\\\\ /é]{0,30}|\\PC{0,20}",
+    ) {
+        let answer = format!("HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: {line}\r\n\r\n");
+        let mut attempt = ClientRequest::new("ws://a/".parse().unwrap()).start([0; 16]);
+        if let Err(ClientError::Refused(refused)) = attempt.receive(answer.as_bytes()) {
+            for challenge in refused.challenges() {
+                prop_assert!(line.contains(challenge.scheme()));
+                prop_assert!(challenge.realm().is_none_or(|realm| realm.len() <= line.len()));
+            }
         }
     }
 

@@ -270,6 +270,7 @@ impl Reconnect {
             self.state = State::GivenUp;
             return Err(error);
         };
+        tracing::debug!(%error, attempts = self.attempts, ?wait, "connecting again later");
         if let Some(observer) = &mut self.on_retry {
             observer(&Retrying {
                 error: &error,

@@ -11,6 +11,7 @@ mod common;
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -18,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use common::raw::{acceptance, within};
+use common::{
+    poll_times,
+    raw::{acceptance, within},
+};
 use fullduplex::{
     Client, ConnectError, Retry, WebSocket,
     handshake::{Challenge, Credentials, RedirectError, Response, UriError, accept_for},
@@ -32,6 +36,8 @@ use tokio::{
 struct Stub {
     addr: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
+    /// Shared by the listener and every connection.
+    open: Arc<()>,
 }
 
 impl Stub {
@@ -40,13 +46,24 @@ impl Stub {
         let addr = listener.local_addr().unwrap();
         let requests = Arc::<Mutex<Vec<String>>>::default();
         let (seen, answer) = (Arc::clone(&requests), Arc::new(answer));
+        let open = Arc::new(());
+        let connections = Arc::clone(&open);
         tokio::spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(tcp, Arc::clone(&answer), Arc::clone(&seen)));
+                let open = Arc::clone(&connections);
+                let serving = serve(tcp, Arc::clone(&answer), Arc::clone(&seen));
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(open);
+                });
             }
         });
-        Self { addr, requests }
+        Self {
+            addr,
+            requests,
+            open,
+        }
     }
 
     fn uri(&self, resource: &str) -> String {
@@ -308,6 +325,37 @@ async fn p33_one_deadline_covers_all_redirects_and_challenges() {
     let client = client.credentials(async |_| std::future::pending().await);
     let error = connect(&client).await.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout), "{error}");
+}
+
+#[tokio::test]
+async fn p34_dropped_after_any_poll_no_attempt_leaves_a_connection() {
+    let stub = Stub::new(|head| match (path(head), &*header(head, "Authorization")) {
+        ("/a", _) => redirect("/b"),
+        (_, "-") => refuse("401 Unauthorized", "WWW-Authenticate: Bearer\r\n"),
+        _ => open(head),
+    })
+    .await;
+    let client = stub.client("/a").max_redirects(1).credentials(async |_| {
+        tokio::task::yield_now().await;
+        Credentials::bearer("token").ok()
+    });
+    let mut polls = 1;
+    loop {
+        let connected = poll_times(pin!(client.connect()), polls).await;
+        let is_open = connected.is_some();
+        assert!(connected.is_none_or(|connected| connected.is_ok()));
+        within(async {
+            while Arc::strong_count(&stub.open) > 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        if is_open {
+            break;
+        }
+        polls += 1;
+    }
+    assert!(polls > 5, "three attempts need more than {polls} polls");
 }
 
 /// A client whose hook gives these credentials, and says what it was asked.
