@@ -161,7 +161,7 @@ proptest! {
             let read: Uri = joined.to_string().parse().unwrap();
             prop_assert_eq!(read.to_string(), joined.to_string());
             prop_assert!(read.is_same_origin(&joined));
-            prop_assert_eq!(joined.join("").unwrap(), joined.clone());
+            prop_assert_eq!(&joined.join("").unwrap(), &joined);
             prop_assert!(!joined.resource().split('?').next().unwrap().split('/').any(|s| s == ".."));
         }
     }
