@@ -161,6 +161,17 @@ fn p61_p62_p63_data_of_other_implementations_is_read() {
 }
 
 #[test]
+fn a_last_block_that_fills_what_is_decompressed_at_once_is_the_end() {
+    // 8 KiB that were not compressed, in a block that says that it is the last.
+    let data = [&[0x01, 0x00, 0x20, 0xff, 0xdf], &[b'a'; 8 << 10][..]].concat();
+    let mut server = endpoint(Role::Server, &agree(takeover(), takeover()));
+    assert_eq!(
+        server.receive([&wire::binary(data).rsv(0b100)]),
+        [Event::Message(vec![b'a'; 8 << 10].into())]
+    );
+}
+
+#[test]
 fn p54_a_bomb_ends_in_1009_at_the_limit_and_holds_no_more_than_the_limit() {
     for (client, server) in [(takeover(), takeover()), (takeover(), no_takeover())] {
         let params = agree(client, server);

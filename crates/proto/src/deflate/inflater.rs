@@ -147,7 +147,8 @@ impl Inflater {
             let made = stream.step(&mut input, &mut chunk)?;
             let made = chunk.get(..made).unwrap_or_default();
             self.remember(made);
-            stream.full = made.len() == CHUNK;
+            // Behind a last block nothing comes of itself, however much it was.
+            stream.full = made.len() == CHUNK && !stream.ended;
             if !sink(made)? || (input.is_empty() && !stream.full) {
                 break;
             }
