@@ -11,6 +11,7 @@ mod common;
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,10 +19,14 @@ use std::{
     time::Duration,
 };
 
-use common::raw::{PATIENCE, Raw, bound, echo, echo_server, serves_the_next_client, within};
+use common::{
+    poll_times,
+    raw::{PATIENCE, Raw, bound, echo, echo_server, serves_the_next_client, within},
+};
 use fullduplex::{Acceptor, CloseCode, CloseFrame, Config, Error, Message, WebSocket, connect};
 use fullduplex_testkit::wire;
 use tokio::{
+    io::AsyncReadExt,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -227,6 +232,35 @@ async fn connections_over_the_maximum_wait_until_one_ends() {
     let mut third = within(third).await.unwrap();
     third.send("in").await.unwrap();
     assert_eq!(within(third.recv()).await, Ok(Some("in".into())));
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_accepts_nobody_and_its_connections_go_on() {
+    for polls in 0..20 {
+        let (server, addr) = bound().await;
+        // They wait in the system's queue; each is accepted by one of the polls, or by none.
+        let mut early = Vec::new();
+        for _ in 0..3 {
+            early.push(Raw::connect(addr).await);
+        }
+        assert!(
+            poll_times(pin!(server.serve(echo)), polls).await.is_none(),
+            "it never ends by itself"
+        );
+        assert!(connect(&format!("ws://{addr}/")).await.is_err());
+        let mut answered = 0;
+        for mut raw in early {
+            // Those that it had accepted are answered; the others were reset when it stopped listening.
+            raw.try_send(common::raw::request(addr, "")).await;
+            if raw.stream.read_u8().await.is_ok() {
+                raw.head().await;
+                raw.send_frames([wire::text("x")]).await;
+                assert_eq!(raw.frame().await, wire::text("x"));
+                answered += 1;
+            }
+        }
+        assert_eq!(answered, if polls == 0 { 0 } else { 3 }, "{polls} polls");
+    }
 }
 
 #[tokio::test]
