@@ -13,7 +13,9 @@ async fn a_server_that_is_not_there_is_one_line_and_code_4() {
     let addr = nobody.local_addr().unwrap();
     drop(nobody);
     let ended = connect(&[&format!("ws://user:secret@{addr}/x")], "hello\n").await;
-    let line = format!("fdx: cannot connect to ws://{addr}/x: Connection refused (os error 111)\n");
+    let line = format!(
+        "fdx: cannot connect to ws://{addr}/x: {addr}: Connection refused (os error 111)\n"
+    );
     assert_eq!(
         (ended.code, ended.stderr, &*ended.stdout),
         (Some(4), line, "")
