@@ -254,7 +254,7 @@ impl WebSocket {
         &self.handle.shared.info.resource
     }
 
-    /// The address at the other end, if the transport has one.
+    /// The address at the other end, if the transport has one; behind a proxy it may be the proxy's.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.handle.shared.info.peer
     }

@@ -12,6 +12,7 @@ mod common;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use common::authority::{Authority, Identity};
 use common::raw::{Raw, bound, echo, plain_refusal, request, within};
 use fullduplex::{
     Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Error, Retry, WebSocket,
@@ -23,60 +24,14 @@ use fullduplex::{
     },
 };
 use fullduplex_testkit::wire;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// A certificate for `localhost` and loopback, and the authority that signed it.
-struct Authority {
-    ca: String,
-    issuer: Issuer<'static, KeyPair>,
-    server: Arc<ServerConfig>,
-    client: Arc<ClientConfig>,
-}
-
-/// A certificate and its key.
-struct Identity {
-    certificate: String,
-    key: String,
-}
-
 impl Authority {
-    fn new() -> Self {
-        Self::certifying(["localhost", "127.0.0.1"])
-    }
-
-    fn certifying<const N: usize>(names: [&str; N]) -> Self {
-        let names = names.map(str::to_owned);
-        Self::certified_by(&CertificateParams::new(names).unwrap())
-    }
-
-    fn certified_by(server: &CertificateParams) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_key = KeyPair::generate().unwrap();
-        let ca = params.self_signed(&ca_key).unwrap().pem();
-        let issuer = Issuer::new(params, ca_key);
-        let Identity { certificate, key } = signed(&issuer, server);
-        let server = server_config(certificate.as_bytes(), key.as_bytes()).unwrap();
-        let client = client_config_with_ca(ca.as_bytes()).unwrap();
-        Self {
-            ca,
-            issuer,
-            server,
-            client,
-        }
-    }
-
-    /// A certificate for somebody.
-    fn identity(&self, name: &str) -> Identity {
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
-        signed(&self.issuer, &params)
-    }
-
     async fn echo_server(&self, acceptor: Acceptor) -> SocketAddr {
         let (server, addr) = bound().await;
         tokio::spawn(
@@ -105,13 +60,6 @@ impl Authority {
             assert!(within(ws.close(CloseFrame::normal())).await.clean);
         }
     }
-}
-
-fn signed(issuer: &Issuer<'static, KeyPair>, params: &CertificateParams) -> Identity {
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, issuer).unwrap().pem();
-    let key = key.serialize_pem();
-    Identity { certificate, key }
 }
 
 /// 000:20 and 003:18, row 10 of the seeds.

@@ -5,6 +5,8 @@ mod error;
 mod handshake;
 mod route;
 
+#[cfg(unix)]
+use std::path::Path;
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use fullduplex_proto::{
@@ -15,6 +17,8 @@ use tokio::time::timeout_at;
 
 pub use self::error::{ConnectError, Retry};
 use self::{attempts::Ask, route::Route};
+#[cfg(unix)]
+use crate::dial::dial_unix;
 use crate::{
     deadline,
     proxy::Proxy,
@@ -284,6 +288,43 @@ impl Client {
         timeout_at(deadline, Box::pin(handshake))
             .await
             .unwrap_or(Err(ConnectError::Timeout))
+    }
+
+    /// As [`connect_over`](Self::connect_over), over the Unix socket at this path. Host and resource are those of the address;
+    /// where they mean nothing to the server, `ws://localhost/` will do.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), fullduplex::ConnectError> {
+    /// let client = fullduplex::Client::new("ws://localhost/events")?;
+    /// let (ws, _response) = client.connect_unix("/run/service.sock").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the socket.
+    #[cfg(unix)]
+    pub async fn connect_unix(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> Result<(WebSocket, Response), ConnectError> {
+        let deadline = deadline::after(self.timeout);
+        let connected = timeout_at(
+            deadline,
+            Box::pin(async {
+                let stream = dial_unix(path.as_ref())
+                    .await
+                    .map_err(ConnectError::Connect)?;
+                self.shake_hands(&self.request, Transport::new(stream), deadline)
+                    .await
+            }),
+        );
+        connected.await.unwrap_or(Err(ConnectError::Timeout))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A tunnel through an HTTP proxy.
 
+use std::future::pending;
+
 use fullduplex_proto::handshake::{Progress, ResponseError, TunnelHandshake};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,24 +42,22 @@ async fn read_response<S: Stream>(
     let mut bytes = Vec::with_capacity(READ_SIZE);
     loop {
         bytes.clear();
-        let n = match timeout_at(deadline, stream.read_buf(&mut bytes)).await {
-            Ok(Ok(n)) => n,
-            Ok(Err(error)) => return Err(refused_or(handshake, error)),
-            Err(elapsed) => return Err(refused_or(handshake, elapsed.into())),
+        let read = timeout_at(deadline, stream.read_buf(&mut bytes)).await;
+        let failure = match read {
+            Ok(Ok(0)) => return Err(ProxyError::Http(handshake.eof())),
+            Ok(Ok(_)) => match handshake.receive(&bytes).map_err(ProxyError::Http)? {
+                Progress::Done { used, .. } => return Ok(bytes.split_off(used)),
+                Progress::NeedMore => continue,
+            },
+            Ok(Err(error)) => Some(ProxyError::Io(error)),
+            Err(_) => None,
         };
-        if n == 0 {
-            return Err(ProxyError::Http(handshake.eof()));
-        }
-        if let Progress::Done { used, .. } = handshake.receive(&bytes).map_err(ProxyError::Http)? {
-            return Ok(bytes.split_off(used));
-        }
-    }
-}
-
-/// A refusal of which only the body is not complete says more than what kept the body from coming.
-fn refused_or(handshake: &mut TunnelHandshake, error: std::io::Error) -> ProxyError {
-    match handshake.eof() {
-        refused @ ResponseError::Refused(_) => ProxyError::Http(refused),
-        _ => ProxyError::Io(error),
+        // A refusal of which only the body is not complete says more than what kept the body from coming.
+        return match (handshake.eof(), failure) {
+            (refused @ ResponseError::Refused(_), _) => Err(ProxyError::Http(refused)),
+            (_, Some(failure)) => Err(failure),
+            // The deadline is the caller's, who reports it.
+            (_, None) => pending().await,
+        };
     }
 }

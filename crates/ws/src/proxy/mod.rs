@@ -33,7 +33,8 @@ use crate::{
 /// # Ok::<(), fullduplex::ProxyError>(())
 /// ```
 ///
-/// Neither `Debug` nor `Display` shows its credentials, and the server never sees them.
+/// Give it to [`Client::proxy`](crate::Client::proxy), or let [`Client::proxy_from_env`](crate::Client::proxy_from_env) look for
+/// one. Neither `Debug` nor `Display` shows its credentials, and the server never sees them.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     scheme: Scheme,
@@ -137,8 +138,9 @@ impl Proxy {
         Ok(self)
     }
 
-    /// TLS to a proxy of scheme `https`. Its ALPN list is replaced by `http/1.1`. By default the same roots are trusted as for
-    /// servers; the client's own configuration is not used, since its certificate is for the server.
+    /// TLS to a proxy of scheme `https`. Its ALPN list is replaced by `http/1.1`. By default the roots that
+    /// Mozilla trusts are trusted; what [`Client::tls`](crate::Client::tls) says is for the server, a certificate of the client's
+    /// too.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
@@ -172,13 +174,15 @@ impl Proxy {
     }
 
     async fn dial(&self) -> Result<TcpStream, ProxyError> {
-        let port = self
-            .address
-            .port()
-            .unwrap_or_else(|| self.scheme.default_port());
-        dial(self.address.host(), port)
+        dial(self.address.host(), self.port())
             .await
             .map_err(ProxyError::Connect)
+    }
+
+    fn port(&self) -> u16 {
+        self.address
+            .port()
+            .unwrap_or_else(|| self.scheme.default_port())
     }
 
     async fn connect<S: Stream>(
@@ -252,6 +256,76 @@ impl Scheme {
             Ok(credentials)
         } else {
             Err(ProxyError::Credentials)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(address: &str) -> String {
+        match Proxy::new(address) {
+            Ok(proxy) => {
+                let debug = format!("{proxy:?}");
+                assert!(
+                    !debug.contains("secret") && !debug.contains("aladdin"),
+                    "{debug}"
+                );
+                format!("{proxy} {:?}", proxy.port())
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn p32_addresses_of_proxies() {
+        for (address, expected) in [
+            (
+                "http://proxy.example:3128",
+                "http://proxy.example:3128 3128",
+            ),
+            ("proxy.example:3128", "http://proxy.example:3128 3128"),
+            ("proxy.example", "http://proxy.example 80"),
+            ("HTTP://Proxy.Example/", "http://proxy.example 80"),
+            ("socks5://[2001:DB8::1]", "socks5://[2001:db8::1] 1080"),
+            (
+                "socks5h://aladdin:secret@192.0.2.1:9050",
+                "socks5h://192.0.2.1:9050 9050",
+            ),
+            ("aladdin:secret@proxy.example", "http://proxy.example 80"),
+            ("http://aladdin@proxy.example", "http://proxy.example 80"),
+        ] {
+            assert_eq!(shown(address), expected, "{address}");
+        }
+        #[cfg(feature = "tls")]
+        assert_eq!(shown("https://a:secret@b"), "https://b 443");
+    }
+
+    #[test]
+    fn p32_what_is_no_proxys_address_is_refused_without_a_word_of_the_password() {
+        let long = format!("socks5://u:{}@a", "secret".repeat(50));
+        for (address, part) in [
+            ("", "host is missing"),
+            ("http://", "host is missing"),
+            ("socks4://aladdin:secret@a", "socks5h://"),
+            ("socks://a", "socks5h://"),
+            ("aladdin:secret@a://b", "socks5h://"),
+            ("http://aladdin:secret@a:99999", "port"),
+            ("http://aladdin:secret@a/path", "host"),
+            ("http://aladdin:secret@a?secret", "host"),
+            ("http://aladdin:secret%0d@a", "encoded"),
+            ("http://aladdin:secret%2@a", "encoded"),
+            ("http://al%3Aaddin:secret@a", "encoded"),
+            // RFC 1929 §2: neither may be empty, nor longer than a byte can say.
+            ("socks5://aladdin@a", "encoded"),
+            (&long, "too long"),
+        ] {
+            let error = Proxy::new(address).unwrap_err();
+            for shown in [error.to_string(), format!("{error:?}")] {
+                assert!(!shown.contains("secret"), "{shown}");
+            }
+            assert!(error.to_string().contains(part), "{address}: {error}");
         }
     }
 }

@@ -75,3 +75,33 @@ impl<S: Stream> AsyncWrite for Rewound<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn p32_early_bytes_come_first_whatever_the_reads() {
+        for size in 1..=12 {
+            let (ours, mut theirs) = duplex(1 << 10);
+            let mut stream = Rewound::new(b"early ".to_vec(), ours);
+            theirs.write_all(b"late").await.unwrap();
+            stream.write_all(b"back").await.unwrap();
+            drop(theirs.shutdown().await);
+            let mut read = Vec::new();
+            let mut piece = vec![0; size];
+            loop {
+                match stream.read(&mut piece).await.unwrap() {
+                    0 => break,
+                    n => read.extend_from_slice(&piece[..n]),
+                }
+            }
+            assert_eq!(read, b"early late", "reads of {size}");
+            let mut back = [0; 4];
+            theirs.read_exact(&mut back).await.unwrap();
+            assert_eq!(&back, b"back");
+        }
+    }
+}

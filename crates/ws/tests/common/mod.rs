@@ -2,6 +2,9 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
+#[cfg(feature = "tls")]
+pub(crate) mod authority;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 
 use std::{
