@@ -384,12 +384,17 @@ impl Driver {
         waiting: &mut Option<oneshot::Receiver<Duration>>,
     ) -> Poll<Result<(), Error>> {
         if let Some(payload) = slot.take() {
-            self.connection
-                .ping(now(), payload.clone())
-                .map_err(|error| self.refused(error))?;
-            *waiting = Some(self.pings.wait_for(payload));
+            *waiting = Some(self.ping(payload)?);
         }
         self.poll_flush_unless_corked(cx)
+    }
+
+    /// Queues a ping.
+    pub(crate) fn ping(&mut self, payload: Bytes) -> Result<oneshot::Receiver<Duration>, Error> {
+        self.connection
+            .ping(now(), payload.clone())
+            .map_err(|error| self.refused(error))?;
+        Ok(self.pings.wait_for(payload))
     }
 
     /// Queues a pong that nobody asked for and writes it.

@@ -33,6 +33,8 @@
 //!   [`upgrade`] takes requests from hyper and axum.
 //! * [`connect`] and [`Client`] open connections; [`Reconnect`] opens one after the other.
 //! * [`WebSocket`] receives, sends and closes; [`split`](WebSocket::split) makes two halves of it.
+//! * [`Sender`], made of the sending half, sends from any number of tasks; [`Broadcast`] sends one message to many connections.
+//! * [`into_io`](WebSocket::into_io) makes a stream of bytes of a connection; it and its halves are `Stream` and `Sink`, too.
 //! * [`corked`] lets the plainest loop write in batches.
 //! * [`Config`] and [`Limits`] hold every bound and every wait.
 //!

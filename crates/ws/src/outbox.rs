@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use fullduplex_proto::{CloseCode, CloseFrame, Connection, Outcome, Outgoing, State};
 use tokio::{runtime, sync::Notify};
 
@@ -18,6 +19,7 @@ use crate::{
     driver::{Driver, now},
     error::Error,
     info::Info,
+    ping::Pong,
     sender::{Overflow, Sent, TrySendError, TrySendErrorKind},
     shared::{Handle, Side},
 };
@@ -117,6 +119,14 @@ impl Outbox {
     /// Puts a message into the queue for which there is a permit.
     pub(crate) fn queue_reserved(&self, outgoing: Outgoing) -> Result<(), TrySendError> {
         self.push(|connection| Ok(connection.send_reserved(now(), outgoing)?))
+    }
+
+    /// Queues a ping.
+    pub(crate) fn ping(&self, payload: Bytes) -> Result<Pong, Error> {
+        Ok(Pong {
+            receiver: self.handle.with(|driver| driver.ping(payload))?,
+            connection: Arc::downgrade(&self.handle.shared),
+        })
     }
 
     /// Waits for room and keeps it until it is given back.

@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use fullduplex_proto::{
     CloseFrame, Connection, Outcome, Outgoing, SendError, SendErrorKind, State,
 };
 
-use crate::{error::Error, outbox::Outbox, split::WriteHalf};
+use crate::{error::Error, outbox::Outbox, ping::Pong, split::WriteHalf};
 
 /// What becomes of a message when the queue holds [`soft_queue`](fullduplex_proto::Limits::soft_queue) bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +131,18 @@ impl Sender {
         let sent = self.outbox.queue(message.into());
         self.outbox.write();
         sent
+    }
+
+    /// Sends a ping with up to 125 bytes, ahead of what is queued and without waiting, and returns what waits for its
+    /// [pong](Pong).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ping`] if the payload is too long or too many pings are unanswered; else as [`send`](Self::send).
+    pub fn ping(&self, payload: impl Into<Bytes>) -> Result<Pong, Error> {
+        let pong = self.outbox.ping(payload.into());
+        self.outbox.write();
+        pong
     }
 
     /// Waits for room in the queue, whatever the policy, and keeps it for one message of any size.

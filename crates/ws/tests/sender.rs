@@ -535,6 +535,22 @@ async fn a_transport_that_breaks_is_told_to_all_that_wait() {
 }
 
 #[tokio::test]
+async fn a_ping_goes_ahead_of_a_full_queue_and_its_pong_comes_by_the_receiving_half() {
+    let (mut read, sender, wire) = stalled(small(), Overflow::Wait).await;
+    sender.feed("fills the queue").await.unwrap();
+    let pong = sender.ping("are you there").unwrap();
+    assert!(matches!(sender.ping(vec![0; 126]), Err(Error::Ping(_))));
+    let receiving = tokio::spawn(async move { read.recv().await });
+    wire.script.heal();
+    let expected = [wire::ping("are you there"), wire::text("fills the queue")];
+    assert_eq!(written(&wire, 2).await, expected);
+    wire.push([wire::pong("are you there")]);
+    let latency = timeout(PATIENCE, pong).await.expect("in time").unwrap();
+    assert_eq!(sender.latency(), Some(latency));
+    receiving.abort();
+}
+
+#[tokio::test]
 async fn a_thread_outside_the_runtime_sends_also_when_the_transport_is_full() {
     let (_read, sender, wire) = stalled(Config::default(), Overflow::Wait).await;
     let outside = std::thread::spawn({
