@@ -209,6 +209,11 @@ impl Script {
         self.state().writes.concat()
     }
 
+    /// How many pushed bytes have been read.
+    pub fn read(&self) -> usize {
+        self.state().read.passed
+    }
+
     /// How many pushed bytes have not been read.
     pub fn unread(&self) -> usize {
         self.state().reads.iter().map(Vec::len).sum()

@@ -1,13 +1,21 @@
 //! Goal: a future dropped after any poll loses nothing beyond what its documentation says.
 //! Method: a transport that moves one byte per poll, and futures dropped after every number of polls.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
-use std::pin::pin;
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+};
 
-use common::{client, poll_times, server};
-use fullduplex::{CloseCode, CloseFrame, Config, Error, Message};
-use fullduplex_testkit::wire;
+use common::{client, dropped_after_every_poll, poll_times, server};
+use fullduplex::{
+    Acceptor, Client, CloseCode, CloseFrame, Config, Error, Event, HandshakeError, Message,
+    ReadHalf, WebSocket, WriteHalf, handshake::Rejection,
+};
+use fullduplex_testkit::{Peer, wire};
 
 fn sample() -> Vec<wire::Frame> {
     vec![
@@ -171,7 +179,7 @@ async fn p88_close_dropped_after_every_poll_goes_on_where_it_was() {
 #[tokio::test]
 async fn p34_dropping_connect_closes_its_stream() {
     let (io, script) = fullduplex_testkit::ScriptedIo::new();
-    let client = fullduplex::Client::new("ws://example.com/").unwrap();
+    let client = Client::new("ws://example.com/").unwrap();
     assert!(poll_times(pin!(client.connect_over(io)), 5).await.is_none());
     assert!(script.is_dropped());
 }
@@ -201,6 +209,244 @@ async fn settings_at_their_extremes_neither_panic_nor_spin() {
 
     let (io, script) = fullduplex_testkit::ScriptedIo::new();
     script.push(common::REQUEST);
-    let acceptor = fullduplex::Acceptor::new().handshake_timeout(std::time::Duration::MAX);
+    let acceptor = Acceptor::new().handshake_timeout(std::time::Duration::MAX);
     acceptor.accept(io).await.unwrap();
+}
+
+/// One operation of an open connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Op {
+    Recv,
+    RecvEvent,
+    RecvStream,
+    Send,
+    Feed,
+    Flush,
+    Ping,
+    Pong,
+    Close,
+}
+
+const OPS: [Op; 9] = [
+    Op::Recv,
+    Op::RecvEvent,
+    Op::RecvStream,
+    Op::Send,
+    Op::Feed,
+    Op::Flush,
+    Op::Ping,
+    Op::Pong,
+    Op::Close,
+];
+
+/// What a future is asked from.
+enum Subject {
+    Whole(WebSocket),
+    Halves(ReadHalf, WriteHalf),
+}
+
+type Doing<'a> = Pin<Box<dyn Future<Output = Option<Message>> + 'a>>;
+
+impl Subject {
+    /// The operation's future. Its output is a message that the application keeps.
+    fn start(&mut self, op: Op) -> Doing<'_> {
+        /// The same calls on the whole and on its halves.
+        macro_rules! start {
+            ($reader:expr, $writer:expr) => {
+                match op {
+                    Op::Recv => Box::pin(async { $reader.recv().await.unwrap() }),
+                    Op::RecvEvent => Box::pin(async {
+                        match $reader.recv_event().await.unwrap() {
+                            Some(Event::Message(message)) => Some(message),
+                            _ => None,
+                        }
+                    }),
+                    Op::RecvStream => Box::pin(async {
+                        let opened = $reader.recv_stream().await.unwrap();
+                        assert!(opened.is_some());
+                        // Dropped, it gives the message up.
+                        Some(sample_messages().remove(0))
+                    }),
+                    Op::Send => {
+                        Box::pin(async { $writer.send(SENT).await.map(|()| None).unwrap() })
+                    }
+                    Op::Feed => {
+                        Box::pin(async { $writer.feed(SENT).await.map(|()| None).unwrap() })
+                    }
+                    Op::Flush => Box::pin(async { $writer.flush().await.map(|()| None).unwrap() }),
+                    Op::Ping => Box::pin(async { $writer.ping("op").await.map(|_| None).unwrap() }),
+                    Op::Pong => {
+                        Box::pin(async { $writer.pong("op").await.map(|()| None).unwrap() })
+                    }
+                    Op::Close => Box::pin(async {
+                        $writer.close(going_away()).await;
+                        None
+                    }),
+                }
+            };
+        }
+        match self {
+            Self::Whole(ws) => start!(ws, ws),
+            Self::Halves(read, write) => start!(read, write),
+        }
+    }
+
+    /// Receives to the end, which is a clean one.
+    async fn rest(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        loop {
+            let received = match self {
+                Self::Whole(ws) => ws.recv().await,
+                Self::Halves(read, _) => read.recv().await,
+            };
+            match received.unwrap() {
+                Some(message) => messages.push(message),
+                None => return messages,
+            }
+        }
+    }
+}
+
+const QUEUED: &str = "queued before";
+const SENT: &str = "sent by the future";
+
+fn going_away() -> CloseFrame {
+    CloseFrame::new(CloseCode::GOING_AWAY, "going").unwrap()
+}
+
+/// Drops the operation's future after so many polls, and has fresh futures go on to the end. Says whether it was done by then.
+async fn drop_after(op: Op, halves: bool, as_client: bool, polls: usize) -> bool {
+    let (ws, wire) = if as_client {
+        client(Config::default()).await
+    } else {
+        server(Config::default()).await
+    };
+    let mut subject = if halves {
+        let (read, write) = ws.split();
+        Subject::Halves(read, write)
+    } else {
+        Subject::Whole(ws)
+    };
+    match &mut subject {
+        Subject::Whole(ws) => ws.feed(QUEUED).await.unwrap(),
+        Subject::Halves(_, write) => write.feed(QUEUED).await.unwrap(),
+    }
+    wire.push(sample());
+    wire.push([wire::close(1000, "bye")]);
+    wire.script.push_end();
+    wire.script.chunk_reads(5);
+    wire.script.chunk_writes(3);
+    wire.script.single_steps();
+
+    let done = poll_times(subject.start(op).as_mut(), polls).await;
+    let mut messages: Vec<_> = done.iter().flatten().cloned().collect();
+    messages.extend(subject.rest().await);
+
+    let place = format!("{op:?} after {polls} polls, halves: {halves}, client: {as_client}");
+    let begun = polls > 0;
+    let mut data = vec![wire::text(QUEUED)];
+    if begun && matches!(op, Op::Send | Op::Feed) {
+        data.push(wire::text(SENT));
+    }
+    let mut control = Vec::new();
+    match op {
+        Op::Ping if begun => control.push(wire::ping("op")),
+        Op::Pong if begun => control.push(wire::pong("op")),
+        _ => {}
+    }
+    if begun && op == Op::Close {
+        assert_eq!(messages, [], "{place}");
+        control.push(wire::close(1001, "going"));
+    } else {
+        assert_eq!(messages, sample_messages(), "{place}");
+        control.push(wire::pong("are you there"));
+        control.push(wire::close(1000, ""));
+    }
+    let frames = wire.frames().into_iter().map(wire::Frame::without_key);
+    let (mut said, told): (Vec<_>, Vec<_>) = frames.partition(wire::Frame::is_control);
+    assert_eq!(told, data, "{place}");
+    assert_eq!(said.last(), control.last(), "{place}: the Close is last");
+    // Pongs go before pings, whichever was first.
+    let by_payload = |frame: &wire::Frame| (frame.opcode, frame.payload.clone());
+    said.sort_by_key(by_payload);
+    control.sort_by_key(by_payload);
+    assert_eq!(said, control, "{place}");
+    done.is_some()
+}
+
+#[tokio::test]
+async fn p86_p87_p88_any_future_dropped_after_any_poll_loses_nothing_and_says_nothing_twice() {
+    for op in OPS {
+        for (halves, as_client) in [(false, false), (false, true), (true, false), (true, true)] {
+            dropped_after_every_poll(async |polls| drop_after(op, halves, as_client, polls).await)
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_dropped_after_any_poll_closes_its_stream_and_has_said_the_front_of_its_answer()
+{
+    let accepted = common::raw::acceptance("");
+    let rejected = String::from_utf8(rejection().to_bytes()).unwrap();
+    for (answer, accept) in [(&accepted, true), (&rejected, false)] {
+        dropped_after_every_poll(async |polls| {
+            let (io, peer) = Peer::client();
+            peer.script.push_end();
+            peer.script.chunk_reads(9);
+            peer.script.chunk_writes(9);
+            peer.script.single_steps();
+            let acceptor = Acceptor::new();
+            let done = {
+                let whole = async {
+                    let handshake = acceptor.handshake(io).await?;
+                    if accept {
+                        return handshake.accept().await;
+                    }
+                    Err(handshake.reject(rejection()).await)
+                };
+                poll_times(pin!(whole), polls).await
+            };
+            let written = peer.script.written();
+            let is_done = done.is_some();
+            assert!(answer.as_bytes().starts_with(&written), "{polls} polls");
+            if is_done {
+                assert_eq!(written.len(), answer.len());
+                assert_eq!(matches!(done, Some(Ok(_))), accept);
+                assert!(accept || matches!(done, Some(Err(HandshakeError::Rejected(_)))));
+            }
+            drop(done);
+            assert!(peer.script.is_dropped(), "{polls} polls");
+            is_done
+        })
+        .await;
+    }
+}
+
+fn rejection() -> Rejection {
+    Rejection::new(401, "Log in first.")
+}
+
+#[tokio::test]
+async fn p34_connecting_dropped_after_any_poll_closes_its_stream_and_has_asked_once_at_most() {
+    dropped_after_every_poll(async |polls| {
+        let (io, peer) = Peer::server();
+        peer.script.chunk_reads(9);
+        peer.script.chunk_writes(9);
+        peer.script.single_steps();
+        let client = Client::new("ws://server.example.com/chat").unwrap();
+        let done = {
+            let connecting = async { tokio::join!(client.connect_over(io), peer.accept("")).0 };
+            poll_times(pin!(connecting), polls).await
+        };
+        let asked = String::from_utf8(peer.script.written()).unwrap();
+        assert!(asked.matches("GET ").count() <= 1, "{polls} polls: {asked}");
+        let is_done = done.is_some();
+        if let Some(connected) = done {
+            connected.unwrap();
+        }
+        assert!(peer.script.is_dropped(), "{polls} polls");
+        is_done
+    })
+    .await;
 }

@@ -6,7 +6,9 @@ mod common;
 use std::time::Duration;
 
 use common::{client, server};
-use fullduplex::{Cause, CloseCode, CloseFrame, Config, Deadline, Error, Initiator, Violation};
+use fullduplex::{
+    Cause, CloseCode, CloseFrame, Config, Deadline, Error, Initiator, PingError, Violation,
+};
 use fullduplex_testkit::{Fault, wire};
 use tokio::time::Instant;
 
@@ -290,4 +292,19 @@ async fn p76_what_was_sent_before_the_close_arrives_though_the_peer_sent_on_behi
         .sum();
     assert_eq!(payload, 8 * (256 << 10));
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn p49_what_is_too_long_is_refused_by_value_and_the_connection_goes_on() {
+    let refused = || Error::Ping(PingError::TooLong(126));
+    let (mut ws, wire) = server(Config::default()).await;
+    assert_eq!(ws.ping(vec![0; 126]).await.err(), Some(refused()));
+    assert_eq!(ws.pong(vec![0; 126]).await, Err(refused()));
+    assert!(CloseFrame::new(CloseCode::NORMAL_CLOSURE, "x".repeat(124)).is_err());
+    let (_read, mut write) = ws.split();
+    assert_eq!(write.ping(vec![0; 126]).await.err(), Some(refused()));
+    assert_eq!(write.pong(vec![0; 126]).await, Err(refused()));
+    write.ping(vec![0; 125]).await.unwrap();
+    write.send("é").await.unwrap();
+    assert_eq!(wire.frames(), [wire::ping([0; 125]), wire::text("é")]);
 }

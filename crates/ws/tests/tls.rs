@@ -10,12 +10,16 @@
 
 mod common;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use common::authority::{Authority, Identity};
-use common::raw::{Raw, bound, echo, plain_refusal, request, within};
+use common::{
+    authority::{Authority, Identity},
+    poll_times,
+    raw::{Raw, bound, echo, plain_refusal, request, within},
+};
 use fullduplex::{
-    Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Error, Retry, WebSocket,
+    Acceptor, Cause, Client, CloseCode, CloseFrame, ConnectError, Deadline, Error, Retry,
+    WebSocket,
     handshake::RedirectError,
     tls::{
         ClientTls, client_config_with_ca,
@@ -23,7 +27,7 @@ use fullduplex::{
         server_config, server_config_with_client_ca,
     },
 };
-use fullduplex_testkit::wire;
+use fullduplex_testkit::{pipe, wire};
 use rcgen::{CertificateParams, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -508,4 +512,47 @@ async fn roots_of_the_system_are_trusted_on_request() {
         output.status.success() && said.contains("1 passed"),
         "{said}"
     );
+}
+
+/// A client and a server over TLS over a pipe that holds little, shaken hands.
+async fn over_a_narrow_pipe() -> (WebSocket, WebSocket) {
+    let authority = Authority::new();
+    let (near, far) = pipe(1024);
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = TlsConnector::from(Arc::clone(&authority.client));
+    let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
+    let (near, far) = tokio::join!(connector.connect(name, near), acceptor.accept(far));
+    let client = Client::new("ws://localhost/").unwrap();
+    let server = Acceptor::new();
+    let (client, server) = tokio::join!(
+        client.connect_over(near.unwrap()),
+        server.accept(far.unwrap())
+    );
+    (client.unwrap().0, server.unwrap())
+}
+
+/// rustls takes it at once, and the pipe holds a fraction.
+const MORE_THAN_THE_PIPE: usize = 20_000;
+
+#[tokio::test]
+async fn sending_over_tls_waits_until_the_transport_has_all_that_rustls_took() {
+    let (mut client, mut server) = over_a_narrow_pipe().await;
+    let message = vec![7; MORE_THAN_THE_PIPE];
+    let sent = poll_times(pin!(server.send(message.clone())), 100).await;
+    assert!(sent.is_none(), "most of it is still here: {sent:?}");
+    let (flushed, received) = within(async { tokio::join!(server.flush(), client.recv()) }).await;
+    assert_eq!(flushed, Ok(()));
+    assert_eq!(received, Ok(Some(message.into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p87_what_rustls_holds_back_has_to_leave_within_the_write_timeout() {
+    let (_client, mut server) = over_a_narrow_pipe().await;
+    let begun = tokio::time::Instant::now();
+    let sent = server.send(vec![7; MORE_THAN_THE_PIPE]).await;
+    let Err(Error::Ended(outcome)) = sent else {
+        panic!("nobody reads: {sent:?}")
+    };
+    assert_eq!(outcome.cause, Cause::Timeout(Deadline::Write));
+    assert_eq!(begun.elapsed().as_secs(), 10);
 }

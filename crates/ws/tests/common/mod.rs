@@ -1,6 +1,11 @@
 //! Connections over scripted transports, with the opening handshake already behind them.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 #[cfg(feature = "tls")]
 pub(crate) mod authority;
@@ -33,8 +38,21 @@ pub(crate) async fn client(config: Config) -> (WebSocket, Wire) {
     (connected.unwrap().0, wire)
 }
 
+/// Runs `test` with 0, 1, 2, … polls after which it drops a future (see [`poll_times`]), until it says that the future was done
+/// by then.
+pub(crate) async fn dropped_after_every_poll(mut test: impl AsyncFnMut(usize) -> bool) {
+    /// Scripts are short: who needs more does not get on.
+    const MOST: usize = 20_000;
+    for polls in 0..MOST {
+        if test(polls).await {
+            return;
+        }
+    }
+    panic!("not done after {MOST} polls");
+}
+
 /// Polls a future a number of times, then drops it; its output if it finished.
-pub(crate) async fn poll_times<F: Future>(
+pub(crate) async fn poll_times<F: Future + ?Sized>(
     mut future: Pin<&mut F>,
     times: usize,
 ) -> Option<F::Output> {
