@@ -15,6 +15,7 @@ mod mistakes;
 mod peer;
 mod program;
 mod prompt;
+mod proxy;
 mod refusals;
 mod serve;
 mod shutdown;

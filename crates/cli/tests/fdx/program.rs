@@ -46,6 +46,10 @@ pub(crate) fn command(args: &[&str]) -> Command {
         .args(args)
         .env_remove("RUST_LOG")
         .env_remove("COLUMNS");
+    for name in ["http", "https", "ws", "wss", "all", "no"] {
+        let name = format!("{name}_proxy");
+        command.env_remove(name.to_uppercase()).env_remove(name);
+    }
     command
 }
 

@@ -3,9 +3,9 @@
 use std::{io, sync::Arc};
 
 use fullduplex::{
-    Client, Config, ConnectError, Limits, WebSocket,
-    handshake::{ClientError, HeadError, Origin, OriginError, Refused, Uri},
-    tls::rustls,
+    Client, Config, ConnectError, Limits, Proxy, ProxyError, WebSocket,
+    handshake::{ClientError, HeadError, Origin, OriginError, Refused, ResponseError, Uri},
+    tls::rustls::{self, ClientConfig},
 };
 
 use super::{ConnectArgs, insecure, listed};
@@ -16,9 +16,10 @@ use crate::{
 };
 
 /// Headers of a refusal that tell what to do instead.
-const TELLING_HEADERS: [&str; 4] = [
+const TELLING_HEADERS: [&str; 5] = [
     "Location",
     "WWW-Authenticate",
+    "Proxy-Authenticate",
     "Retry-After",
     "Sec-WebSocket-Version",
 ];
@@ -27,16 +28,24 @@ const TELLING_HEADERS: [&str; 4] = [
 const MAX_BODY_LINES: usize = 10;
 const MAX_BODY_LINE: usize = 200;
 
-/// Connects as the flags say.
-pub(super) async fn dial(args: &ConnectArgs) -> Result<WebSocket, Failure> {
+/// Connects as the flags say. Returns also which proxy the connection goes through.
+pub(super) async fn dial(args: &ConnectArgs) -> Result<(WebSocket, Option<Proxy>), Failure> {
     // Parsed besides, for messages: it is shown without the password that it may hold.
     let uri: Uri = args
         .url
         .parse()
         .map_err(|error| Failure::usage(format!("{}: {error}", visible(&args.url))))?;
-    let client = client(args, &uri)?;
+    let trusted = trusted(args)?;
+    let proxy = proxy(args, &uri, trusted.as_ref())?;
+    let mut client = client(args, &uri)?;
+    if let Some(trusted) = trusted {
+        client = client.tls(trusted);
+    }
+    if let Some(proxy) = &proxy {
+        client = client.proxy(proxy.clone());
+    }
     match client.connect().await {
-        Ok((ws, _response)) => Ok(ws),
+        Ok((ws, _response)) => Ok((ws, proxy)),
         Err(error) => Err(failure(error, &uri, args)),
     }
 }
@@ -62,23 +71,40 @@ fn client(args: &ConnectArgs, uri: &Uri) -> Result<Client, Failure> {
     if let Some(origin) = &args.origin {
         client = client.origin(origin).map_err(usage)?;
     }
-    trust(client, args)
+    Ok(client)
 }
 
-/// Whose certificates are believed.
-fn trust(client: Client, args: &ConnectArgs) -> Result<Client, Failure> {
+/// The proxy that is asked for, else the one that the environment names.
+fn proxy(
+    args: &ConnectArgs,
+    uri: &Uri,
+    trusted: Option<&Arc<ClientConfig>>,
+) -> Result<Option<Proxy>, Failure> {
+    let proxy = match &args.proxy {
+        Some(address) => Proxy::new(address).map(Some),
+        None => Proxy::from_env(uri),
+    };
+    let proxy = proxy.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(match (proxy, trusted) {
+        (Some(proxy), Some(trusted)) => Some(proxy.tls(Arc::clone(trusted))),
+        (proxy, _) => proxy,
+    })
+}
+
+/// Whose certificates are believed, if not those that are by default.
+fn trusted(args: &ConnectArgs) -> Result<Option<Arc<ClientConfig>>, Failure> {
     if args.insecure {
         output::warning("certificates are not checked; anybody may be at the other end");
         let config = insecure::client_config()
             .map_err(|error| Failure::run(format!("cannot set up TLS: {error}")))?;
-        return Ok(client.tls(Arc::new(config)));
+        return Ok(Some(Arc::new(config)));
     }
     let Some(path) = &args.ca else {
-        return Ok(client);
+        return Ok(None);
     };
-    let config = listed::client_config(&listen::read(path)?)
-        .map_err(|error| Failure::start(format!("cannot use {}: {error}", path.display())))?;
-    Ok(client.tls(config))
+    listed::client_config(&listen::read(path)?)
+        .map(Some)
+        .map_err(|error| Failure::start(format!("cannot use {}: {error}", path.display())))
 }
 
 /// An origin on the command line.
@@ -111,7 +137,18 @@ fn failure(error: ConnectError, uri: &Uri, args: &ConnectArgs) -> Failure {
             let hint = tls_hint(&error, args).unwrap_or_default();
             Failure::no_connection(format!("no TLS with {uri}: {error}{hint}"))
         }
-        ConnectError::Handshake(ClientError::Refused(refused)) => refusal(&refused),
+        ConnectError::Handshake(ClientError::Refused(refused)) => {
+            let (status, details) = told(&refused);
+            Failure::refused(format!("the server refused: {status}")).with_details(details)
+        }
+        ConnectError::Proxy(ProxyError::Http(ResponseError::Refused(refused))) => {
+            let (status, details) = told(&refused);
+            Failure::no_connection(format!("the proxy refused: {status}")).with_details(details)
+        }
+        ConnectError::Proxy(ProxyError::Tls(error)) => {
+            let hint = trust_hint(&error, args).unwrap_or_default();
+            Failure::no_connection(format!("no TLS with the proxy: {error}{hint}"))
+        }
         ConnectError::Handshake(error) => {
             let hint = plain_hint(&error, uri).unwrap_or_default();
             Failure::refused(format!("no WebSocket at {uri}: {error}{hint}"))
@@ -123,13 +160,19 @@ fn failure(error: ConnectError, uri: &Uri, args: &ConnectArgs) -> Failure {
 /// What the user can do about it.
 fn tls_hint(error: &io::Error, args: &ConnectArgs) -> Option<&'static str> {
     match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidMessage(_) => Some("; perhaps it speaks no TLS: try ws://"),
+        _ => trust_hint(error, args),
+    }
+}
+
+fn trust_hint(error: &io::Error, args: &ConnectArgs) -> Option<&'static str> {
+    match error.get_ref()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(_) if args.ca.is_some() => {
             Some("; nothing in the file of --ca speaks for it")
         }
         rustls::Error::InvalidCertificate(_) => {
             Some("; pass --ca FILE to trust its authority, or -k to trust any certificate")
         }
-        rustls::Error::InvalidMessage(_) => Some("; perhaps it speaks no TLS: try ws://"),
         _ => None,
     }
 }
@@ -140,14 +183,15 @@ fn plain_hint(error: &ClientError, uri: &Uri) -> Option<&'static str> {
     (is_alert && !uri.is_secure()).then_some("; perhaps it speaks TLS: try wss://")
 }
 
-fn refusal(refused: &Refused) -> Failure {
+/// The status of a refusal, and what else in it helps.
+fn told(refused: &Refused) -> (String, Vec<String>) {
     let status = format!("{} {}", refused.status(), visible(refused.reason()));
     let headers = TELLING_HEADERS.iter().flat_map(|name| {
         let values = refused.headers().get_all(name);
         values.map(move |value| format!("{name}: {}", visible(&String::from_utf8_lossy(value))))
     });
     let details = headers.chain(body_lines(refused.body())).collect();
-    Failure::refused(format!("the server refused: {}", status.trim_end())).with_details(details)
+    (status.trim_end().to_owned(), details)
 }
 
 /// The first lines that are not blank.

@@ -61,10 +61,15 @@ pub(crate) struct ConnectArgs {
     /// Sends an Origin, as a browser's page would
     #[arg(long, value_name = "ORIGIN", value_parser = dial::parse_origin)]
     origin: Option<String>,
+    /// Goes through this proxy, [USER:PASSWORD@]HOST[:PORT] after `http://`, `https://`, `socks5://` or `socks5h://`. By default
+    /// through the one that the environment names: `wss_proxy` or `https_proxy`, `ws_proxy` or `http_proxy`, `all_proxy`; but not to
+    /// this machine or to what `no_proxy` lists
+    #[arg(long, value_name = "PROXY")]
+    proxy: Option<String>,
     /// The longest message that is taken; longer ones close with 1009
     #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE)]
     max_message: usize,
-    /// How long connecting may take: name, TCP, TLS and handshake together
+    /// How long connecting may take: name, TCP, proxy, TLS and handshake together
     #[arg(
         long,
         value_name = "SECONDS",
@@ -128,15 +133,17 @@ impl ConnectArgs {
 
 /// Connects, talks, and says how it ended.
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
-    let ws = dial::dial(&args).await?;
+    let (ws, proxy) = dial::dial(&args).await?;
     // Until here they end the program at once.
     let signals = Signals::catch()?;
     let subprotocol = ws
         .subprotocol()
         .map(|name| format!(", subprotocol {}", visible(name)));
-    let peer = ws
-        .peer_addr()
-        .map_or_else(String::new, |peer| format!(" to {peer}"));
+    let peer = match (proxy, ws.peer_addr()) {
+        (Some(proxy), _) => format!(" through {proxy}"),
+        (None, Some(peer)) => format!(" to {peer}"),
+        (None, None) => String::new(),
+    };
     output::note(&format!(
         "connected{peer}{}",
         subprotocol.unwrap_or_default()
