@@ -7,11 +7,10 @@ use std::{env, io};
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
     response::{Html, Response},
-    routing::get,
+    routing::{any, get},
 };
-use fullduplex::{Acceptor, Error, WebSocket, handled, upgrade};
+use fullduplex::{Error, WebSocket, axum::WebSocketUpgrade};
 use tokio::net::TcpListener;
 
 const PAGE: &str = r#"<!doctype html><title>http_route</title><input id="line" autofocus><ul id="list"></ul>
@@ -32,26 +31,14 @@ async fn main() -> io::Result<()> {
             "/api/hello",
             get(async || Json(serde_json::json!({ "hello": "world" }))),
         )
-        .route("/ws", get(websocket))
-        .with_state(Acceptor::new());
+        // Not `get`: over HTTP/2 the method is CONNECT.
+        .route("/ws", any(websocket));
     // It lets a client take its time over a request: on the open net, build connections with hyper's header timeout.
     axum::serve(listener, router).await
 }
 
-async fn websocket(State(acceptor): State<Acceptor>, mut request: Request) -> Response {
-    match upgrade::handshake(&mut request, &acceptor) {
-        Ok(handshake) => {
-            let (response, upgrade) = handshake.accept();
-            tokio::spawn(async {
-                match upgrade.await {
-                    Ok(ws) => println!("closed {}", handled(ws, answer).await),
-                    Err(error) => println!("{error}"),
-                }
-            });
-            response
-        }
-        Err(rejection) => upgrade::rejection_response(&rejection),
-    }
+async fn websocket(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(answer)
 }
 
 async fn answer(mut ws: WebSocket) -> Result<(), Error> {

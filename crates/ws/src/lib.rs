@@ -46,10 +46,12 @@
 //!
 //! # Features
 //!
-//! `tls` (wss by rustls) and `hyper` (upgrades), both on by default; `json` (messages as values of serde's); `native-roots` (trust
-//! in what the system trusts, for those who ask for it).
+//! `tls` (wss by rustls) and `hyper` (upgrades), both on by default; `axum` (an extractor); `http2` (RFC 8441, both roles);
+//! `json` (messages as values of serde's); `native-roots` (trust in what the system trusts, for those who ask for it).
 
 mod accept;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod broadcast;
 mod client;
 mod combinators;
@@ -60,6 +62,8 @@ mod driver;
 mod error;
 mod event;
 mod handler;
+#[cfg(feature = "http2")]
+pub mod http2;
 mod info;
 mod into_io;
 #[cfg(feature = "json")]

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::transport::Stream;
 
 /// This protocol starts as HTTP/1.1. A configuration shared with HTTP/2 code must not lead to an h2 connection.
-const ALPN: &[u8] = b"http/1.1";
+pub(crate) const ALPN: &[u8] = b"http/1.1";
 
 /// What a client trusts, and by which certificate it is known. For everything else there is [`rustls::ClientConfig`].
 ///
@@ -182,17 +182,19 @@ fn server_config_with(
     Ok(only_http1_server(Arc::new(config)))
 }
 
-/// TLS to the server of this name or address; by default with Mozilla's roots. An address is no server name: rustls leaves
+/// TLS to the server of this name or address, for this protocol; by default with Mozilla's roots. An address is no server name: rustls leaves
 /// SNI out for it.
 pub(crate) async fn connect<S: Stream>(
     config: Option<&Arc<ClientConfig>>,
     host: &str,
     stream: S,
+    alpn: &[u8],
 ) -> io::Result<TlsStream<S>> {
     let config = match config {
         Some(config) => Arc::clone(config),
         None => client_config()?,
     };
+    let config = only_client(config, alpn);
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     TlsConnector::from(config).connect(name, stream).await
@@ -242,11 +244,16 @@ fn certificates(pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
 }
 
 pub(crate) fn only_http1_client(config: Arc<ClientConfig>) -> Arc<ClientConfig> {
-    if config.alpn_protocols == [ALPN] {
+    only_client(config, ALPN)
+}
+
+/// With this protocol in ALPN and no other.
+fn only_client(config: Arc<ClientConfig>, alpn: &[u8]) -> Arc<ClientConfig> {
+    if config.alpn_protocols == [alpn] {
         return config;
     }
     let mut config = Arc::unwrap_or_clone(config);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
 }
 

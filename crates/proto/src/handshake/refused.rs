@@ -17,14 +17,20 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Puts together a response that another library has read: its head, as much of its body as was wanted, and whether
-    /// that is all of it.
-    pub fn new(head: ResponseHead, body: Vec<u8>, complete: bool) -> Self {
+    pub(super) fn new(head: ResponseHead, body: Vec<u8>, complete: bool) -> Self {
         Self {
             head,
             body,
             complete,
         }
+    }
+
+    /// Adds the body where another library has read it: as much of it as was wanted, and whether that is all.
+    #[must_use]
+    pub fn with_body(mut self, body: Vec<u8>, complete: bool) -> Self {
+        self.body = body;
+        self.complete = complete;
+        self
     }
 
     /// Returns the status code. A redirect (3xx) is not followed here: see [`location`](Self::location).

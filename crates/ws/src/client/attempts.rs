@@ -7,7 +7,7 @@ use fullduplex_proto::handshake::{
 };
 use tokio::time::Instant;
 
-use super::{Client, ConnectError};
+use super::{Client, ConnectError, route::Http};
 use crate::websocket::WebSocket;
 
 /// The caller's answer to challenges.
@@ -27,7 +27,7 @@ impl Client {
         let mut redirects = Redirects::new(self.max_redirects);
         let mut ask = self.ask.as_ref();
         loop {
-            let transport = self.reach(request.uri(), deadline).await?;
+            let transport = self.reach(request.uri(), Http::One, deadline).await?;
             let refused = match self.shake_hands(&request, transport, deadline).await {
                 Err(ConnectError::Handshake(ClientError::Refused(refused))) => refused,
                 ended => return ended,

@@ -33,6 +33,9 @@ pub enum ConnectError {
     NoTls,
     /// The server's answer is not a valid acceptance; [`refused`](Self::refused) has its status.
     Handshake(ClientError),
+    /// There is no WebSocket over HTTP/2 to be had.
+    #[cfg(feature = "http2")]
+    Http2(crate::http2::Http2Error),
     /// The proxy cannot be used, or did not let the client through.
     Proxy(ProxyError),
     /// A redirect must not be followed, or is one too many. The response is the one that redirects.
@@ -100,6 +103,8 @@ impl ConnectError {
             | Self::NoTls
             | Self::Handshake(_)
             | Self::Redirect(..) => Retry::Never,
+            #[cfg(feature = "http2")]
+            Self::Http2(_) => Retry::Never,
         }
     }
 }
@@ -162,6 +167,8 @@ impl fmt::Display for ConnectError {
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::NoTls => f.write_str("built without TLS"),
             Self::Handshake(error) => error.fmt(f),
+            #[cfg(feature = "http2")]
+            Self::Http2(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
             Self::Redirect(error, _) => error.fmt(f),
             Self::Io(error) => write!(f, "handshake not completed: {error}"),
@@ -178,6 +185,8 @@ impl std::error::Error for ConnectError {
             Self::Request(error) => Some(error),
             Self::Connect(error) | Self::Tls(error) | Self::Io(error) => Some(error),
             Self::Handshake(error) => Some(error),
+            #[cfg(feature = "http2")]
+            Self::Http2(error) => Some(error),
             Self::Proxy(error) => Some(error),
             Self::Redirect(error, _) => Some(error),
             Self::NoTls | Self::Timeout => None,

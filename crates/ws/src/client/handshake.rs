@@ -1,6 +1,6 @@
 //! The opening handshake over a stream.
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use fullduplex_proto::{
     CloseCode, CloseFrame, Role,
@@ -35,14 +35,28 @@ impl Client {
             .map_err(broken)?;
         transport.flush().await.map_err(broken)?;
         let (response, early) = read_response(&mut transport, &mut handshake, deadline).await?;
+        let peer = transport.peer_addr();
+        self.accepted(request, transport, peer, &early, response)
+            .await
+    }
+
+    /// The connection that the server has accepted.
+    pub(crate) async fn accepted(
+        &self,
+        request: &ClientRequest,
+        transport: Transport,
+        peer: Option<SocketAddr>,
+        early: &[u8],
+        response: Response,
+    ) -> Result<(WebSocket, Response), ConnectError> {
         let info = Info {
-            peer: transport.peer_addr(),
+            peer,
             resource: request.uri().resource().into(),
             subprotocol: response.subprotocol().map(Into::into),
             deflate: response.deflate().map(Box::new),
         };
         let config = Arc::clone(&self.config);
-        let mut ws = open(transport, Role::Client, config, &early, info);
+        let mut ws = open(transport, Role::Client, config, early, info);
         if let Some(missing) = response.missing_extension() {
             // RFC 6455 §7.4.1: the server is told what it should have accepted.
             let frame = CloseFrame::new(CloseCode::MANDATORY_EXTENSION, missing);

@@ -16,6 +16,8 @@ use fullduplex_proto::{
 use tokio::time::timeout_at;
 
 pub use self::error::{ConnectError, Retry};
+#[cfg(feature = "http2")]
+pub(crate) use self::route::Http;
 use self::{attempts::Ask, route::Route};
 #[cfg(unix)]
 use crate::dial::dial_unix;
@@ -244,12 +246,23 @@ impl Client {
         self
     }
 
-    /// TLS for `wss:`. Its ALPN list is replaced by `http/1.1`. By default the roots that Mozilla trusts are trusted.
+    /// TLS for `wss:`. Its ALPN list is replaced by the one protocol that is to be spoken. By default the roots that Mozilla trusts are trusted.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = Some(crate::tls::only_http1_client(config));
         self
+    }
+
+    /// Where it connects to, and what it asks for there.
+    #[cfg(feature = "http2")]
+    pub(crate) fn request(&self) -> &ClientRequest {
+        &self.request
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn time_limit(&self) -> Duration {
+        self.timeout
     }
 
     /// Connects. The response has the headers that the server sent along.

@@ -4,6 +4,8 @@ use fullduplex_proto::handshake::Uri;
 use tokio::time::Instant;
 
 use super::{Client, ConnectError};
+#[cfg(feature = "tls")]
+use crate::transport::Stream;
 use crate::{dial::dial, proxy::Proxy, transport::Transport};
 
 /// Which proxy a client uses.
@@ -17,11 +19,22 @@ pub(super) enum Route {
     Environment,
 }
 
+/// The version of HTTP in which the handshake is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2.
+    #[cfg(feature = "http2")]
+    Two,
+}
+
 impl Client {
     /// A stream to the server on which the handshake can begin.
-    pub(super) async fn reach(
+    pub(crate) async fn reach(
         &self,
         uri: &Uri,
+        http: Http,
         deadline: Instant,
     ) -> Result<Transport, ConnectError> {
         let found;
@@ -43,34 +56,68 @@ impl Client {
                 .map(Transport::new)
                 .map_err(ConnectError::Connect)?,
         };
-        self.secure(uri, transport).await
+        self.secure(uri, http, transport).await
     }
 
     #[cfg(feature = "tls")]
-    async fn secure(&self, uri: &Uri, transport: Transport) -> Result<Transport, ConnectError> {
+    async fn secure(
+        &self,
+        uri: &Uri,
+        http: Http,
+        transport: Transport,
+    ) -> Result<Transport, ConnectError> {
         if !uri.is_secure() {
             return Ok(transport);
         }
-        let (config, host) = (self.tls.as_ref(), uri.host());
-        let secured = match transport {
+        match transport {
             // So that TLS over TCP is known by name.
-            Transport::Tcp(tcp) => crate::tls::connect(config, host, tcp)
-                .await
-                .map(Transport::new),
-            other => crate::tls::connect(config, host, other)
-                .await
-                .map(Transport::new),
-        };
-        secured.map_err(ConnectError::Tls)
+            Transport::Tcp(tcp) => self.secure_stream(uri, http, tcp).await,
+            other => self.secure_stream(uri, http, other).await,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    async fn secure_stream<S: Stream>(
+        &self,
+        uri: &Uri,
+        http: Http,
+        stream: S,
+    ) -> Result<Transport, ConnectError> {
+        let tls = crate::tls::connect(self.tls.as_ref(), uri.host(), stream, http.alpn())
+            .await
+            .map_err(ConnectError::Tls)?;
+        // A server that knows no ALPN speaks HTTP/1.1 (RFC 9113 §3.2).
+        #[cfg(feature = "http2")]
+        if http == Http::Two && tls.get_ref().1.alpn_protocol() != Some(http.alpn()) {
+            return Err(ConnectError::Http2(crate::http2::Http2Error::NotNegotiated));
+        }
+        Ok(Transport::new(tls))
     }
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "with TLS it waits")]
-    async fn secure(&self, uri: &Uri, transport: Transport) -> Result<Transport, ConnectError> {
+    async fn secure(
+        &self,
+        uri: &Uri,
+        _http: Http,
+        transport: Transport,
+    ) -> Result<Transport, ConnectError> {
         if uri.is_secure() {
             Err(ConnectError::NoTls)
         } else {
             Ok(transport)
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Http {
+    /// Its name in ALPN (RFC 7301 §6, RFC 9113 §3.2).
+    fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::One => crate::tls::ALPN,
+            #[cfg(feature = "http2")]
+            Self::Two => b"h2",
         }
     }
 }

@@ -197,9 +197,14 @@ impl Proxy {
     #[cfg(feature = "tls")]
     async fn connect_by_tls(&self, uri: &Uri, deadline: Instant) -> Result<Transport, ProxyError> {
         let tcp = self.dial().await?;
-        let tls = crate::tls::connect(self.tls.as_ref(), self.address.host(), tcp)
-            .await
-            .map_err(ProxyError::Tls)?;
+        let tls = crate::tls::connect(
+            self.tls.as_ref(),
+            self.address.host(),
+            tcp,
+            crate::tls::ALPN,
+        )
+        .await
+        .map_err(ProxyError::Tls)?;
         self.connect(tls, uri, deadline).await
     }
 

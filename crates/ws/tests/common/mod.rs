@@ -9,6 +9,8 @@
 
 #[cfg(feature = "tls")]
 pub(crate) mod authority;
+#[cfg(feature = "http2")]
+pub(crate) mod h2;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 

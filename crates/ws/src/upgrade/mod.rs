@@ -2,29 +2,43 @@
 //!
 //! The rules are the same as for [`Acceptor::handshake`](crate::Acceptor::handshake), as far as they show in a parsed request. What
 //! hyper has decided before is listed in `docs/conformance.md`.
+//!
+//! # HTTP/2
+//!
+//! With the feature `http2`, requests of HTTP/2 are taken too: there a WebSocket is one stream among others, opened by a CONNECT
+//! with the pseudo-header `:protocol` (RFC 8441). Clients send one only where the server allows it:
+//!
+//! * hyper: `hyper::server::conn::http2::Builder::enable_connect_protocol`;
+//! * hyper-util: `auto::Builder::http2().enable_connect_protocol()`;
+//! * `axum::serve`, with axum's feature `http2`, allows it by itself. Route with `any`: `get` does not match a CONNECT.
+//!
+//! A WebSocket that is not read from holds back the others of its HTTP/2 connection once what it left unread fills hyper's window for the
+//! connection, which by default is no larger than that for one stream (1 MiB). Where a handler may stop receiving for long, make the
+//! connection's much larger than the stream's: `initial_connection_window_size`, `initial_stream_window_size`.
+
+mod head;
+mod stream;
 
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use fullduplex_proto::{
     Config, Role,
-    handshake::{Acceptance, Headers, Rejection, Request, RequestHead, Version, judge},
+    handshake::{Acceptance, Headers, Rejection, Request, Version, judge},
 };
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::{rt::TokioIo, server::conn::auto};
-use tokio::net::TcpStream;
+use hyper::upgrade::OnUpgrade;
 
+use self::{head::head_of, stream::unwrap};
 use crate::{
     accept::{Acceptor, open},
     info::Info,
     rate::RateLimit,
-    transport::{Stream, Transport},
     websocket::WebSocket,
 };
 
@@ -35,6 +49,7 @@ pub struct Handshake {
     upgrade: OnUpgrade,
     config: Arc<Config>,
     rate: Option<RateLimit>,
+    peer: Option<SocketAddr>,
 }
 
 /// Judges a request. Where this process ends TLS, say so with [`Acceptor::tls_ends_here`](crate::Acceptor::tls_ends_here).
@@ -56,6 +71,7 @@ pub fn handshake<B>(
         upgrade,
         config: Arc::clone(&acceptor.config),
         rate: acceptor.rate,
+        peer: None,
     })
 }
 
@@ -65,7 +81,26 @@ impl Handshake {
         &self.request
     }
 
-    /// Accepts with the subprotocol that was agreed on: the 101 to return, and the connection to come.
+    /// Judges it anew, by these rules.
+    #[cfg(feature = "axum")]
+    pub(crate) fn judged_by(self, acceptor: &Acceptor) -> Result<Self, Rejection> {
+        Ok(Self {
+            request: judge(self.request.head().clone(), &acceptor.options)?,
+            config: Arc::clone(&acceptor.config),
+            rate: acceptor.rate,
+            ..self
+        })
+    }
+
+    /// Says who the client is, for [`WebSocket::peer_addr`]. Otherwise it is the peer of the TCP connection, where that can be
+    /// seen; over HTTP/2 it cannot.
+    #[must_use]
+    pub fn peer_addr(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// Accepts with the subprotocol that was agreed on: the response to return, and the connection to come.
     pub fn accept<B: Default>(self) -> (http::Response<B>, Upgrade) {
         let acceptance = self.request.accept();
         self.accept_with(&acceptance)
@@ -80,7 +115,7 @@ impl Handshake {
             response(500, &Headers::new(), B::default())
         };
         let info = Info {
-            peer: None,
+            peer: self.peer,
             resource: self.request.resource().into(),
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
             deflate: acceptance.deflate().map(Box::new),
@@ -93,9 +128,18 @@ impl Handshake {
             },
         )
     }
+
+    /// The response for a rejection of the application's own: as [`rejection_response`], and fit for the request's version of HTTP.
+    pub fn reject<B: From<Vec<u8>>>(self, rejection: Rejection) -> http::Response<B> {
+        if self.request.head().version() == Version::Http2 {
+            rejection_response(&rejection.over_http2())
+        } else {
+            rejection_response(&rejection)
+        }
+    }
 }
 
-/// A connection that opens once the 101 has been sent. Spawn a task that awaits it, and return the response.
+/// A connection that opens once the response has been sent. Spawn a task that awaits it, and return the response.
 #[derive(Debug)]
 #[must_use = "the connection is dropped with it"]
 pub struct Upgrade {
@@ -110,38 +154,11 @@ impl Future for Upgrade {
         let upgraded = ready!(Pin::new(&mut self.upgrade).poll(cx)).map_err(UpgradeError)?;
         let (config, mut info, rate) = self.pending.take().unwrap_or_default();
         let (transport, early) = unwrap(upgraded);
-        info.peer = transport.peer_addr();
+        info.peer = info.peer.or_else(|| transport.peer_addr());
         transport.set_nodelay();
         let ws = open(transport, Role::Server, config, &early, info);
         Poll::Ready(Ok(ws.limited(rate)))
     }
-}
-
-/// The stream itself, where it is one we know: then hyper's layers are gone. Else as hyper hands it out.
-fn unwrap(upgraded: Upgraded) -> (Transport, Bytes) {
-    let upgraded = match take::<TcpStream>(upgraded) {
-        Ok(taken) => return taken,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "tls")]
-    let upgraded = match take::<tokio_rustls::server::TlsStream<TcpStream>>(upgraded) {
-        Ok(taken) => return taken,
-        Err(upgraded) => upgraded,
-    };
-    (Transport::new(TokioIo::new(upgraded)), Bytes::new())
-}
-
-/// Takes an `S` out, and what hyper has read ahead: from hyper's own connections, or those of hyper-util's `auto`, by which
-/// axum serves.
-fn take<S: Stream>(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
-    let (io, early) = match upgraded.downcast::<TokioIo<S>>() {
-        Ok(parts) => (parts.io, parts.read_buf),
-        Err(upgraded) => {
-            let parts = auto::upgrade::downcast::<TokioIo<S>>(upgraded)?;
-            (parts.io, parts.read_buf)
-        }
-    };
-    Ok((Transport::new(io.into_inner()), early))
 }
 
 /// The response for a rejection.
@@ -167,31 +184,6 @@ fn response<B>(status: u16, headers: &Headers, body: B) -> http::Response<B> {
         }
     }
     response
-}
-
-fn head_of<B>(request: &http::Request<B>) -> Result<RequestHead, Rejection> {
-    let version = match request.version() {
-        http::Version::HTTP_11 => Version::Http11,
-        http::Version::HTTP_10 => Version::Http10,
-        _ => {
-            return Err(Rejection::new(
-                505,
-                "A WebSocket is opened by HTTP/1.1 here.",
-            ));
-        }
-    };
-    let mut headers = Headers::new();
-    for (name, value) in request.headers() {
-        if headers.append(name.as_str(), value.as_bytes()).is_err() {
-            return Err(Rejection::new(400, "A header line is not valid."));
-        }
-    }
-    Ok(RequestHead::new(
-        request.method().as_str(),
-        request.uri().to_string(),
-        version,
-        headers,
-    ))
 }
 
 /// The HTTP connection ended before it became a WebSocket.
