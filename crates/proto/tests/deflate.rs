@@ -1,65 +1,16 @@
 //! permessage-deflate between two endpoints, and with data as other implementations make it (RFC 7692).
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![expect(clippy::panic, reason = "helpers of tests")]
+
+mod common;
+
+use std::time::Duration;
 
 use bytes::Bytes;
+use common::{Flush, Raw, agree, endpoint, no_takeover, pair, takeover, text};
 use fullduplex_proto::{
-    Config, Deflate, DeflateParams, Event, Limits, Message, MessageKind, Outcome, Prepared, Role,
-    handshake::{ClientRequest, Progress, ServerHandshake, ServerOptions},
+    Config, DeflateParams, Event, Limits, Message, MessageKind, Outcome, Prepared, Role,
 };
 use fullduplex_testkit::{Endpoint, wire};
-
-/// What both sides agree on when they are set up like this.
-fn agree(client: Deflate, server: Deflate) -> DeflateParams {
-    let request = ClientRequest::new("ws://example.com/".parse().unwrap()).deflate(client);
-    let mut client = request.start([1; 16]);
-    let options = ServerOptions {
-        deflate: Some(server),
-        ..ServerOptions::default()
-    };
-    let mut server = ServerHandshake::new(options);
-    let Ok(Progress::Done { value, .. }) = server.receive(client.request()) else {
-        panic!("the request is whole");
-    };
-    let acceptance = value.accept();
-    let Ok(Progress::Done { value, .. }) = client.receive(&acceptance.to_bytes()) else {
-        panic!("the response is whole");
-    };
-    assert_eq!(value.deflate(), acceptance.deflate());
-    value.deflate().unwrap()
-}
-
-fn takeover() -> Deflate {
-    let mut deflate = Deflate::for_client();
-    deflate.threshold = 0;
-    deflate
-}
-
-fn no_takeover() -> Deflate {
-    let mut deflate = Deflate::for_server();
-    deflate.threshold = 0;
-    deflate
-}
-
-fn endpoint(role: Role, params: &DeflateParams) -> Endpoint {
-    let mut endpoint = Endpoint::new(role, Config::default());
-    endpoint.connection = endpoint.connection.with_deflate(params);
-    endpoint
-}
-
-fn pair(params: &DeflateParams) -> (Endpoint, Endpoint) {
-    (
-        endpoint(Role::Client, params),
-        endpoint(Role::Server, params),
-    )
-}
-
-fn text(len: usize) -> String {
-    (0..)
-        .map(|n: u32| format!("line {n} of the log\n"))
-        .flat_map(|line| line.chars().collect::<Vec<_>>())
-        .take(len)
-        .collect()
-}
 
 #[test]
 fn messages_arrive_as_they_were_sent_with_and_without_takeover_in_both_directions() {
@@ -157,6 +108,307 @@ fn p61_p62_p63_data_of_other_implementations_is_read() {
             [Event::Message(Message::text(""))],
             "{data:x?}"
         );
+    }
+}
+
+/// Deflate data of many kinds, each with what it is of and what a later message may refer to.
+fn kinds() -> Vec<(&'static str, Vec<u8>, String)> {
+    let text = text(40);
+    let (front, back) = text.split_at(17);
+    let empty_last: &[u8] = &[0x03, 0x00];
+    let raw = |level| Raw::new(level, 15);
+    let twice = |first: Raw, second: Raw| [first.bytes(), second.stripped()].concat();
+    vec![
+        (
+            "one block",
+            raw(6).push(text.as_bytes(), Flush::SyncFlush).stripped(),
+        ),
+        (
+            "stored",
+            raw(0).push(text.as_bytes(), Flush::SyncFlush).stripped(),
+        ),
+        (
+            "a flush within",
+            raw(6)
+                .push(front.as_bytes(), Flush::SyncFlush)
+                .push(back.as_bytes(), Flush::SyncFlush)
+                .stripped(),
+        ),
+        (
+            "several blocks, without an empty one between",
+            raw(6)
+                .push(front.as_bytes(), Flush::Block)
+                .push(back.as_bytes(), Flush::SyncFlush)
+                .stripped(),
+        ),
+        (
+            "a full flush within",
+            raw(6)
+                .push(front.as_bytes(), Flush::FullFlush)
+                .push(back.as_bytes(), Flush::SyncFlush)
+                .stripped(),
+        ),
+        (
+            "a last block, then others",
+            twice(
+                raw(6).push(front.as_bytes(), Flush::Finish),
+                raw(6).push(back.as_bytes(), Flush::SyncFlush),
+            ),
+        ),
+        (
+            "a last block, then the begin of an empty one",
+            [raw(6).push(text.as_bytes(), Flush::Finish).bytes(), vec![0]].concat(),
+        ),
+        (
+            "a last block",
+            raw(6).push(text.as_bytes(), Flush::Finish).bytes(),
+        ),
+        (
+            "many last blocks",
+            [
+                empty_last.repeat(3),
+                raw(6).push(text.as_bytes(), Flush::Finish).bytes(),
+                empty_last.repeat(3),
+                vec![0],
+            ]
+            .concat(),
+        ),
+    ]
+    .into_iter()
+    .map(|(what, data)| (what, data, text.clone()))
+    .collect()
+}
+
+#[test]
+fn p61_p63_any_kind_of_block_is_read_in_fragments_cut_anywhere() {
+    for params in common::both() {
+        let mut server = endpoint(Role::Server, &params);
+        for (what, data, text) in kinds() {
+            for cut in 0..=data.len() {
+                let (front, back) = data.split_at(cut);
+                // Each with an empty fragment before, between and behind, and something that is not of the message.
+                let frames = [
+                    wire::text("").rsv(0b100).not_fin(),
+                    wire::continuation(front).not_fin(),
+                    wire::ping("between"),
+                    wire::continuation("").not_fin(),
+                    wire::continuation(back).not_fin(),
+                    wire::continuation(""),
+                ];
+                assert_eq!(
+                    server.receive(&frames),
+                    [
+                        Event::Ping("between".into()),
+                        Event::Message(Message::text(text.clone()))
+                    ],
+                    "{what}, cut at {cut}"
+                );
+                server.transmit();
+            }
+        }
+    }
+}
+
+#[test]
+fn p63_p64_later_messages_refer_to_earlier_ones_whatever_blocks_those_ended_with() {
+    let params = agree(takeover(), takeover());
+    let again = |text: &str| {
+        // What refers to all of the text: made by a compressor that has seen it.
+        let seen = Raw::new(6, 15).push(text.as_bytes(), Flush::SyncFlush);
+        let skip = seen.len();
+        seen.push(text.as_bytes(), Flush::SyncFlush)
+            .stripped()
+            .split_off(skip)
+    };
+    for (what, data, text) in kinds() {
+        let again = again(&text);
+        assert!(again.len() < 10, "it refers to it: {}", again.len());
+        let mut server = endpoint(Role::Server, &params);
+        let message = [Event::Message(Message::text(text.clone()))];
+        assert_eq!(server.receive([&wire::text(&data).rsv(0b100)]), message);
+        for cut in 0..again.len() {
+            // Neither control frames, nor messages that are not compressed, nor empty ones are referred to.
+            let frames = [
+                wire::ping("p"),
+                wire::text("not compressed"),
+                wire::text("").rsv(0b100),
+                wire::text(&again[..cut]).rsv(0b100).not_fin(),
+                wire::pong("q"),
+                wire::continuation(&again[cut..]),
+            ];
+            let events = server.receive(&frames);
+            assert_eq!(events[events.len() - 1..], message, "{what}, cut at {cut}");
+            assert_eq!(events.len(), 5);
+        }
+    }
+}
+
+#[test]
+fn p61_exactly_the_tail_is_stripped() {
+    for params in common::both() {
+        let (mut client, _) = pair(&params);
+        for len in [100, 255, 256, 257, 600, 5000, 70_000] {
+            client.send(text(len));
+            let bytes = client.transmit_bytes();
+            let frames = wire::frames(&bytes);
+            let mut data: Vec<u8> = frames
+                .iter()
+                .flat_map(|frame| frame.payload.clone())
+                .collect();
+            assert!(!data.ends_with(&[0, 0, 0xff, 0xff]), "{len}");
+            if params.client_no_context_takeover {
+                data.extend([0, 0, 0xff, 0xff]);
+                let mut zlib = zlib_rs::Inflate::new(false, 15);
+                let mut out = vec![0; len + 1];
+                zlib.decompress(&data, &mut out, zlib_rs::InflateFlush::SyncFlush)
+                    .unwrap();
+                assert_eq!(
+                    (zlib.total_in(), zlib.total_out()),
+                    (data.len() as u64, len as u64)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn p62_an_empty_message_in_parts_is_the_single_octet_zero() {
+    for params in common::both() {
+        let (mut client, mut server) = pair(&params);
+        let mut part = |payload: &'static str, fin| {
+            let part = Bytes::from(payload);
+            client
+                .connection
+                .send_part(client.now, MessageKind::Text, part, fin)
+                .unwrap();
+            client.transmit()
+        };
+        let empty = part("", true);
+        assert_eq!(empty, [wire::text([0]).rsv(0b100)]);
+        let mut both = part("a", false);
+        both.extend(part("", true));
+        assert_eq!(both[1], wire::continuation([0]));
+        let events = server.receive(empty.iter().chain(&both).chain(&empty));
+        let texts = ["", "a", ""].map(|text| Event::Message(Message::text(text)));
+        assert_eq!(events, texts);
+    }
+}
+
+#[test]
+fn p57_a_window_of_eight_bits_is_never_compressed_for_and_always_read() {
+    let mut params = agree(takeover(), takeover());
+    params.client_max_window_bits = 8;
+    let (mut client, mut server) = pair(&params);
+    let message = Message::text(text(5000));
+    client.send(message.clone());
+    client
+        .connection
+        .send_part(client.now, MessageKind::Text, text(5000).into(), true)
+        .unwrap();
+    let bytes = client.transmit_bytes();
+    assert!(wire::frames(&bytes).iter().all(|frame| frame.rsv == 0));
+    assert_eq!(
+        server.receive_bytes(&bytes),
+        [Event::Message(message.clone()), Event::Message(message)]
+    );
+    // A peer that can: a reference over 256 bytes is good, one over more is not.
+    for (distance, reads) in [(256, true), (257, false)] {
+        let mut server = endpoint(Role::Server, &params);
+        let first = common::noise(distance + 5);
+        let compressor = Raw::new(6, 15).push(&first, Flush::SyncFlush);
+        let skip = compressor.len();
+        let both = compressor.push(&first[5..], Flush::SyncFlush).stripped();
+        let (_, second) = both.split_at(skip);
+        assert!(second.len() < 20, "{}", second.len());
+        let frames = [
+            wire::binary(&both[..skip - 4]).rsv(0b100),
+            wire::binary(second).rsv(0b100),
+        ];
+        assert_eq!(
+            server.receive(&frames).len(),
+            if reads { 2 } else { 1 },
+            "{distance}"
+        );
+    }
+}
+
+#[test]
+fn p66_p67_messages_left_out_of_compression_leave_what_is_remembered_as_it_is() {
+    let mut params = agree(takeover(), takeover());
+    params.threshold = 30;
+    let (mut client, mut server) = pair(&params);
+    let long = "The quick brown fox jumps over the lazy dog.";
+    client.send(long);
+    client.send("short");
+    client
+        .connection
+        .send(client.now, Message::text(long).uncompressed())
+        .unwrap();
+    client
+        .connection
+        .send(
+            client.now,
+            Prepared::compressed(&Message::text(long), &takeover()),
+        )
+        .unwrap();
+    client.send("");
+    client.send(long);
+    let bytes = client.transmit_bytes();
+    let frames = wire::frames(&bytes);
+    assert_eq!(
+        frames
+            .iter()
+            .map(|frame| frame.rsv >> 2)
+            .collect::<Vec<_>>(),
+        [1, 0, 0, 0, 0, 1]
+    );
+    assert!(frames[5].payload.len() < 10);
+    assert_eq!(server.receive_bytes(&bytes).len(), 6);
+}
+
+#[test]
+fn a_compressor_that_is_not_used_for_thirty_seconds_is_dropped_with_and_without_keepalive() {
+    for keepalive in [None, Some(Duration::from_secs(7))] {
+        let mut config = Config::default();
+        config.keepalive_interval = keepalive;
+        let params = agree(takeover(), takeover());
+        let mut client = common::endpoint_with(Role::Client, config, &params);
+        let mut server = endpoint(Role::Server, &params);
+        let mut elapsed = Duration::ZERO;
+        let mut wait = |client: &mut Endpoint| {
+            elapsed += client.wait_for_deadline().unwrap();
+            for ping in client.transmit() {
+                client.receive([&wire::pong(&ping.payload)]);
+            }
+            elapsed
+        };
+        // A message in parts keeps it, however long it takes.
+        client
+            .connection
+            .send_part(client.now, MessageKind::Text, text(1000).into(), false)
+            .unwrap();
+        let mut bytes = client.transmit_bytes();
+        client.wait(Duration::from_secs(100));
+        client.connection.handle_timeout(client.now);
+        client.transmit();
+        client.receive([&wire::pong([0, 0, 0, 1])]);
+        assert!(client.connection.buffered() > 100_000);
+        client
+            .connection
+            .send_part(client.now, MessageKind::Text, text(1000).into(), true)
+            .unwrap();
+        bytes.extend(client.transmit_bytes());
+        assert_eq!(server.receive_bytes(&bytes).len(), 1);
+
+        while client.connection.buffered() > 100_000 {
+            wait(&mut client);
+        }
+        assert_eq!(elapsed, Duration::from_secs(30), "{keepalive:?}");
+        if keepalive.is_none() {
+            assert_eq!(client.connection.poll_timeout(), None);
+        }
+        client.send(text(1000));
+        assert_eq!(server.receive_bytes(&client.transmit_bytes()).len(), 1);
     }
 }
 
@@ -424,12 +676,13 @@ fn an_idle_connection_holds_no_compressor() {
         "a history of what came: {}",
         server.connection.buffered()
     );
-    for _ in 0..2 {
-        client.wait_for_deadline();
-        let ping = client.transmit();
-        assert_eq!(ping.len(), 1);
-        client.receive([&wire::pong(&ping[0].payload)]);
-    }
+    // The keepalive ping, then the compressor.
+    assert_eq!(client.wait_for_deadline(), Some(Duration::from_secs(20)));
+    let ping = client.transmit();
+    assert_eq!(ping.len(), 1);
+    client.receive([&wire::pong(&ping[0].payload)]);
+    assert!(client.connection.buffered() > 100_000);
+    assert_eq!(client.wait_for_deadline(), Some(Duration::from_secs(10)));
     assert_eq!(client.connection.buffered(), 0);
     client.send(text(1000));
     assert_eq!(server.receive_bytes(&client.transmit_bytes()).len(), 1);
@@ -533,7 +786,7 @@ fn the_rest_of_a_message_of_which_no_more_parts_are_wanted_is_skipped() {
 #[test]
 fn parts_of_text_must_be_utf8_together() {
     let (mut client, mut server) = (Endpoint::client(), Endpoint::server());
-    let mut send = |bytes: &'static [u8], fin| {
+    let send = |client: &mut Endpoint, bytes: &'static [u8], fin| {
         client
             .connection
             .send_part(
@@ -544,14 +797,24 @@ fn parts_of_text_must_be_utf8_together() {
             )
             .map_err(|error| error.to_string())
     };
-    assert!(send(b"\xff", false).is_err());
-    assert!(send(b"\xe2\x82", false).is_ok());
+    assert!(send(&mut client, b"\xff", false).is_err());
+    assert!(send(&mut client, b"\xe2\x82", false).is_ok());
     assert!(
-        send(b"x", false).is_err(),
+        send(&mut client, b"x", false).is_err(),
         "the refused part is as if never given"
     );
-    assert!(send(b"", true).is_err(), "within a character");
-    assert!(send(b"\xac", true).is_ok());
+    assert!(send(&mut client, b"", true).is_err(), "within a character");
+    let other_kind = client.connection.send_part(
+        client.now,
+        MessageKind::Binary,
+        Bytes::from_static(b"\xff"),
+        true,
+    );
+    assert!(
+        other_kind.is_err(),
+        "the first part decides what it is made of"
+    );
+    assert!(send(&mut client, b"\xac", true).is_ok());
     assert_eq!(
         server.receive_bytes(&client.transmit_bytes()),
         [Event::Message(Message::text("€"))]

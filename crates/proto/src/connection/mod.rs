@@ -196,6 +196,7 @@ impl Connection {
         if self.closing.is_some() {
             return;
         }
+        self.transmit.release_idle(now);
         match self.timers.due(now, &self.config) {
             Some(Due::Ping) => self.probe(now),
             Some(Due::Late) => {
@@ -265,7 +266,7 @@ impl Connection {
             return Err(SendError { outgoing, kind });
         }
         self.transmit
-            .push_data(outgoing, self.role, self.config.limits.fragment);
+            .push_data(now, outgoing, self.role, self.config.limits.fragment);
         self.timers.write_begins(now);
         Ok(())
     }
@@ -297,7 +298,7 @@ impl Connection {
     }
 
     /// Queues the next part of a message, or the first one; `fin` says that it is the last. Until then only parts
-    /// of this message can be sent, of the same `kind`, and control frames go in between.
+    /// of this message can be sent, whose `kind` is that of the first, and control frames go in between.
     ///
     /// # Errors
     ///
@@ -311,7 +312,7 @@ impl Connection {
         fin: bool,
     ) -> Result<(), SendErrorKind> {
         self.admit(payload.len())?;
-        self.transmit.push_part(kind, payload, fin)?;
+        self.transmit.push_part(now, kind, payload, fin)?;
         self.timers.write_begins(now);
         Ok(())
     }
@@ -448,7 +449,8 @@ impl Connection {
         if self.closing.is_some() {
             return self.close_deadline();
         }
-        self.timers.next(&self.config)
+        let deadline = self.timers.next(&self.config);
+        deadline.into_iter().chain(self.transmit.idle_at()).min()
     }
 
     /// When [`handle_write_timeout`](Self::handle_write_timeout) has something to do.
@@ -695,7 +697,6 @@ impl Connection {
     fn probe(&mut self, now: Instant) {
         // Nothing has come for a while: what is not in use goes.
         self.receive.release_idle();
-        self.transmit.release_idle();
         self.probes = self.probes.wrapping_add(1);
         let payload = Bytes::copy_from_slice(&self.probes.to_be_bytes());
         if self.timers.outstanding_pings() >= self.config.limits.max_pings {

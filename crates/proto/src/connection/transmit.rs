@@ -4,7 +4,7 @@
 //! as one write can take into a buffer that the driver lends. So an idle connection owns no output buffer, control
 //! frames go first at every frame boundary, and a frame that was written in part is all that has to be kept.
 
-use std::{collections::VecDeque, io::IoSlice, ops::Range};
+use std::{collections::VecDeque, io::IoSlice, ops::Range, time::Instant};
 
 use bytes::{Buf, Bytes};
 
@@ -152,6 +152,7 @@ impl Rest {
 /// A message of which not all parts have been queued.
 #[derive(Debug)]
 struct Parts {
+    kind: MessageKind,
     utf8: Utf8Validator,
     compressed: bool,
     /// The first part has been queued.
@@ -167,8 +168,14 @@ impl Transmit {
         }
     }
 
-    pub(super) fn push_data(&mut self, outgoing: Outgoing, role: Role, fragment: usize) {
-        let compressed = self.compress(&outgoing, role, fragment);
+    pub(super) fn push_data(
+        &mut self,
+        now: Instant,
+        outgoing: Outgoing,
+        role: Role,
+        fragment: usize,
+    ) {
+        let compressed = self.compress(now, &outgoing, role, fragment);
         let is_compressed = compressed.is_some();
         let takes_over = self
             .deflater
@@ -202,10 +209,16 @@ impl Transmit {
     }
 
     /// The message compressed, if it is to be: as a payload, or as a frame if it is a prepared one.
-    fn compress(&mut self, outgoing: &Outgoing, role: Role, fragment: usize) -> Option<Bytes> {
+    fn compress(
+        &mut self,
+        now: Instant,
+        outgoing: &Outgoing,
+        role: Role,
+        fragment: usize,
+    ) -> Option<Bytes> {
         let deflater = self.deflater.as_mut()?;
         match outgoing {
-            Outgoing::Message(message) => deflater.message(message.as_bytes()),
+            Outgoing::Message(message) => deflater.message(now, message.as_bytes()),
             Outgoing::Prepared(p)
                 if role == Role::Server && deflater.takes_prepared(p.payload_len()) =>
             {
@@ -218,12 +231,14 @@ impl Transmit {
     /// Queues the next part of a message.
     pub(super) fn push_part(
         &mut self,
+        now: Instant,
         kind: MessageKind,
         payload: Bytes,
         fin: bool,
     ) -> Result<(), SendErrorKind> {
         let mut parts = self.parts.take().unwrap_or_else(|| {
             Box::new(Parts {
+                kind,
                 utf8: Utf8Validator::default(),
                 compressed: self
                     .deflater
@@ -233,7 +248,7 @@ impl Transmit {
             })
         });
         let mut utf8 = parts.utf8;
-        let valid = kind == MessageKind::Binary
+        let valid = parts.kind == MessageKind::Binary
             || (utf8.push(&payload).is_ok() && (!fin || utf8.finish().is_ok()));
         if !valid {
             self.parts = Some(parts).filter(|parts| parts.begun);
@@ -245,11 +260,11 @@ impl Transmit {
             return Ok(());
         }
         let payload = match &mut self.deflater {
-            Some(deflater) if parts.compressed => deflater.part(&payload, fin),
+            Some(deflater) if parts.compressed => deflater.part(now, &payload, fin),
             _ => payload,
         };
         self.push(Data {
-            opcode: kind.into(),
+            opcode: parts.kind.into(),
             cost: payload.len() + QUEUE_COST,
             payload,
             compressed: parts.compressed,
@@ -301,12 +316,19 @@ impl Transmit {
         Some(dropped)
     }
 
-    /// Drops what is not in use, and can be made anew.
-    pub(super) fn release_idle(&mut self) {
-        if let Some(deflater) = &mut self.deflater
-            && self.parts.is_none()
+    /// When the compressor has not been in use for long enough to be [released](Self::release_idle).
+    pub(super) fn idle_at(&self) -> Option<Instant> {
+        let deflater = self.deflater.as_ref();
+        // A message that is sent in parts needs it to its end.
+        deflater.filter(|_| self.parts.is_none())?.idle_at()
+    }
+
+    /// Drops the compressor if it is idle.
+    pub(super) fn release_idle(&mut self, now: Instant) {
+        if self.idle_at().is_some_and(|at| at <= now)
+            && let Some(deflater) = &mut self.deflater
         {
-            deflater.release_idle();
+            deflater.release();
         }
     }
 

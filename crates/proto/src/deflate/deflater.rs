@@ -1,11 +1,11 @@
 //! Compressing what is sent (RFC 7692 §7.2.1).
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Instant};
 
 use bytes::Bytes;
 use zlib_rs::{Deflate as Zlib, DeflateConfig, DeflateFlush};
 
-use super::{DeflateParams, MAX_WINDOW_BITS, MIN_WINDOW_BITS, TAIL};
+use super::{DeflateParams, IDLE, MAX_WINDOW_BITS, MIN_WINDOW_BITS, TAIL};
 use crate::role::Role;
 
 /// Compressed data grows by this many bytes at a time, at least.
@@ -27,8 +27,8 @@ pub(crate) struct Deflater {
     threshold: usize,
     /// What was compressed so far, with takeover; or the message that is being compressed part by part.
     context: Option<Context>,
-    /// It was used since that was last asked.
-    used: bool,
+    /// When it was last used.
+    used: Option<Instant>,
 }
 
 impl Deflater {
@@ -47,28 +47,28 @@ impl Deflater {
         Self {
             kind: Kind {
                 level: params.level.clamp(1, 9),
-                window_bits: bits,
+                // Only an application's mistake can make it more than 15.
+                window_bits: bits.min(MAX_WINDOW_BITS),
             },
             takeover: !no_takeover,
             threshold: params.threshold,
             context: None,
-            used: false,
+            used: None,
         }
     }
 
     /// Compresses a whole message; `None` if it had better go as it is.
-    pub(crate) fn message(&mut self, payload: &[u8]) -> Option<Bytes> {
+    pub(crate) fn message(&mut self, now: Instant, payload: &[u8]) -> Option<Bytes> {
         // A peer may ask for a window of 256 bytes, which cannot be made; and may not be forced to take anything else.
         if payload.is_empty() || payload.len() < self.threshold || !self.kind.is_possible() {
             return None;
         }
-        let mut context = self.begin();
-        let mut out = context.compress(payload);
-        out.truncate(out.len().saturating_sub(TAIL.len()));
+        let mut context = self.begin(now);
+        let out = without_tail(context.compress(payload));
         // With takeover it has to go even so: later messages refer to it.
         let shorter = out.len() < payload.len() || self.takeover;
         self.end(context);
-        shorter.then(|| out.into())
+        shorter.then_some(out)
     }
 
     /// Whether a message that comes in parts is compressed. To be asked before its first part.
@@ -77,21 +77,21 @@ impl Deflater {
     }
 
     /// Compresses the next part of a message. All of it can be read at the other end at once.
-    pub(crate) fn part(&mut self, payload: &[u8], fin: bool) -> Bytes {
-        let mut context = self.begin();
-        let mut out = if payload.is_empty() {
+    pub(crate) fn part(&mut self, now: Instant, payload: &[u8], fin: bool) -> Bytes {
+        let mut context = self.begin(now);
+        let out = if payload.is_empty() {
             // What went before ended with the tail; this is the begin of another, which the peer completes (RFC 7692 §7.2.3.6).
             [&TAIL[..1], &TAIL].concat()
         } else {
             context.compress(payload)
         };
         if fin {
-            out.truncate(out.len().saturating_sub(TAIL.len()));
             self.end(context);
+            without_tail(out)
         } else {
             self.context = Some(context);
+            out.into()
         }
-        out.into()
     }
 
     /// Later messages refer to what an earlier one said, so none may be left out.
@@ -105,11 +105,14 @@ impl Deflater {
         !self.takeover && self.kind.window_bits == MAX_WINDOW_BITS && len >= self.threshold
     }
 
-    /// Drops the context if it was not used since the last call. The peer cannot tell.
-    pub(crate) fn release_idle(&mut self) {
-        if !std::mem::take(&mut self.used) {
-            self.context = None;
-        }
+    /// When the context has not been in use for long enough to be dropped.
+    pub(crate) fn idle_at(&self) -> Option<Instant> {
+        self.context.as_ref().and(self.used)?.checked_add(IDLE)
+    }
+
+    /// Drops the context. The peer cannot tell.
+    pub(crate) fn release(&mut self) {
+        self.context = None;
     }
 
     /// Bytes of heap that a compressor holds, roughly, for the tests that bound it.
@@ -117,8 +120,8 @@ impl Deflater {
         if self.context.is_some() { CONTEXT } else { 0 }
     }
 
-    fn begin(&mut self) -> Context {
-        self.used = true;
+    fn begin(&mut self, now: Instant) -> Context {
+        self.used = Some(now);
         self.context.take().unwrap_or_else(|| {
             if self.takeover {
                 Context::new(self.kind)
@@ -144,10 +147,15 @@ pub(crate) fn compress_once(payload: &[u8], level: u8) -> Option<Bytes> {
         window_bits: MAX_WINDOW_BITS,
     };
     let mut context = Context::borrow(kind);
-    let mut out = context.compress(payload);
+    let out = without_tail(context.compress(payload));
     context.give_back();
+    (out.len() < payload.len()).then_some(out)
+}
+
+/// What is sent of a message (RFC 7692 §7.2.1).
+fn without_tail(mut out: Vec<u8>) -> Bytes {
     out.truncate(out.len().saturating_sub(TAIL.len()));
-    (out.len() < payload.len()).then(|| out.into())
+    out.into()
 }
 
 /// What makes compressors interchangeable.
@@ -214,6 +222,8 @@ impl Context {
             let full = start.saturating_add(written) >= out.len();
             out.truncate(start.saturating_add(written));
             if failed || !full {
+                // It may have become much shorter, wait long, and counts in the queue for what it is.
+                out.shrink_to_fit();
                 return out;
             }
             out.reserve(out.len() / 2 + GROWTH);

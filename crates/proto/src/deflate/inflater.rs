@@ -51,7 +51,8 @@ impl Inflater {
             ),
         };
         Self {
-            window_bits,
+            // Only an application's mistake can make it anything else than 8 to 15.
+            window_bits: window_bits.clamp(8, MAX_WINDOW_BITS),
             takeover: !no_takeover,
             history: Vec::new(),
             stream: None,
@@ -64,7 +65,11 @@ impl Inflater {
         if input.is_empty() {
             return Ok(());
         }
-        self.run(input, sink)
+        let left = self.run(input, sink)?;
+        if let Some(stream) = &mut self.stream {
+            stream.waiting = Bytes::copy_from_slice(left);
+        }
+        Ok(())
     }
 
     /// What [`inflate`](Self::inflate) has stopped before can go on.
@@ -76,11 +81,15 @@ impl Inflater {
 
     /// Goes on where the sink stopped.
     pub(crate) fn resume(&mut self, sink: &mut Sink<'_>) -> Result<(), Violation> {
-        let waiting = match &mut self.stream {
+        let mut waiting = match &mut self.stream {
             Some(stream) => std::mem::take(&mut stream.waiting),
             None => return Ok(()),
         };
-        self.run(&waiting, sink)
+        let left = self.run(&waiting, sink)?.len();
+        if let Some(stream) = &mut self.stream {
+            stream.waiting = waiting.split_off(waiting.len() - left);
+        }
+        Ok(())
     }
 
     /// The message is complete. What still comes of it is little, and goes to `sink` whether it stops or not.
@@ -109,6 +118,8 @@ impl Inflater {
 
     /// Gives memory back that is not in use.
     pub(crate) fn release_idle(&mut self) {
+        let beyond = self.history.len().saturating_sub(self.window());
+        self.history.drain(..beyond);
         self.history.shrink_to_fit();
     }
 
@@ -125,7 +136,8 @@ impl Inflater {
         self.stream.as_ref().is_some_and(|stream| stream.ended)
     }
 
-    fn run(&mut self, mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Violation> {
+    /// Decompresses until the sink stops or nothing more comes of the input, and returns what is left of that.
+    fn run<'a>(&mut self, mut input: &'a [u8], sink: &mut Sink<'_>) -> Result<&'a [u8], Violation> {
         let mut chunk = [0; CHUNK];
         let mut stream = if let Some(stream) = self.stream.take() {
             stream
@@ -153,16 +165,14 @@ impl Inflater {
                 break;
             }
         }
-        stream.waiting = Bytes::copy_from_slice(input);
         self.stream = Some(stream);
-        Ok(())
+        Ok(input)
     }
 
     /// A decompressor that knows the history.
     fn begin(&self) -> Result<Stream, Violation> {
         let mut zlib = borrow();
-        let window = 1 << self.window_bits;
-        let known = self.history.len().saturating_sub(window);
+        let known = self.history.len().saturating_sub(self.window());
         if let Some(known) = self.history.get(known..)
             && !known.is_empty()
         {
@@ -179,15 +189,26 @@ impl Inflater {
 
     /// Keeps the last window of what was decompressed. Half a window more, so that bytes are not moved each time.
     fn remember(&mut self, made: &[u8]) {
-        let window = 1 << self.window_bits;
-        if self.history.len() + made.len() > window + window / 2 {
-            let keep = window.saturating_sub(made.len()).min(self.history.len());
+        let window = self.window();
+        let most = window + window / 2;
+        let made = made
+            .get(made.len().saturating_sub(window)..)
+            .unwrap_or_default();
+        if self.history.len() + made.len() > most {
+            let keep = (window - made.len()).min(self.history.len());
             self.history.drain(..self.history.len() - keep);
         }
-        self.history.extend_from_slice(
-            made.get(made.len().saturating_sub(window)..)
-                .unwrap_or_default(),
-        );
+        let len = self.history.len() + made.len();
+        if len > self.history.capacity() {
+            // Doubled, but never beyond what it can come to hold.
+            let capacity = (2 * self.history.len()).max(len).min(most);
+            self.history.reserve_exact(capacity - self.history.len());
+        }
+        self.history.extend_from_slice(made);
+    }
+
+    fn window(&self) -> usize {
+        1 << self.window_bits
     }
 }
 

@@ -9,6 +9,8 @@ mod deflater;
 mod inflater;
 mod negotiation;
 
+use std::time::Duration;
+
 pub(crate) use deflater::{Deflater, compress_once};
 pub(crate) use inflater::Inflater;
 pub use negotiation::{DeflateError, DeflateParams, EXTENSION};
@@ -19,6 +21,10 @@ pub const MAX_WINDOW_BITS: u8 = 15;
 
 /// The smallest window that can be compressed with: zlib cannot make raw deflate data for one of 256 bytes.
 pub const MIN_WINDOW_BITS: u8 = 9;
+
+/// A compressor with context takeover that was not used for this long is dropped: its 256 KiB are worth more than what it
+/// remembers, which costs the next message some bytes.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Octets that every message ends with before the extension strips them (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -33,10 +39,11 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 pub struct Deflate {
     /// The effort, from 1 (fast) to 9 (small); others count as the nearest.
     ///
-    /// Default 3: on JSON of some KiB a third smaller than level 1 for about the same time; 6 takes twice as long for a twentieth.
+    /// Default 3: JSON of 4 to 64 KiB gets smaller by a quarter to a third than with 1, for about twice the time (20 µs for 4 KiB);
+    /// 6 gains another 2 to 10 % and takes half as long again to three times as long.
     pub level: u8,
-    /// Messages shorter than this many bytes are sent as they are. Default 512: a shorter one fits into a packet as it is,
-    /// and without context takeover gains little.
+    /// Messages shorter than this many bytes are sent as they are. Default 512: JSON of that size is halved in 7 µs, but of 256
+    /// bytes only a third is gained, of 100 an eighth, and they fit into one packet anyway.
     pub threshold: usize,
     /// The server forgets what it compressed from one message to the next (RFC 7692 §7.1.1.1). A server says so, a client
     /// asks for it.
