@@ -25,7 +25,7 @@
 //! one, only pages of the same origin may connect. A handler can change them with [`origins`](WebSocketUpgrade::origins) and the
 //! other methods.
 //!
-//! HTTP/2 needs the features `http2` here and in axum; [`upgrade`](crate::upgrade) says what to know about it.
+//! HTTP/2 needs the features `http2` here and in axum; [`upgrade`] says what to know about it.
 
 use std::{
     fmt,
