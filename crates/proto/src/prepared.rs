@@ -18,9 +18,44 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub(crate) opcode: Opcode,
+    pub(crate) plain: Encoded,
+    deflated: Option<Arc<Deflated>>,
+}
+
+/// One frame as bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded {
     pub(crate) frame: Bytes,
     header_len: usize,
-    deflated: Option<Arc<Deflated>>,
+}
+
+impl Encoded {
+    fn new(opcode: Opcode, rsv1: bool, payload: &[u8]) -> Self {
+        let header = FrameHeader {
+            fin: true,
+            rsv1,
+            opcode,
+            masking_key: None,
+            payload_len: payload.len() as u64,
+        };
+        let header_len = header.encoded_len();
+        let mut frame = Vec::with_capacity(header_len + payload.len());
+        header.encode(&mut frame);
+        frame.extend_from_slice(payload);
+        Self {
+            frame: frame.into(),
+            header_len,
+        }
+    }
+
+    pub(crate) fn payload_len(&self) -> usize {
+        self.frame.len() - self.header_len
+    }
+
+    /// The payload alone, shared.
+    pub(crate) fn payload(&self) -> Bytes {
+        self.frame.slice(self.header_len..)
+    }
 }
 
 /// The same message compressed, made when it is first asked for.
@@ -28,18 +63,16 @@ pub struct Prepared {
 struct Deflated {
     level: u8,
     /// `None` inside if it would not be shorter.
-    frame: OnceLock<Option<Bytes>>,
+    frame: OnceLock<Option<Encoded>>,
 }
 
 impl Prepared {
     /// Encodes `message` as one frame.
     pub fn new(message: &Message) -> Self {
         let opcode = message.kind().into();
-        let frame = encode(opcode, false, message.as_bytes());
         Self {
             opcode,
-            header_len: frame.len() - message.len(),
-            frame,
+            plain: Encoded::new(opcode, false, message.as_bytes()),
             deflated: None,
         }
     }
@@ -62,7 +95,7 @@ impl Prepared {
 
     /// Bytes on the wire, header included, where it is not compressed.
     pub fn len(&self) -> usize {
-        self.frame.len()
+        self.plain.frame.len()
     }
 
     /// Never: a frame has at least its header.
@@ -72,42 +105,28 @@ impl Prepared {
 
     /// The payload alone, shared.
     pub fn payload(&self) -> Bytes {
-        self.frame.slice(self.header_len..)
+        self.plain.payload()
     }
 
     pub(crate) fn payload_len(&self) -> usize {
-        self.frame.len() - self.header_len
+        self.plain.payload_len()
     }
 
     /// The compressed frame, if there is to be one.
-    pub(crate) fn deflated(&self) -> Option<Bytes> {
+    pub(crate) fn deflated(&self) -> Option<Encoded> {
         let deflated = self.deflated.as_ref()?;
         let made = deflated.frame.get_or_init(|| {
             let payload = compress_once(&self.payload(), deflated.level)?;
-            Some(encode(self.opcode, true, &payload))
+            Some(Encoded::new(self.opcode, true, &payload))
         });
         made.clone()
     }
 }
 
-fn encode(opcode: Opcode, rsv1: bool, payload: &[u8]) -> Bytes {
-    let header = FrameHeader {
-        fin: true,
-        rsv1,
-        opcode,
-        masking_key: None,
-        payload_len: payload.len() as u64,
-    };
-    let mut frame = Vec::with_capacity(header.encoded_len() + payload.len());
-    header.encode(&mut frame);
-    frame.extend_from_slice(payload);
-    frame.into()
-}
-
 /// Those of the same message are equal, compressed or not.
 impl PartialEq for Prepared {
     fn eq(&self, other: &Self) -> bool {
-        self.frame == other.frame
+        self.plain.frame == other.plain.frame
     }
 }
 

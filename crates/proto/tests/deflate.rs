@@ -630,6 +630,25 @@ fn p92_a_prepared_frame_goes_compressed_to_those_who_can_take_it_and_plain_to_ot
 }
 
 #[test]
+fn p92_a_prepared_message_that_is_long_leaves_compressed_in_fragments() {
+    let params = agree(takeover(), no_takeover());
+    let (mut client, mut server) = pair(&params);
+    let noise: Vec<u8> = common::noise(100_000)
+        .iter()
+        .map(|byte| byte & 0x3f)
+        .collect();
+    let message = Message::binary(noise);
+    let prepared = Prepared::compressed(&message, &no_takeover());
+    server.connection.send(server.now, prepared).unwrap();
+    let bytes = server.transmit_bytes();
+    let frames = wire::frames(&bytes);
+    assert_eq!(frames.len(), 2);
+    assert_eq!((frames[0].rsv, frames[0].payload.len()), (0b100, 64 << 10));
+    assert_eq!((frames[1].rsv, frames[1].opcode), (0, 0));
+    assert_eq!(client.receive_bytes(&bytes), [Event::Message(message)]);
+}
+
+#[test]
 fn p67_a_message_can_be_kept_out_of_compression() {
     let params = agree(takeover(), takeover());
     let (mut client, mut server) = pair(&params);

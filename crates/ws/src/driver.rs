@@ -498,7 +498,14 @@ impl Driver {
     /// Does what an event asks for before the application gets it, or does not.
     fn notice(&mut self, event: &Event, cx: &mut Context<'_>) {
         match event {
-            Event::Pong { payload, latency } => self.pings.answered(payload, *latency),
+            Event::Pong {
+                latency: Some(latency),
+                ..
+            } => {
+                let connection = &self.connection;
+                let is_awaited = |ping: &[u8]| connection.awaits_pong(ping);
+                self.pings.answered(*latency, is_awaited);
+            }
             Event::Message(_) | Event::Part { .. }
                 if !self.is_corked() && self.connection.wants_control_write() =>
             {

@@ -18,6 +18,8 @@ pub enum Error {
     Ping(PingError),
     /// What was to become part of a text message is not UTF-8. Nothing of it was sent.
     NotUtf8,
+    /// The message was ended by `shutdown`, and has no more parts.
+    Finished,
 }
 
 impl Error {
@@ -25,7 +27,7 @@ impl Error {
     pub fn outcome(&self) -> Option<&Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
-            Self::Closing | Self::Ping(_) | Self::NotUtf8 => None,
+            Self::Closing | Self::Ping(_) | Self::NotUtf8 | Self::Finished => None,
         }
     }
 }
@@ -37,6 +39,7 @@ impl fmt::Display for Error {
             Self::Ended(outcome) => write!(f, "the connection has ended: {outcome}"),
             Self::Ping(error) => error.fmt(f),
             Self::NotUtf8 => f.write_str("the text is not UTF-8"),
+            Self::Finished => f.write_str("the message has ended"),
         }
     }
 }
@@ -49,6 +52,7 @@ impl From<Error> for io::Error {
             Error::Closing | Error::Ended(_) => io::ErrorKind::ConnectionAborted,
             Error::Ping(_) => io::ErrorKind::InvalidInput,
             Error::NotUtf8 => io::ErrorKind::InvalidData,
+            Error::Finished => io::ErrorKind::BrokenPipe,
         };
         Self::new(kind, error)
     }

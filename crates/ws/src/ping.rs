@@ -59,13 +59,10 @@ impl Pings {
         receiver
     }
 
-    /// A pong has come. It answers earlier pings, too (RFC 6455 §5.5.3).
-    pub(crate) fn answered(&mut self, payload: &[u8], latency: Option<Duration>) {
-        let Some(latency) = latency else {
-            return;
-        };
-        let found = self.waiting.iter().rposition(|(sent, _)| sent == payload);
-        for (_, waiting) in self.waiting.drain(..found.map_or(0, |at| at + 1)) {
+    /// A pong has come. It answers earlier pings, too (RFC 6455 §5.5.3), so it may be one to a keepalive's that followed them.
+    pub(crate) fn answered(&mut self, latency: Duration, is_awaited: impl Fn(&[u8]) -> bool) {
+        let answered = self.waiting.iter().rposition(|(sent, _)| !is_awaited(sent));
+        for (_, waiting) in self.waiting.drain(..answered.map_or(0, |at| at + 1)) {
             // Whoever asked may have gone.
             let _ = waiting.send(latency);
         }

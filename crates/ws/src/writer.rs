@@ -56,7 +56,7 @@ impl<'a> MessageWriter<'a> {
     ///
     /// # Errors
     ///
-    /// As [`send`](crate::WebSocket::send), and [`Error::NotUtf8`].
+    /// As [`send`](crate::WebSocket::send), [`Error::NotUtf8`], and [`Error::Finished`] after `shutdown`.
     ///
     /// # Cancel safety
     ///
@@ -64,6 +64,9 @@ impl<'a> MessageWriter<'a> {
     pub async fn write(&mut self, part: impl Into<Bytes>) -> Result<(), Error> {
         let mut part = Some(part.into());
         poll_fn(|cx| {
+            if self.finished {
+                return Poll::Ready(Err(Error::Finished));
+            }
             ready!(self.poll_gathered(cx))?;
             if part.as_ref().is_some_and(|part| !part.is_empty()) {
                 ready!(self.poll_part(cx, &mut part, false))?;
@@ -157,7 +160,7 @@ impl AsyncWrite for MessageWriter<'_> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.finished {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            return Poll::Ready(Err(Error::Finished.into()));
         }
         if self.gathered.len() >= self.fragment {
             ready!(self.poll_gathered(cx))?;

@@ -21,8 +21,14 @@ use std::{
 
 use allocation_counter::measure;
 use common::{REQUEST, poll_times, raw::echo};
-use fullduplex::{Acceptor, Config, Error, Server, WebSocket, corked};
-use fullduplex_testkit::wire::{self, Frame, LengthForm};
+use fullduplex::{
+    Acceptor, Config, Deflate, DeflateParams, Error, Message, Prepared, Role, Server, WebSocket,
+    corked,
+};
+use fullduplex_testkit::{
+    Endpoint,
+    wire::{self, Frame, LengthForm},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::Runtime,
@@ -115,6 +121,25 @@ fn arrives(frames: &[Frame]) {
         .flat_map(|frame| frame.clone().masked().bytes())
         .collect();
     INPUT.set(bytes.leak());
+}
+
+/// A client's request that offers to compress.
+fn deflate_request() -> &'static str {
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    [REQUEST.strip_suffix("\r\n").unwrap(), offer]
+        .concat()
+        .leak()
+}
+
+/// A client's message, compressed, as often as asked for.
+fn compressed(params: &DeflateParams, message: &Message, times: usize) -> &'static [u8] {
+    let mut client = Endpoint::new(Role::Client, Config::default());
+    client.connection = client.connection.with_deflate(params);
+    let bytes = (0..times).flat_map(|_| {
+        client.send(message.clone());
+        client.transmit_bytes()
+    });
+    bytes.collect::<Vec<_>>().leak()
 }
 
 async fn accept(config: Config) -> WebSocket {
@@ -248,6 +273,164 @@ fn a_servers_idle_connection_with_task_and_socket_costs_less_than_two_kibibytes_
     let grown = for_each(traffic.bytes_current, busy);
     println!("after traffic: {grown} bytes more");
     assert!(grown <= 64, "grown by {grown} bytes each");
+}
+
+/// Lines that shrink to a quarter.
+fn lines(len: usize) -> Message {
+    let lines = (0_u32..).flat_map(|n| format!("{n:07}\n").into_bytes());
+    Message::binary(lines.take(len).collect::<Vec<_>>())
+}
+
+#[test]
+fn ten_thousand_idle_connections_that_compress_own_no_compressor_before_and_after_traffic() {
+    const MANY: usize = 10_000;
+    let runtime = runtime();
+    let config = std::sync::Arc::new(Config::default());
+    let acceptor = Acceptor::new()
+        .config(config)
+        .deflate(Deflate::for_server());
+    let request = deflate_request();
+    let message = lines(20_000);
+    let mut connections = Vec::with_capacity(MANY);
+    let mut open = async |count: usize| {
+        for _ in 0..count {
+            INPUT.set(request.as_bytes());
+            let mut ws = acceptor.accept(Bare).await.unwrap();
+            waits(&mut ws).await;
+            connections.push(ws);
+        }
+    };
+    let made = measure(|| runtime.block_on(open(MANY)));
+    let each = for_each(made.bytes_current, MANY);
+    println!("with deflate: {each} bytes");
+    assert!(each < 1280, "{each} bytes each");
+
+    let params = connections[0].deflate().unwrap();
+    let bytes = compressed(&params, &message, 2);
+    // What the thread shares is made with the first.
+    let (shared, others) = connections.split_at_mut(1);
+    let exchange = async |connections: &mut [WebSocket]| {
+        for ws in connections {
+            INPUT.set(bytes);
+            for _ in 0..2 {
+                let received = ws.recv().await.unwrap().unwrap();
+                assert!(received == message);
+                ws.send(received).await.unwrap();
+            }
+            waits(ws).await;
+        }
+    };
+    let first = measure(|| runtime.block_on(exchange(shared)));
+    println!("shared by the thread: {} bytes", first.bytes_current);
+    assert!(first.bytes_current < 512 << 10);
+    let busy = MANY / 20;
+    let traffic = measure(|| runtime.block_on(exchange(&mut others[..busy])));
+    let grown = for_each(traffic.bytes_current, busy);
+    println!("after traffic: {grown} bytes more");
+    assert!(grown <= 64, "grown by {grown} bytes each");
+}
+
+#[test]
+fn a_compressor_with_takeover_is_gone_after_half_a_minute_and_what_the_peer_may_refer_to_stays() {
+    for keepalive in [Some(std::time::Duration::from_secs(20)), None] {
+        let runtime = runtime();
+        runtime.block_on(async {
+            tokio::time::pause();
+            let mut config = Config::default();
+            config.keepalive_interval = keepalive;
+            let acceptor = Acceptor::new()
+                .config(config)
+                .deflate(Deflate::for_client());
+            INPUT.set(deflate_request().as_bytes());
+            let mut ws = acceptor.accept(Bare).await.unwrap();
+            let params = ws.deflate().unwrap();
+            let message = lines(200_000);
+            let bytes = compressed(&params, &message, 1);
+            let waker = std::task::Waker::noop();
+            let mut exchanged = None;
+            let busy = measure(|| {
+                INPUT.set(bytes);
+                let mut exchange = Box::pin(async {
+                    let received = ws.recv().await.unwrap().unwrap();
+                    ws.send(received).await.unwrap();
+                });
+                let polled = exchange.as_mut().poll(&mut Context::from_waker(waker));
+                exchanged = Some(polled.is_ready());
+            });
+            assert_eq!(exchanged, Some(true));
+            println!("with takeover: {} bytes", busy.bytes_current);
+            assert!(busy.bytes_current > 200 << 10);
+            // The keepalive's ping passes in this time, and the peer is no longer waited for.
+            for _ in 0..31 {
+                assert!(poll_times(pin!(ws.recv()), 1).await.is_none());
+                tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            }
+            let released = measure(|| {
+                let receiving = pin!(ws.recv());
+                assert!(receiving.poll(&mut Context::from_waker(waker)).is_pending());
+            });
+            println!("then: {} bytes", released.bytes_current);
+            assert!(released.bytes_current < -(300 << 10));
+            drop(ws);
+        });
+    }
+}
+
+#[test]
+fn compressed_messages_in_the_queue_hold_what_they_count_for() {
+    let runtime = runtime();
+    runtime.block_on(async {
+        INPUT.set(deflate_request().as_bytes());
+        let acceptor = Acceptor::new().deflate(Deflate::for_server());
+        let mut ws = acceptor.accept(Bare).await.unwrap();
+        let message = Message::binary(vec![0; 900 << 10]);
+        ws.send(message.clone()).await.unwrap();
+        FULL.set(true);
+        let waker = std::task::Waker::noop();
+        let info = measure(|| {
+            for _ in 0..20 {
+                let feeding = pin!(ws.feed(message.clone()));
+                assert!(feeding.poll(&mut Context::from_waker(waker)).is_ready());
+            }
+        });
+        let queued = i64::try_from(ws.queued()).unwrap();
+        println!("queued: {queued} bytes, held: {}", info.bytes_current);
+        assert!(info.bytes_current <= 2 * queued + 4096);
+        FULL.set(false);
+    });
+}
+
+#[test]
+fn p92_a_prepared_message_is_compressed_once_for_all_connections() {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let request = deflate_request();
+        let acceptor = Acceptor::new().deflate(Deflate::for_server());
+        let mut connections = Vec::new();
+        for _ in 0..100 {
+            INPUT.set(request.as_bytes());
+            connections.push(acceptor.accept(Bare).await.unwrap());
+        }
+        let message = lines(1 << 20);
+        let prepared = Prepared::compressed(&message, &Deflate::for_server());
+        let waker = std::task::Waker::noop();
+        let mut written = Vec::new();
+        for (n, ws) in connections.iter_mut().enumerate() {
+            let before = WRITTEN.get();
+            let info = measure(|| {
+                let sending = pin!(ws.send(prepared.clone()));
+                assert!(sending.poll(&mut Context::from_waker(waker)).is_ready());
+            });
+            written.push(WRITTEN.get() - before);
+            assert!(
+                n == 0 || info.bytes_total < 4096,
+                "{} bytes",
+                info.bytes_total
+            );
+        }
+        assert!(written[0] < 512 << 10, "{}", written[0]);
+        assert!(written.iter().all(|len| *len == written[0]));
+    });
 }
 
 #[test]

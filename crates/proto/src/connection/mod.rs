@@ -537,6 +537,11 @@ impl Connection {
         self.timers.latency()
     }
 
+    /// Whether a ping with this payload was sent and no pong has answered it, or a later one.
+    pub fn awaits_pong(&self, payload: &[u8]) -> bool {
+        self.timers.awaits_pong(payload)
+    }
+
     /// Bytes of heap held for unfinished input and output: zero when idle.
     pub fn buffered(&self) -> usize {
         self.receive.held() + self.transmit.held()

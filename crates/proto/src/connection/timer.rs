@@ -121,6 +121,11 @@ impl Timers {
         self.latency
     }
 
+    /// A ping with this payload is not answered.
+    pub(super) fn awaits_pong(&self, payload: &[u8]) -> bool {
+        self.pings.iter().any(|ping| ping.payload == payload)
+    }
+
     pub(super) fn latency(&self) -> Option<Duration> {
         self.latency
     }

@@ -17,7 +17,7 @@ use crate::{
     mask::{MaskingKey, apply_mask},
     message::{Message, MessageKind},
     opcode::Opcode,
-    prepared::Prepared,
+    prepared::{Encoded, Prepared},
     role::Role,
     utf8::Utf8Validator,
 };
@@ -102,6 +102,12 @@ impl Data {
     }
 }
 
+/// A message as it is going to leave: as frames of its own, or as one that was encoded before.
+enum Form {
+    Payload(Opcode, Bytes),
+    Frame(Opcode, Encoded),
+}
+
 /// Everything that waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Transmit {
@@ -175,26 +181,20 @@ impl Transmit {
         role: Role,
         fragment: usize,
     ) {
-        let compressed = self.compress(now, &outgoing, role, fragment);
-        let is_compressed = compressed.is_some();
+        let (form, is_compressed) = self.form(now, outgoing, role);
         let takes_over = self
             .deflater
             .as_ref()
             .is_some_and(|deflater| deflater.takes_over());
-        let (opcode, payload, encoded) = match (outgoing, compressed) {
-            (Outgoing::Prepared(p), Some(frame)) => (p.opcode, frame, true),
+        let (opcode, payload, encoded) = match form {
+            Form::Payload(opcode, payload) => (opcode, payload, false),
             // As it is, unless it has to be masked or cut.
-            (Outgoing::Prepared(p), None)
-                if role == Role::Server && p.payload_len() <= fragment =>
+            Form::Frame(opcode, encoded)
+                if role == Role::Server && encoded.payload_len() <= fragment =>
             {
-                (p.opcode, p.frame, true)
+                (opcode, encoded.frame, true)
             }
-            (Outgoing::Prepared(p), None) => (p.opcode, p.payload(), false),
-            (Outgoing::Message(message) | Outgoing::Uncompressed(message), compressed) => {
-                let opcode = message.kind().into();
-                let payload = compressed.unwrap_or_else(|| message.into_bytes());
-                (opcode, payload, false)
-            }
+            Form::Frame(opcode, encoded) => (opcode, encoded.payload(), false),
         };
         self.push(Data {
             opcode,
@@ -208,24 +208,29 @@ impl Transmit {
         });
     }
 
-    /// The message compressed, if it is to be: as a payload, or as a frame if it is a prepared one.
-    fn compress(
-        &mut self,
-        now: Instant,
-        outgoing: &Outgoing,
-        role: Role,
-        fragment: usize,
-    ) -> Option<Bytes> {
-        let deflater = self.deflater.as_mut()?;
-        match outgoing {
-            Outgoing::Message(message) => deflater.message(now, message.as_bytes()),
-            Outgoing::Prepared(p)
-                if role == Role::Server && deflater.takes_prepared(p.payload_len()) =>
-            {
-                p.deflated().filter(|frame| frame.len() <= fragment)
+    /// What is to be queued of it, and whether it is compressed.
+    fn form(&mut self, now: Instant, outgoing: Outgoing, role: Role) -> (Form, bool) {
+        let deflater = self.deflater.as_mut();
+        let (message, compressed) = match outgoing {
+            Outgoing::Prepared(p) => {
+                let len = p.payload_len();
+                let compressed = deflater
+                    .filter(|deflater| role == Role::Server && deflater.takes_prepared(len))
+                    .and_then(|_| p.deflated());
+                let is_compressed = compressed.is_some();
+                let frame = compressed.unwrap_or(p.plain);
+                return (Form::Frame(p.opcode, frame), is_compressed);
             }
-            Outgoing::Uncompressed(_) | Outgoing::Prepared(_) => None,
-        }
+            Outgoing::Uncompressed(message) => (message, None),
+            Outgoing::Message(message) => {
+                let compressed = deflater.and_then(|d| d.message(now, message.as_bytes()));
+                (message, compressed)
+            }
+        };
+        let is_compressed = compressed.is_some();
+        let opcode = message.kind().into();
+        let payload = compressed.unwrap_or_else(|| message.into_bytes());
+        (Form::Payload(opcode, payload), is_compressed)
     }
 
     /// Queues the next part of a message.

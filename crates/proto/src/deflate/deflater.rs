@@ -11,11 +11,11 @@ use crate::role::Role;
 /// Compressed data grows by this many bytes at a time, at least.
 const GROWTH: usize = 256;
 
-/// About what zlib takes for a compressor.
-const CONTEXT: usize = 256 << 10;
+/// What zlib takes for a compressor with the full window.
+const CONTEXT: usize = 370 << 10;
 
 thread_local! {
-    /// A compressor for messages that stand for themselves: 256 KiB that all connections of a thread share.
+    /// A compressor for messages that stand for themselves: 370 KiB that all connections of a thread share.
     static SHARED: Cell<Option<Context>> = const { Cell::new(None) };
 }
 
