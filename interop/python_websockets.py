@@ -13,10 +13,29 @@ from pathlib import Path
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 
 FDX = os.environ.get("FDX", str(Path(__file__).resolve().parent.parent / "target" / "release" / "fdx"))
 # Seconds for anything that should happen at once; generous, because CI machines are slow.
 SOON = 15
+NO_TAKEOVER = {"server_no_context_takeover": True, "client_no_context_takeover": True}
+# Parameters of permessage-deflate by their names, which one side wants and the other has to keep to.
+DEFLATES = [
+    {},
+    {"server_no_context_takeover": True},
+    {"client_no_context_takeover": True},
+    NO_TAKEOVER,
+    *({"server_max_window_bits": bits, "client_max_window_bits": bits} for bits in range(9, 16)),
+]
+# Each several times, so that later ones can refer to earlier ones.
+TEXTS = 2 * ["", "x", "hello", "hello", "你好 👋🏽", "all work and no play " * 49_000, os.urandom(1 << 19).hex()]
+MESSAGES = [*TEXTS, *(2 * [b"", b"\x00", bytes(1 << 20), os.urandom(1 << 20)])]
+
+
+def answer(params: dict, *left_out: tuple) -> str:
+    """What a server says that accepts these parameters."""
+    said = [name if value is True else f"{name}={value}" for name, value in params.items() if (name, value) not in left_out]
+    return "; ".join(["permessage-deflate", *said])
 
 
 @asynccontextmanager
@@ -60,6 +79,27 @@ class Client(unittest.IsolatedAsyncioTestCase):
         async with fdx("echo") as url, connect(url) as ws:
             await ws.send(["and a ", "happy new ", "year!"])
             self.assertEqual(await asyncio.wait_for(ws.recv(), SOON), "and a happy new year!")
+
+    async def test_what_deflate_was_agreed_on_is_kept_to(self):
+        for flags, always in (((), NO_TAKEOVER), (("--deflate-takeover",), {})):
+            async with fdx("echo", *flags) as url:
+                for params in DEFLATES:
+                    offer = ClientPerMessageDeflateFactory(**{"client_max_window_bits": True, **params})
+                    with self.subTest(flags=flags, **params):
+                        async with connect(url, max_size=None, compression=None, extensions=[offer]) as ws:
+                            agreed = answer({**always, **params}, ("client_max_window_bits", 15))
+                            self.assertEqual(ws.response.headers["Sec-WebSocket-Extensions"], agreed)
+                            for message in MESSAGES:
+                                await ws.send(message)
+                                self.assertTrue(await asyncio.wait_for(ws.recv(), SOON) == message)
+                            await ws.send(TEXTS)
+                            self.assertTrue(await asyncio.wait_for(ws.recv(), SOON) == "".join(TEXTS))
+
+    async def test_without_deflate_nothing_is_agreed_on(self):
+        async with fdx("echo", "--no-deflate") as url, connect(url, compression="deflate") as ws:
+            self.assertNotIn("Sec-WebSocket-Extensions", ws.response.headers)
+            await ws.send("plain")
+            self.assertEqual(await asyncio.wait_for(ws.recv(), SOON), "plain")
 
     async def test_a_ping_is_answered(self):
         for command, path in (("echo", "/"), ("serve", "/echo"), ("serve", "/ws")):
@@ -136,6 +176,23 @@ class Server(unittest.IsolatedAsyncioTestCase):
             port = server.sockets[0].getsockname()[1]
             await fdx_connect(f"ws://127.0.0.1:{port}", "--subprotocol", "one", "--subprotocol", "two")
             self.assertEqual(await asyncio.wait_for(agreed.get(), SOON), "two")
+
+    async def test_what_deflate_the_server_wants_is_kept_to(self):
+        async def echo(ws):
+            async for message in ws:
+                # As two fragments.
+                half = len(message) // 2
+                await ws.send([message[:half], message[half:]])
+
+        lines = "".join(f"{line}\n" for line in TEXTS)
+        for params in DEFLATES:
+            accept = ServerPerMessageDeflateFactory(**params)
+            async with serve(echo, "127.0.0.1", 0, compression=None, extensions=[accept]) as server:
+                port = server.sockets[0].getsockname()[1]
+                with self.subTest(**params):
+                    code, out, err = await fdx_connect(f"ws://127.0.0.1:{port}", "--deflate", text=lines)
+                    self.assertIn(f", {answer(params)}\n", err)
+                    self.assertTrue((code, out) == (0, lines), err)
 
     async def test_fragments_and_pings_are_understood(self):
         async def stream(ws):

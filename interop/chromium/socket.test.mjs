@@ -1,4 +1,4 @@
-// Chromium's own WebSocket against `fdx`: echoes, and codes and reasons both ways.
+// Chromium's own WebSocket against `fdx`: echoes, compressed or not, and codes and reasons both ways.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { launch, visit } from '../lib/chromium.mjs';
@@ -6,8 +6,8 @@ import { listen } from '../lib/process.mjs';
 import { certificates } from '../lib/tls.mjs';
 
 /** Runs in the page: sends each message, waits for its echo, closes, and tells what came. */
-async function converse({ path, messages, close }) {
-  const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + path);
+async function converse({ origin = location.origin.replace(/^http/, 'ws'), path = '/', messages, close }) {
+  const socket = new WebSocket(origin + path);
   socket.binaryType = 'arraybuffer';
   const received = [];
   const ended = new Promise((resolve) => (socket.onclose = ({ code, reason, wasClean }) => resolve({ code, reason, wasClean })));
@@ -39,6 +39,25 @@ test('text and binary come back as what they were', async (t) => {
   assert.equal(seen.wasClean, true);
   assert.equal(seen.extensions, '');
   await hub.match(/1000.*Goodbye, server!/);
+});
+
+test('with fdx echo compression is agreed on, and all comes back as what it was', async (t) => {
+  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
+  // The page's own policy would keep it from dialling elsewhere.
+  const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+  await page.goto(hub.http);
+  const messages = ['', 'hello', 'hello', 'hello', 'übergröße 你好 👋🏽', 'x'.repeat(1 << 20), [], [0, 1, 255], Array(60_000).fill(7)];
+  for (const [flags, extensions] of [
+    [[], 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'],
+    [['--deflate-takeover'], 'permessage-deflate'],
+    [['--no-deflate'], ''],
+  ]) {
+    const echo = await listen(t, 'echo', '--allow-origin', hub.http, ...flags);
+    const seen = await page.evaluate(converse, { origin: echo.ws, messages: [...messages, ...messages], close: [1000] });
+    assert.equal(seen.extensions, extensions);
+    assert.deepEqual(seen.received, [...messages, ...messages]);
+    assert.deepEqual([seen.code, seen.wasClean], [1000, true]);
+  }
 });
 
 test('the code of the page comes back to it', async (t) => {

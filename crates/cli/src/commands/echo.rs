@@ -1,7 +1,9 @@
 //! `fdx echo`: a server that sends every message back, for trying clients.
 
 use clap::Args;
-use fullduplex::{Acceptor, Config, Error, Limits, Server, WebSocket, handshake::ServerOptions};
+use fullduplex::{
+    Acceptor, Config, Deflate, Error, Limits, Server, WebSocket, handshake::ServerOptions,
+};
 
 use crate::{
     descriptors,
@@ -17,7 +19,7 @@ const MAX_MESSAGE: usize = 64 << 20;
 const MAX_CONNECTIONS: u32 = 50_000;
 
 const HELP: &str = "\
-Any path will do. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
+Any path will do. Messages are compressed (permessage-deflate) with clients that offer it. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
 
 Examples:
   fdx echo
@@ -37,6 +39,12 @@ pub(crate) struct EchoArgs {
     /// The longest message that is taken; longer ones close with 1009
     #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE)]
     max_message: usize,
+    /// Compresses nothing, whatever clients offer
+    #[arg(long)]
+    no_deflate: bool,
+    /// Lets messages refer to earlier ones, unless the client objects: up to 300 KiB for each connection
+    #[arg(long, conflicts_with = "no_deflate")]
+    deflate_takeover: bool,
     #[command(flatten)]
     origin: OriginArgs,
     #[command(flatten)]
@@ -54,6 +62,18 @@ fn parse_subprotocol(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+impl EchoArgs {
+    /// How it compresses with clients that offer permessage-deflate.
+    fn deflate(&self) -> Option<Deflate> {
+        let mut deflate = Deflate::for_server();
+        // Who tries a client wants to see what it does with compressed messages, be they ever so short.
+        deflate.threshold = 0;
+        deflate.server_no_context_takeover = !self.deflate_takeover;
+        deflate.client_no_context_takeover = !self.deflate_takeover;
+        (!self.no_deflate).then_some(deflate)
+    }
+}
+
 /// Serves until a signal comes.
 pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
     let mut config = Config::default();
@@ -66,6 +86,7 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
     let (listener, addr) = listen::bind(&args.listen).await?;
     let options = ServerOptions {
         origins: args.origin.origins(),
+        deflate: args.deflate(),
         subprotocols: args.subprotocols,
         origin_remedy: listen::ORIGIN_REMEDY.into(),
         ..ServerOptions::default()

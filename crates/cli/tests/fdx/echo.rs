@@ -1,6 +1,6 @@
 //! `fdx echo` and its flags.
 
-use fullduplex::{Client, CloseCode, ConnectError, Message, WebSocket};
+use fullduplex::{Client, CloseCode, ConnectError, Deflate, Message, WebSocket};
 
 use crate::{
     http::get,
@@ -63,6 +63,46 @@ async fn the_clients_first_subprotocol_that_is_spoken_is_agreed_on() {
         told.stderr.lines().next(),
         Some(&*format!("connected to {}, subprotocol chat", url.addr()))
     );
+}
+
+#[tokio::test]
+async fn compression_is_agreed_on_as_the_flags_say_with_clients_that_offer_it() {
+    for (flags, takeover) in [
+        (&[][..], Some(false)),
+        (&["--deflate-takeover"], Some(true)),
+        (&["--no-deflate"], None),
+    ] {
+        let (_echo, url) = Program::listen(&[&["echo"], flags].concat()).await;
+        assert_eq!(dial(&url.0).await.deflate(), None);
+        let client = Client::new(&url.0).unwrap();
+        let client = client.deflate(Deflate::for_client());
+        let (mut ws, _) = soon("a connection", client.connect()).await.unwrap();
+        let agreed = ws.deflate().map(|params| {
+            assert_eq!(
+                params.server_no_context_takeover,
+                params.client_no_context_takeover
+            );
+            !params.server_no_context_takeover
+        });
+        assert_eq!(agreed, takeover, "{flags:?}");
+        for _ in 0..2 {
+            let message = Message::text("you say 你好 ".repeat(1000));
+            ws.send(message.clone()).await.unwrap();
+            assert_eq!(soon("the echo", ws.recv()).await.unwrap(), Some(message));
+        }
+        let told = connect(&[&url.0, "--deflate", "--linger", "0"], "").await;
+        let what = match takeover {
+            Some(true) => "permessage-deflate",
+            Some(false) => {
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+            }
+            None => "without permessage-deflate",
+        };
+        assert_eq!(
+            told.stderr.lines().next(),
+            Some(&*format!("connected to {}, {what}", url.addr()))
+        );
+    }
 }
 
 #[tokio::test]

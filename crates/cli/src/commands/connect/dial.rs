@@ -3,8 +3,10 @@
 use std::{io, sync::Arc};
 
 use fullduplex::{
-    Client, Config, ConnectError, Limits, Proxy, ProxyError, WebSocket,
-    handshake::{ClientError, HeadError, Origin, OriginError, Refused, ResponseError, Uri},
+    Client, Config, ConnectError, Deflate, Limits, Proxy, ProxyError, WebSocket,
+    handshake::{
+        ClientError, HeadError, Origin, OriginError, Refused, Response, ResponseError, Uri,
+    },
     tls::rustls::{self, ClientConfig},
 };
 
@@ -28,8 +30,16 @@ const TELLING_HEADERS: [&str; 5] = [
 const MAX_BODY_LINES: usize = 10;
 const MAX_BODY_LINE: usize = 200;
 
-/// Connects as the flags say. Returns also which proxy the connection goes through.
-pub(super) async fn dial(args: &ConnectArgs) -> Result<(WebSocket, Option<Proxy>), Failure> {
+/// A connection, and how it came to be.
+pub(super) struct Opened {
+    pub(super) ws: WebSocket,
+    pub(super) response: Response,
+    /// What it goes through.
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// Connects as the flags say.
+pub(super) async fn dial(args: &ConnectArgs) -> Result<Opened, Failure> {
     // Parsed besides, for messages: it is shown without the password that it may hold.
     let uri: Uri = args
         .url
@@ -45,7 +55,11 @@ pub(super) async fn dial(args: &ConnectArgs) -> Result<(WebSocket, Option<Proxy>
         client = client.proxy(proxy.clone());
     }
     match client.connect().await {
-        Ok((ws, _response)) => Ok((ws, proxy)),
+        Ok((ws, response)) => Ok(Opened {
+            ws,
+            response,
+            proxy,
+        }),
         Err(error) => Err(failure(error, &uri, args)),
     }
 }
@@ -70,6 +84,12 @@ fn client(args: &ConnectArgs, uri: &Uri) -> Result<Client, Failure> {
     }
     if let Some(origin) = &args.origin {
         client = client.origin(origin).map_err(usage)?;
+    }
+    if args.deflate {
+        let mut deflate = Deflate::for_client();
+        // Who asks for it wants to see it, with a typed line too.
+        deflate.threshold = 0;
+        client = client.deflate(deflate);
     }
     Ok(client)
 }

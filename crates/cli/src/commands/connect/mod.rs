@@ -17,10 +17,11 @@ use std::{
 };
 
 use clap::Args;
-use fullduplex::{Cause, CloseCode, Initiator, Outcome};
+use fullduplex::{Cause, CloseCode, Initiator, Outcome, handshake::Response};
 
 use self::{
     action::Action,
+    dial::Opened,
     pipe::Format,
     session::{Ended, Wait},
 };
@@ -49,6 +50,7 @@ Examples:
 /// Talks to any WebSocket server from the terminal or a pipe
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct ConnectArgs {
     /// Where to: `ws://HOST[:PORT][/PATH]` or `wss://`
     url: String,
@@ -66,6 +68,9 @@ pub(crate) struct ConnectArgs {
     /// this machine or to what `no_proxy` lists
     #[arg(long, value_name = "PROXY")]
     proxy: Option<String>,
+    /// Offers to compress messages (permessage-deflate), and says what became of it
+    #[arg(long)]
+    deflate: bool,
     /// The longest message that is taken; longer ones close with 1009
     #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE)]
     max_message: usize,
@@ -133,7 +138,11 @@ impl ConnectArgs {
 
 /// Connects, talks, and says how it ended.
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
-    let (ws, proxy) = dial::dial(&args).await?;
+    let Opened {
+        ws,
+        response,
+        proxy,
+    } = dial::dial(&args).await?;
     // Until here they end the program at once.
     let signals = Signals::catch()?;
     let subprotocol = ws
@@ -144,9 +153,11 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
         (None, Some(peer)) => format!(" to {peer}"),
         (None, None) => String::new(),
     };
+    let deflate = args.deflate.then(|| compression(&response));
     output::note(&format!(
-        "connected{peer}{}",
-        subprotocol.unwrap_or_default()
+        "connected{peer}{}{}",
+        subprotocol.unwrap_or_default(),
+        deflate.unwrap_or_default()
     ));
     let ended = if args.wants_prompt()
         && let Some(terminal) = terminal::open()
@@ -157,6 +168,15 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     };
     output::note(&format!("closed {}", ended.outcome));
     judge(ended)
+}
+
+/// What became of the offer to compress. An accepted one is shown in the server's words.
+fn compression(response: &Response) -> String {
+    let answer = response.header("Sec-WebSocket-Extensions");
+    match response.deflate().and(answer) {
+        Some(words) => format!(", {}", visible(&String::from_utf8_lossy(words))),
+        None => ", without permessage-deflate".to_owned(),
+    }
 }
 
 /// What the end means for the exit code.
