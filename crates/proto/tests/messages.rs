@@ -204,6 +204,38 @@ fn p45_the_header_that_brings_a_message_over_its_limit_is_refused_before_its_pay
 }
 
 #[test]
+fn p45_a_message_that_began_while_parts_were_wanted_keeps_to_the_limit_where_they_no_longer_are() {
+    let begun = || {
+        let mut server = limited(1 << 20, 100_000, 9);
+        server.connection.receive_parts(server.now, true);
+        let header = wire::binary("").declaring(200_000).masked().header();
+        assert_eq!(server.receive_bytes(&header), []);
+        server.connection.receive_parts(server.now, false);
+        server
+    };
+    let payload = vec![0; 200_000];
+    for piece in [1000, 70_000, 200_000] {
+        let mut server = begun();
+        for bytes in payload.chunks(piece) {
+            assert_eq!(server.receive_direct(bytes), []);
+            assert!(server.connection.buffered() <= 200_000);
+        }
+        assert_eq!(server.transmit(), [wire::close(1009, "message too big")]);
+    }
+
+    // Within the limit it is a message like any other.
+    let mut server = limited(10, 10, 9);
+    server.connection.receive_parts(server.now, true);
+    let input = wire::binary([7; 10]).masked().bytes();
+    assert_eq!(server.receive_bytes(&input[..6]), []);
+    server.connection.receive_parts(server.now, false);
+    assert_eq!(
+        server.receive_bytes(&input[6..]),
+        [Event::Message(Message::binary([7; 10].to_vec()))]
+    );
+}
+
+#[test]
 fn p48_text_fails_with_1007_at_its_first_bad_byte_inside_an_unfinished_frame() {
     let cases: [(&[u8], u8); 8] = [
         (b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed", 0xa0),

@@ -32,12 +32,12 @@ pub(super) struct Assembly {
     fragments: u32,
     /// Bytes of payload of the frames that have begun, as they are on the wire.
     announced: u64,
+    /// A frame of it began while parts were wanted, so that its length was not held against the limits.
+    unchecked: bool,
     /// Parts of it were handed out, so it cannot be handed out whole.
     parted: bool,
-    /// Nobody wants more parts of it.
-    abandoned: bool,
-    /// Bytes thrown away since.
-    skipped: usize,
+    /// Bytes thrown away since nobody wants more parts of it.
+    skipped: Option<usize>,
 }
 
 impl Assembly {
@@ -54,9 +54,9 @@ impl Assembly {
             payload: BytesMut::new(),
             fragments: 0,
             announced: 0,
+            unchecked: false,
             parted: false,
-            abandoned: false,
-            skipped: 0,
+            skipped: None,
         }
     }
 
@@ -70,16 +70,17 @@ impl Assembly {
     ) -> Result<(), Violation> {
         self.fragments = self.fragments.saturating_add(1);
         if delivery == Delivery::Parts || self.is_skipped() {
+            self.unchecked = true;
             return Ok(());
         }
         self.announced = self
             .announced
             .checked_add(payload_len)
             .ok_or(Violation::MessageTooBig)?;
-        if payload_len > self.on_wire(limits.max_frame) {
+        if payload_len > self.on_wire(limits.max_frame, 1) {
             return Err(Violation::FrameTooBig);
         }
-        if self.announced > self.on_wire(limits.max_message as u64) {
+        if self.announced > self.on_wire(limits.max_message as u64, self.fragments) {
             return Err(Violation::MessageTooBig);
         }
         if self.fragments > limits.max_fragments {
@@ -88,10 +89,12 @@ impl Assembly {
         Ok(())
     }
 
-    /// How long a payload of at most `max` bytes may be on the wire: what cannot be compressed gets a little longer.
-    fn on_wire(&self, max: u64) -> u64 {
+    /// How long a payload of at most `max` bytes may be on the wire: what cannot be compressed gets a little longer, and
+    /// so does each fragment that can be read at once.
+    fn on_wire(&self, max: u64, fragments: u32) -> u64 {
         if self.compressed {
-            max.saturating_add(max / 64).saturating_add(64)
+            max.saturating_add(max / 64)
+                .saturating_add(64 * u64::from(fragments))
         } else {
             max
         }
@@ -99,17 +102,24 @@ impl Assembly {
 
     /// Nothing has been kept or handed out, and this is the first frame.
     pub(super) fn is_single(&self) -> bool {
-        self.fragments == 1 && self.payload.is_empty() && !self.parted
+        self.fragments == 1 && self.payload.is_empty() && !self.parted && !self.unchecked
+    }
+
+    /// Its bytes may be kept as they come: whatever its frames hold is within the limits, and nothing has to be made of it.
+    pub(super) fn is_direct(&self) -> bool {
+        !(self.compressed || self.is_skipped() || self.unchecked)
     }
 
     /// No more parts of it are wanted: if there were any, what is still to come is thrown away.
     pub(super) fn end_parts(&mut self) {
-        self.abandoned |= self.parted;
+        if self.parted {
+            self.skipped.get_or_insert(0);
+        }
     }
 
     /// What arrives is thrown away.
     pub(super) fn is_skipped(&self) -> bool {
-        self.abandoned
+        self.skipped.is_some()
     }
 
     /// Bytes of heap held.
@@ -134,9 +144,9 @@ impl Assembly {
         delivery: Delivery,
         limits: &Limits,
     ) -> Result<(), Violation> {
-        if self.is_skipped() {
-            self.skipped = self.skipped.saturating_add(piece.len());
-            return within(self.skipped, limits);
+        if let Some(skipped) = &mut self.skipped {
+            *skipped = skipped.saturating_add(piece.len());
+            return within(*skipped, limits);
         }
         if delivery == Delivery::Whole {
             within(self.len().saturating_add(piece.len()), limits)?;

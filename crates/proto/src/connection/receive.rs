@@ -135,7 +135,7 @@ impl Receive {
             return None;
         }
         let message = self.message.as_mut()?;
-        if message.compressed || message.is_skipped() {
+        if !message.is_direct() {
             return None;
         }
         let payload = message.payload();
