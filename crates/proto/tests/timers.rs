@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use fullduplex_proto::{
-    Cause, CloseCode, CloseFrame, Config, ConfigError, Deadline, Event, Life, Role, State, Step,
+    Cause, CloseCode, CloseFrame, Config, ConfigError, Deadline, Event, Life, MessageKind, Role,
+    State, Step,
 };
 use fullduplex_testkit::{
     Endpoint, Pair,
@@ -62,6 +64,17 @@ fn row18_p83_a_transport_that_takes_nothing_for_the_write_timeout_ends_the_conne
     );
     assert_eq!(outcome.to_string(), "1006 by us: write timeout");
     assert!(!server.connection.wants_write());
+}
+
+#[test]
+fn row18_a_part_of_nothing_waits_for_no_transport() {
+    let mut server = server(|_| {});
+    let part = server
+        .connection
+        .send_part(server.now, MessageKind::Text, Bytes::new(), false);
+    assert_eq!(part, Ok(()));
+    assert!(!server.connection.wants_write());
+    assert_eq!(server.connection.poll_timeout(), None);
 }
 
 #[test]

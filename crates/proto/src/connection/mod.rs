@@ -313,7 +313,10 @@ impl Connection {
     ) -> Result<(), SendErrorKind> {
         self.admit(payload.len())?;
         self.transmit.push_part(now, kind, payload, fin)?;
-        self.timers.write_begins(now);
+        // A part of nothing is not queued, and there may be nothing else to write.
+        if !self.transmit.is_empty() {
+            self.timers.write_begins(now);
+        }
         Ok(())
     }
 
