@@ -4,8 +4,11 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{Flush, Raw, assert_closed_with, both, endpoint, endpoint_with, noise, text};
-use fullduplex_proto::{Config, Deflate, DeflateParams, Event, Limits, Message, Prepared, Role};
+use fullduplex_proto::{
+    Config, Deflate, DeflateParams, Event, Limits, Message, MessageKind, Prepared, Role,
+};
 use fullduplex_testkit::{
     Endpoint,
     wire::{self, Frame},
@@ -162,6 +165,46 @@ fn p54_what_cannot_be_compressed_passes_at_the_limit_though_it_is_longer_on_the_
         assert!(stored.len() > LIMIT);
         let events = limited(&params, LIMIT).receive([&wire::binary(&stored).rsv(0b100)]);
         assert_eq!(joined(&events), data);
+    }
+}
+
+#[test]
+fn p54_what_cannot_be_compressed_passes_at_the_limit_in_small_parts_too() {
+    const LIMIT: usize = 100_000;
+    for params in both() {
+        let data = noise(LIMIT as u64);
+        let mut client = endpoint(Role::Client, &params);
+        let mut server = limited(&params, LIMIT);
+        let mut events = Vec::new();
+        for (n, part) in data.chunks(100).enumerate() {
+            let fin = (n + 1) * 100 >= LIMIT;
+            let part = Bytes::copy_from_slice(part);
+            let queued = client
+                .connection
+                .send_part(client.now, MessageKind::Binary, part, fin);
+            assert_eq!(queued, Ok(()));
+            events.extend(server.receive_bytes(&client.transmit_bytes()));
+        }
+        assert_eq!(joined(&events), data);
+    }
+}
+
+#[test]
+fn what_is_wrong_first_is_what_is_said_however_the_bytes_are_cut() {
+    // Text that is not UTF-8, then a block of a type that does not exist.
+    let mut data = Raw::new(6, 15)
+        .push(b"not text: \xff", Flush::SyncFlush)
+        .bytes();
+    data.push(0b110);
+    let bytes = wire::text(&data).rsv(0b100).sent_by(Role::Client).bytes();
+    for params in both() {
+        for piece in [1, 7, bytes.len()] {
+            let mut server = endpoint(Role::Server, &params);
+            for bytes in bytes.chunks(piece) {
+                assert_eq!(server.receive_bytes(bytes), []);
+            }
+            assert_eq!(server.transmit(), [wire::close(1007, "text is not UTF-8")]);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use common::{Flush, Raw, agree, endpoint_with};
 use fullduplex_proto::{
     Config, Deflate, DeflateParams, Event, Message, MessageKind, Outgoing, Prepared, Role, State,
@@ -223,6 +223,61 @@ fn observe(
     (heard, output, server.connection.state())
 }
 
+/// A message as a client sends it: compressed or not, in fragments, with pings between them.
+fn fragmented() -> impl Strategy<Value = (Message, Vec<Frame>)> {
+    let cuts = vec(any::<prop::sample::Index>(), 0..5);
+    (message(), any::<bool>(), cuts).prop_map(|(message, compressed, cuts)| {
+        let payload = if compressed {
+            Raw::new(6, 9)
+                .push(message.as_bytes(), Flush::FullFlush)
+                .stripped()
+        } else {
+            message.as_bytes().to_vec()
+        };
+        let mut cuts: Vec<_> = cuts.iter().map(|at| at.index(payload.len() + 1)).collect();
+        cuts.push(payload.len());
+        cuts.sort_unstable();
+        let mut frames = Vec::new();
+        let mut start = 0;
+        for (n, end) in cuts.iter().enumerate() {
+            let opcode = match n {
+                0 if message.kind() == MessageKind::Text => 0x1,
+                0 => 0x2,
+                _ => 0x0,
+            };
+            let mut frame = wire::frame(opcode, &payload[start..*end]).masked();
+            frame.fin = n + 1 == cuts.len();
+            frame.rsv = if n == 0 && compressed { 0b100 } else { 0 };
+            frames.extend([frame, wire::ping("between").masked()]);
+            start = *end;
+        }
+        (message, frames)
+    })
+}
+
+/// Hands over one read, straight into the message where it can go there, and returns the first thing that it completes.
+fn read(server: &mut Endpoint, mut bytes: &[u8]) -> Option<Event> {
+    while !bytes.is_empty() {
+        let Some(mut space) = server.connection.payload_space() else {
+            return server
+                .connection
+                .handle_input(server.now, &mut bytes.to_vec());
+        };
+        let n = space.remaining_mut().min(bytes.len());
+        let (front, rest) = bytes.split_at(n);
+        space.put_slice(front);
+        let event = server.connection.handle_payload(server.now, n);
+        if event.is_some() {
+            assert!(rest.is_empty() || server.connection.payload_space().is_none());
+            // What is left comes with the next read.
+            server.connection.hold_input(rest);
+            return event;
+        }
+        bytes = rest;
+    }
+    None
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -268,5 +323,67 @@ proptest! {
             prop_assert!(heard[from].messages == sent[from], "{params:?}");
             prop_assert_eq!(ends[from].connection.state(), State::Open);
         }
+    }
+
+    #[test]
+    fn whoever_changes_between_parts_and_whole_messages_gets_each_once_or_the_front_of_it(
+        params in params(),
+        messages in vec(fragmented(), 1..8),
+        pieces in vec(prop_oneof![1..20_usize, 1..3000_usize, 1..100_000_usize], 1..20),
+        wishes in vec(prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)], 1..40),
+    ) {
+        let mut server = endpoint_with(Role::Server, Config::default(), &params);
+        let input: Vec<u8> = messages.iter().flat_map(|(_, frames)| frames).flat_map(Frame::bytes).collect();
+        let mut wishes = wishes.iter().cycle();
+        let (mut pings, mut next) = (0, messages.iter().map(|(message, _)| message));
+        // What parts were handed out of the message that is arriving; and that no more of them are wanted.
+        let (mut begun, mut front, mut abandoned) = (None::<&Message>, Vec::new(), false);
+        let mut rest = &input[..];
+        for piece in pieces.iter().cycle() {
+            let (now, later) = rest.split_at((*piece).min(rest.len()));
+            rest = later;
+            let mut event = read(&mut server, now);
+            loop {
+                match event {
+                    Some(Event::Message(message)) => {
+                        prop_assert!(begun.is_none() || abandoned);
+                        (begun, abandoned) = (None, false);
+                        prop_assert_eq!(Some(&message), next.next());
+                    }
+                    Some(Event::Part { kind, payload, fin }) => {
+                        if abandoned || begun.is_none() {
+                            (begun, abandoned) = (next.next(), false);
+                            front.clear();
+                        }
+                        front.extend(&payload);
+                        let message = begun.unwrap();
+                        prop_assert_eq!(kind, message.kind());
+                        prop_assert!(message.as_bytes().starts_with(&front));
+                        if fin {
+                            prop_assert_eq!(message.len(), front.len());
+                            begun = None;
+                        }
+                    }
+                    Some(_) => pings += 1,
+                    None => break,
+                }
+                if let Some(Some(on)) = wishes.next() {
+                    server.connection.receive_parts(server.now, *on);
+                    abandoned |= begun.is_some() && !on;
+                }
+                event = server.connection.poll_event(server.now);
+            }
+            if let Some(Some(on)) = wishes.next() {
+                server.connection.receive_parts(server.now, *on);
+                abandoned |= begun.is_some() && !on;
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(server.connection.state(), State::Open);
+        prop_assert_eq!(next.next(), None);
+        prop_assert!(begun.is_none() || abandoned);
+        prop_assert_eq!(pings, messages.iter().map(|(_, frames)| frames.len() / 2).sum::<usize>());
     }
 }

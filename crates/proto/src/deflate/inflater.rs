@@ -156,12 +156,17 @@ impl Inflater {
                 let zlib = std::mem::replace(&mut stream, self.begin()?).zlib;
                 SHARED.set(Some(zlib));
             }
-            let made = stream.step(&mut input, &mut chunk)?;
+            let made = stream.step(&mut input, &mut chunk);
             let made = chunk.get(..made).unwrap_or_default();
             self.remember(made);
             // Behind a last block nothing comes of itself, however much it was.
             stream.full = made.len() == CHUNK && !stream.ended;
-            if !sink(made)? || (input.is_empty() && !stream.full) {
+            let go_on = sink(made)?;
+            // What came before is looked at first, or it would depend on the reads what is wrong with a message.
+            if stream.broken {
+                return Err(Violation::InvalidDeflate);
+            }
+            if !go_on || (input.is_empty() && !stream.full) {
                 break;
             }
         }
@@ -184,6 +189,7 @@ impl Inflater {
             waiting: Bytes::new(),
             full: false,
             ended: false,
+            broken: false,
         })
     }
 
@@ -221,25 +227,23 @@ struct Stream {
     full: bool,
     /// A last block has ended, and nothing has come behind it.
     ended: bool,
+    /// What comes next is no deflate data.
+    broken: bool,
 }
 
 impl Stream {
     /// Decompresses once, and says how much came of it.
-    fn step(&mut self, input: &mut &[u8], chunk: &mut [u8]) -> Result<usize, Violation> {
+    fn step(&mut self, input: &mut &[u8], chunk: &mut [u8]) -> usize {
         let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
-        let status = self
-            .zlib
-            .decompress(input, chunk, InflateFlush::SyncFlush)
-            .map_err(|_| Violation::InvalidDeflate)?;
-        self.ended = status == Status::StreamEnd;
+        let status = self.zlib.decompress(input, chunk, InflateFlush::SyncFlush);
+        self.ended = status == Ok(Status::StreamEnd);
         let read = usize::try_from(self.zlib.total_in() - read).unwrap_or(usize::MAX);
         let written = usize::try_from(self.zlib.total_out() - written).unwrap_or(usize::MAX);
-        if read == 0 && written == 0 && !input.is_empty() && !self.ended {
-            // It would never come to an end.
-            return Err(Violation::InvalidDeflate);
-        }
+        // Where nothing is read and nothing made, it would never come to an end.
+        let stuck = read == 0 && written == 0 && !input.is_empty() && !self.ended;
+        self.broken = status.is_err() || stuck;
         *input = input.get(read..).unwrap_or_default();
-        Ok(written)
+        written
     }
 }
 
