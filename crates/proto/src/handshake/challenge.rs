@@ -62,6 +62,10 @@ fn read_line(line: &[u8], challenges: &mut Vec<Challenge>) -> Option<()> {
                 params: Vec::new(),
             };
             rest.skip(b" \t");
+            // It was to be a parameter.
+            if rest.0.starts_with(b"=") {
+                return None;
+            }
             match rest.param() {
                 Some(param) => challenge.add(param)?,
                 None => rest.token68(),
@@ -205,6 +209,7 @@ mod tests {
             ("", vec![]),
             ("realm=\"x\", Basic", vec![]),
             ("Basic realm=\"never ends", vec!["Basic"]),
+            ("Basic a=b, realm=\"never ends", vec!["Basic a=b"]),
             ("Basic realm=\"x\" Bearer", vec!["Basic realm=x"]),
             ("\"Basic\"", vec![]),
             ("Bearer, é", vec!["Bearer"]),
