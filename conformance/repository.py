@@ -8,10 +8,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The requirements that are met so far, by number; a test named `pNN_...` stands for each.
-REQUIREMENTS = {*range(1, 54), *range(68, 85), *range(86, 91)}
+# The requirements by number; a test whose name begins with `pNN_` stands for each, and one with several for several.
+REQUIREMENTS = {*range(1, 97)}
 # A Rust test function, with whatever attributes stand between.
-TEST = re.compile(r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn p(\d+)_")
+TEST = re.compile(r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn ((?:p\d+_)+)")
+# A test that does not run proves nothing.
+IGNORED = re.compile(r"#\[ignore\b")
+# A function that gives a future, as users of a library see it, with its documentation and attributes.
+FUTURE = re.compile(
+    r"((?:^ *(?:///|#\[).*\n)*)^ *pub (?:async fn (\w+)|fn (\w+)\b[^{;]*-> impl Future\b)", re.MULTILINE
+)
+LIBRARIES = [ROOT / "crates" / name / "src" for name in ("proto", "testkit", "ws")]
+
+# Inputs of the fuzz targets: any bytes, some of which happen to be UTF-8.
+NOT_TEXT = ROOT / "fuzz" / "corpus"
 
 # Files in which a tab is always a slip. (Go is formatted with tabs.)
 NO_TABS = {".css", ".html", ".js", ".json", ".md", ".mjs", ".py", ".rs", ".svg", ".toml"}
@@ -56,8 +66,8 @@ def main() -> int:
     tested = set()
     for path in files():
         data = path.read_bytes()
-        if b"\0" in data:
-            continue  # not text
+        if b"\0" in data or path.is_relative_to(NOT_TEXT):
+            continue
         try:
             text = data.decode()
         except UnicodeDecodeError as error:
@@ -65,7 +75,15 @@ def main() -> int:
             continue
         faults += faults_of(path, text)
         if path.suffix == ".rs":
-            tested |= {int(number) for number in TEST.findall(text)}
+            tested |= {int(number) for names in TEST.findall(text) for number in re.findall(r"\d+", names)}
+            if IGNORED.search(text):
+                faults.append(f"{path.relative_to(ROOT)}: a test is ignored")
+        if any(path.is_relative_to(library) for library in LIBRARIES):
+            faults += [
+                f"{path.relative_to(ROOT)}: {async_name or name} does not say what happens when it is dropped"
+                for documentation, async_name, name in FUTURE.findall(text)
+                if "# Cancel safety" not in documentation
+            ]
     faults += [f"requirement {number}: no test is named p{number:02}_..." for number in sorted(REQUIREMENTS - tested)]
     for fault in faults:
         print(fault)

@@ -584,8 +584,11 @@ fn p92_a_prepared_frame_goes_compressed_to_those_who_can_take_it_and_plain_to_ot
         deflate.server_max_window_bits = 10;
         deflate
     };
+    let mut spares_work = agree(takeover(), no_takeover());
+    spares_work.threshold = 2001;
     let cases = [
         (Some(agree(takeover(), no_takeover())), true),
+        (Some(spares_work), false),
         (Some(agree(takeover(), takeover())), false),
         (Some(agree(small, no_takeover())), false),
         (None, false),

@@ -229,8 +229,12 @@ impl Script {
         self.state().dropped
     }
 
-    /// Waits until `condition` holds; it is tried after each read, write, shutdown and drop of the transport.
-    /// Cancel safe. Put a deadline around it.
+    /// Waits until `condition` holds; it is tried after each read, write, shutdown and drop of the transport. Put a deadline
+    /// around it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: it only looks.
     pub async fn until(&self, condition: impl Fn(&Self) -> bool) {
         loop {
             let mut changed = pin!(self.changed.notified());

@@ -13,13 +13,13 @@ use std::{pin::pin, time::Duration};
 
 use common::{poll_times, raw::within};
 use fullduplex::{
-    Client, CloseCode, ConnectError, Error, WebSocket,
+    Client, CloseCode, ConnectError, Deflate, Error, WebSocket,
     handshake::{ClientError, Response, accept_for},
 };
 use fullduplex_testkit::{Script, ScriptedIo, wire};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
 
@@ -352,4 +352,48 @@ async fn p28_a_refusal_whose_body_never_ends_is_still_a_refusal_and_so_is_one_th
             (401, b"half".as_slice())
         );
     }
+}
+
+/// One that does not even answer the Close does not make another error of it, which trying again would seem to help.
+#[tokio::test(start_paused = true)]
+async fn row_30_a_server_without_the_required_extension_is_told_within_the_deadline() {
+    let limit = Duration::from_secs(2);
+    let (io, script) = ScriptedIo::new();
+    let client = Client::new("ws://server.example.com/").unwrap();
+    let client = client.require_deflate(Deflate::for_client()).timeout(limit);
+    let begun = Instant::now();
+    let connecting = tokio::spawn(async move { client.connect_over(io).await });
+    within(script.until(|script| script.written().ends_with(b"\r\n\r\n"))).await;
+    let request = script.written();
+    script.push(acceptance(&accept_value(&request)));
+    let missing = client_error(within(connecting).await.unwrap());
+    assert!(
+        matches!(missing, ClientError::ExtensionMissing("permessage-deflate")),
+        "{missing}"
+    );
+    assert_eq!(begun.elapsed(), limit);
+    let told = wire::frames(&script.written()[request.len()..]).remove(0);
+    assert_eq!(told.without_key(), wire::close(1010, "permessage-deflate"));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn p33_the_deadline_covers_an_address_that_swallows_everything() {
+    // A listener that accepts nobody has room for so many; further attempts to connect get no answer at all.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let moment = Duration::from_millis(300);
+    let mut inside = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(moment, TcpStream::connect(addr)).await {
+        inside.push(connected.unwrap());
+        assert!(inside.len() < 10);
+    }
+    let client = Client::new(&format!("ws://{addr}/")).unwrap();
+    let connected = within(client.timeout(moment).connect()).await;
+    assert!(
+        matches!(connected, Err(ConnectError::Timeout)),
+        "{connected:?}"
+    );
 }

@@ -592,6 +592,16 @@ async fn p18_a_client_that_sends_for_ever_after_a_bad_request_is_cut_off() {
 }
 
 #[tokio::test]
+async fn p18_of_what_comes_behind_a_bad_request_only_so_much_is_read() {
+    let (io, script) = fullduplex_testkit::ScriptedIo::new();
+    script.push("nonsense\r\n\r\n");
+    script.push(vec![b'x'; 1 << 20]);
+    assert!(within(Acceptor::new().accept(io)).await.is_err());
+    assert!(script.is_dropped());
+    assert!(script.read() <= 80 << 10, "{} bytes", script.read());
+}
+
+#[tokio::test]
 async fn p19_pages_of_other_origins_get_403_and_a_sentence_that_names_them() {
     let addr = echo_server(Acceptor::new()).await;
     let origin = |value: &str| request(addr, &format!("Origin: {value}\r\n"));

@@ -10,11 +10,15 @@
 
 mod common;
 
-use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use common::{
+    dropped_after_every_poll,
     h2::{RawClient, RawServer, Tunnel},
+    poll_times,
     raw::{echo, within},
 };
 use fullduplex::{
@@ -23,7 +27,7 @@ use fullduplex::{
     http2::{Http2Error, Session},
     upgrade,
 };
-use fullduplex_testkit::{pipe, wire};
+use fullduplex_testkit::{Script, ScriptedIo, pipe, wire};
 use h2::{Reason, server::Builder};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Full;
@@ -672,6 +676,53 @@ async fn an_answer_that_does_not_come_ends_at_the_timeout_and_resets_the_stream(
     assert!(matches!(opened, Err(ConnectError::Timeout)));
     let reset = within(body.data()).await.unwrap().unwrap_err();
     assert_eq!(reset.reason(), Some(Reason::CANCEL));
+}
+
+#[tokio::test]
+async fn p34_connecting_dropped_after_any_poll_closes_its_stream() {
+    dropped_after_every_poll(async |polls| {
+        let (io, script) = ScriptedIo::new();
+        script.push([0, 0, 6, SETTINGS, 0, 0, 0, 0, 0]);
+        script.push(enable(1));
+        script.single_steps();
+        let client = client();
+        let connected = poll_times(pin!(Session::connect_over(&client, io)), polls).await;
+        let is_done = connected.is_some();
+        assert!(connected.is_none_or(|session| session.is_ok()));
+        within(script.until(Script::is_dropped)).await;
+        is_done
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p34_opening_dropped_after_any_poll_resets_its_stream_and_the_session_goes_on() {
+    dropped_after_every_poll(async |polls| {
+        let (session, mut server) = session().await;
+        let serving = tokio::spawn(async move {
+            let mut reset = None;
+            loop {
+                let (request, mut respond) = server.request().await.unwrap();
+                let answered = respond.send_response(Response::new(()), false);
+                if request.uri().path() == "/next" {
+                    return (reset, answered.unwrap());
+                }
+                let ended = within(request.into_body().data()).await;
+                reset = ended.unwrap().unwrap_err().reason();
+            }
+        });
+        let client = client();
+        let opened = poll_times(pin!(session.open(&client)), polls).await;
+        let is_done = opened.is_some();
+        assert!(opened.is_none_or(|opened| opened.is_ok()));
+        let next = Client::new("wss://example.com/next").unwrap();
+        let (_ws, _response) = within(session.open(&next)).await.unwrap();
+        let (reset, _answered) = serving.await.unwrap();
+        assert!(matches!(reset, None | Some(Reason::CANCEL)), "{reset:?}");
+        assert!(reset.is_some() || !is_done);
+        is_done
+    })
+    .await;
 }
 
 // ---- both ends ours ---------------------------------------------------------------------------------------------------------------

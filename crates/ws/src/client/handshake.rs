@@ -36,11 +36,12 @@ impl Client {
         transport.flush().await.map_err(broken)?;
         let (response, early) = read_response(&mut transport, &mut handshake, deadline).await?;
         let peer = transport.peer_addr();
-        self.accepted(request, transport, peer, &early, response)
+        self.accepted(request, transport, peer, &early, response, deadline)
             .await
     }
 
-    /// The connection that the server has accepted.
+    /// The connection that the server has accepted. The deadline is the caller's; in here it only makes that a missing extension
+    /// is reported where the server does not answer the Close.
     pub(crate) async fn accepted(
         &self,
         request: &ClientRequest,
@@ -48,6 +49,7 @@ impl Client {
         peer: Option<SocketAddr>,
         early: &[u8],
         response: Response,
+        deadline: Instant,
     ) -> Result<(WebSocket, Response), ConnectError> {
         let info = Info {
             peer,
@@ -60,7 +62,8 @@ impl Client {
         if let Some(missing) = response.missing_extension() {
             // RFC 6455 §7.4.1: the server is told what it should have accepted.
             let frame = CloseFrame::new(CloseCode::MANDATORY_EXTENSION, missing);
-            ws.close(frame.unwrap_or(CloseFrame::empty())).await;
+            let closing = ws.close(frame.unwrap_or(CloseFrame::empty()));
+            drop(timeout_at(deadline, closing).await);
             return Err(ConnectError::Handshake(ClientError::ExtensionMissing(
                 missing,
             )));

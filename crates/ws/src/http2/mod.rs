@@ -213,7 +213,14 @@ impl Session {
         let response = judged.map_err(ConnectError::Handshake)?;
         let transport = Transport::new(Http2Stream::new(send, body));
         client
-            .accepted(client.request(), transport, self.inner.peer, &[], response)
+            .accepted(
+                client.request(),
+                transport,
+                self.inner.peer,
+                &[],
+                response,
+                deadline,
+            )
             .await
     }
 }
