@@ -102,7 +102,7 @@ impl<K: Eq + Hash> Broadcast<K> {
     /// must not use the group itself.
     pub fn send_where(&self, message: &Prepared, f: impl FnMut(&K) -> bool) -> Delivery {
         let (delivery, queued) = self.members().queue(message, f);
-        write(&queued);
+        write(queued);
         delivery
     }
 
@@ -180,15 +180,36 @@ impl Delivery {
 }
 
 /// Writes what the transports take. None is waited for.
-fn write(outboxes: &[Arc<Outbox>]) {
-    let (here, elsewhere) = outboxes.split_at(outboxes.len().min(WRITES_AT_ONCE));
+fn write(mut outboxes: Vec<Arc<Outbox>>) {
+    let mut elsewhere = outboxes.split_off(outboxes.len().min(WRITES_AT_ONCE));
+    elsewhere.retain(|outbox| outbox.claim());
     for chunk in elsewhere.chunks(WRITES_AT_ONCE) {
         if let [first, ..] = chunk {
-            let chunk = chunk.to_vec();
-            first.spawn(async move { chunk.iter().for_each(Outbox::write) });
+            let due = Due(chunk.to_vec());
+            first.spawn(async move { due.write() });
         }
     }
-    here.iter().for_each(Outbox::write);
+    outboxes.iter().for_each(Outbox::write);
+}
+
+/// Connections that a task is about to write to. None is in two of them, so there are no more tasks than members, however
+/// fast messages follow each other.
+struct Due(Vec<Arc<Outbox>>);
+
+impl Due {
+    fn write(mut self) {
+        while let Some(outbox) = self.0.pop() {
+            outbox.unclaim();
+            outbox.write();
+        }
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        // The runtime has ended.
+        self.0.iter().for_each(|outbox| outbox.unclaim());
+    }
 }
 
 impl<K: Eq + Hash> Default for Broadcast<K> {

@@ -129,10 +129,11 @@ impl Drop for Scope<'_> {
             // The transport is full. When it has room it wakes this task, and the next poll ends here again; it also wakes
             // others, to which the handler may have given the connection, and who may wait for room themselves.
             let mut cx = Context::from_waker(self.waker);
-            let _done = self
-                .handle
-                .poll(Side::Helper, &mut cx, Driver::poll_write)
-                .is_ready();
+            let polled = self.handle.poll(Side::Helper, &mut cx, Driver::poll_write);
+            if polled.is_ready() {
+                // It got room between the two tries, and told only who tried first, which is nobody.
+                self.handle.shared.wake_all();
+            }
         }
         let mut driver = self.handle.shared.lock();
         if driver.is_deserted() {

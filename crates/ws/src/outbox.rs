@@ -49,10 +49,12 @@ struct Counts {
     /// Those that wait for their turn, or for room.
     waiting: usize,
     permits: usize,
-    /// By how much the queue has grown, in all.
+    /// By how much the queue has grown, in all, with what the half had queued.
     accepted: u64,
     /// There is a pump. Changes under the connection's lock only.
     pumping: bool,
+    /// A task of a group is about to write.
+    due: bool,
 }
 
 /// Whether those that came before have got their places.
@@ -77,13 +79,18 @@ impl Outbox {
     ///
     /// Outside a tokio runtime.
     pub(crate) fn new(handle: Handle, overflow: Overflow) -> Self {
+        let queued = handle.shared.lock().connection().queued();
+        let counts = Counts {
+            accepted: queued as u64,
+            ..Counts::default()
+        };
         Self {
             handle,
             overflow,
             runtime: runtime::Handle::current(),
             turn: tokio::sync::Mutex::new(()),
             progress: Notify::new(),
-            counts: Mutex::default(),
+            counts: Mutex::new(counts),
         }
     }
 
@@ -251,6 +258,16 @@ impl Outbox {
         self.write_if(|driver| {
             driver.connection().state() != State::Open || !driver.leaves_later()
         });
+    }
+
+    /// Whether a task has to be found for [`write`](Self::write): not if one is about to call it.
+    pub(crate) fn claim(&self) -> bool {
+        !std::mem::replace(&mut self.counts().due, true)
+    }
+
+    /// The task is found, and what is queued from now on needs another.
+    pub(crate) fn unclaim(&self) {
+        self.counts().due = false;
     }
 
     /// The same, also inside a corked handler.

@@ -171,16 +171,18 @@ impl Handle {
         })
     }
 
-    /// Uses the driver under its lock. If the connection ends by that, all that wait for it are woken: the other half may
-    /// wait for a transport that is gone.
+    /// Uses the driver under its lock. If the end begins by that, or is reached, all that wait are woken: there may be a Close
+    /// to write, and another deadline to wait for, or the transport is gone.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Driver) -> R) -> R {
         let mut driver = self.shared.lock();
-        let open = driver.connection().state() != State::Closed;
+        let before = driver.connection().state();
         let result = f(&mut driver);
-        let ended = open && driver.connection().state() == State::Closed;
+        let after = driver.connection().state();
         drop(driver);
-        if ended {
-            self.shared.wake_ended();
+        match after {
+            _ if after == before => {}
+            State::Closed => self.shared.wake_ended(),
+            _ => self.shared.wake_all(),
         }
         result
     }

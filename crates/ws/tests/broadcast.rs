@@ -206,3 +206,36 @@ fn members_beyond_those_written_at_once_are_written_to_from_outside_the_runtime_
         }
     });
 }
+
+#[tokio::test]
+async fn messages_that_follow_each_other_without_a_pause_pile_up_no_tasks() {
+    let group = Broadcast::new();
+    let mut members = Vec::new();
+    for key in 0..200 {
+        let member = member(Overflow::DropOldest).await;
+        group.join(key, &member.1);
+        members.push(member);
+    }
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = tasks();
+    // Nothing else runs on this thread meanwhile.
+    for i in 0..1000 {
+        group.send(&text(&i.to_string()));
+    }
+    assert!(tasks() <= before + 200, "{} tasks", tasks());
+    // Nobody is forgotten, neither now nor the next time.
+    for last in ["999", "again"] {
+        if last == "again" {
+            group.send(&text(last));
+        }
+        for (_, _, wire) in &members {
+            let last = [wire::text(last)];
+            let written = wire.script.until(|_| wire.frames().ends_with(&last));
+            timeout(PATIENCE, written).await.expect("written");
+        }
+    }
+}

@@ -1,15 +1,31 @@
 //! Goal: replies made while one read is handled leave in one write, and nothing is held back.
 //! Method: a transport that counts its writes.
-#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use common::{Wire, server};
-use fullduplex::{Config, Error, Message, WebSocket, corked};
+use common::{REQUEST, Wire, server};
+use fullduplex::{Acceptor, Config, Error, Message, Overflow, WebSocket, corked};
 use fullduplex_testkit::{Fault, Script, wire};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::{Notify, mpsc, oneshot},
+    task::yield_now,
+    time::timeout,
+};
 
 async fn echo(mut ws: WebSocket) -> Result<(), Error> {
     while let Some(message) = ws.recv().await? {
@@ -99,7 +115,7 @@ async fn a_half_in_another_task_gets_its_bytes_out() {
         let sender = tokio::spawn(async move {
             for i in 0..10 {
                 write.send(format!("{i}")).await.unwrap();
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             write
         });
@@ -141,10 +157,10 @@ async fn a_deferred_write_that_fails_is_reported_by_the_next_call() {
     let (ws, wire) = server(Config::default()).await;
     let handshake = wire.script.written().len();
     wire.script
-        .fault_writes_at(handshake, Fault::Error(std::io::ErrorKind::BrokenPipe));
+        .fault_writes_at(handshake, Fault::Error(io::ErrorKind::BrokenPipe));
     corked(ws, async |mut ws| {
         ws.send("into the void").await.unwrap();
-        tokio::task::yield_now().await;
+        yield_now().await;
         assert!(matches!(ws.send("again").await, Err(Error::Ended(_))));
     })
     .await;
@@ -196,7 +212,7 @@ async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_w
     let (ws, wire) = server(Config::default()).await;
     let start = wire.script.written().len();
     wire.script.fault_writes_at(start, Fault::Stall);
-    let (poke, mut poked) = tokio::sync::mpsc::channel::<()>(1);
+    let (poke, mut poked) = mpsc::channel::<()>(1);
     let (done, finished) = oneshot::channel();
     let task = tokio::spawn(corked(ws, async move |ws| {
         let (_read, mut write) = ws.split();
@@ -210,7 +226,7 @@ async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_w
     }));
     for _ in 0..5 {
         poke.send(()).await.unwrap();
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     wire.script.heal();
     let flushed = timeout(Duration::from_secs(5), finished)
@@ -226,7 +242,7 @@ async fn a_whole_connection_in_another_task_is_woken_though_the_helper_wrote_las
     let (ws, wire) = server(Config::default()).await;
     let start = wire.script.written().len();
     wire.script.fault_writes_at(start, Fault::Stall);
-    let (poke, mut poked) = tokio::sync::mpsc::channel::<()>(1);
+    let (poke, mut poked) = mpsc::channel::<()>(1);
     let (done, finished) = oneshot::channel();
     let task = tokio::spawn(corked(ws, async move |mut ws| {
         tokio::spawn(async move {
@@ -238,7 +254,7 @@ async fn a_whole_connection_in_another_task_is_woken_though_the_helper_wrote_las
     }));
     for _ in 0..5 {
         poke.send(()).await.unwrap();
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     wire.script.heal();
     let flushed = timeout(Duration::from_secs(5), finished)
@@ -260,12 +276,12 @@ async fn a_helper_that_writes_the_last_words_is_woken_though_another_task_wrote_
         give.send(ws).unwrap();
     }));
     let mut ws = taken.await.unwrap();
-    tokio::task::yield_now().await;
+    yield_now().await;
     let other = tokio::spawn(async move {
         ws.flush().await.unwrap();
         std::future::pending::<()>().await;
     });
-    tokio::task::yield_now().await;
+    yield_now().await;
     wire.script.heal();
     timeout(Duration::from_secs(5), helper)
         .await
@@ -302,7 +318,7 @@ async fn a_reply_that_the_transport_holds_back_leaves_when_there_is_room_though_
         ws.recv().await
     }));
     for _ in 0..10 {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     wire.script.heal();
     until(&wire, |wire| wire.frames() == [wire::text("held back")]).await;
@@ -313,7 +329,7 @@ async fn a_reply_that_the_transport_holds_back_leaves_when_there_is_room_though_
 async fn a_handler_that_waits_is_told_that_what_it_sent_could_not_be_written() {
     let (ws, wire) = server(Config::default()).await;
     // Only writing fails: nothing happens on the side that is read.
-    let broken = Fault::Error(std::io::ErrorKind::BrokenPipe);
+    let broken = Fault::Error(io::ErrorKind::BrokenPipe);
     wire.script
         .fault_writes_at(wire.script.written().len(), broken);
     let handling = tokio::spawn(corked(ws, async |mut ws: WebSocket| {
@@ -323,4 +339,110 @@ async fn a_handler_that_waits_is_told_that_what_it_sent_could_not_be_written() {
     let received = timeout(Duration::from_secs(5), handling).await;
     assert!(matches!(received, Ok(Ok(Err(Error::Ended(_))))));
     assert!(wire.script.is_dropped());
+}
+
+/// Whether a [`Gated`] takes bytes.
+enum Gate {
+    Open,
+    /// It tells the one that asked last when it opens, as a socket does.
+    Shut(Option<Waker>),
+    /// It opens right after somebody was told that it is shut.
+    Opens,
+}
+
+/// A transport on which nothing ever arrives but a request.
+struct Gated {
+    request: &'static [u8],
+    gate: Arc<Mutex<Gate>>,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Gated {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.request.is_empty() {
+            return Poll::Pending;
+        }
+        buf.put_slice(std::mem::take(&mut self.request));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Gated {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut gate = self.gate.lock().unwrap();
+        match &mut *gate {
+            Gate::Open => {
+                self.written.lock().unwrap().extend_from_slice(buf);
+                return Poll::Ready(Ok(buf.len()));
+            }
+            Gate::Shut(waiting) => *waiting = Some(cx.waker().clone()),
+            Gate::Opens => {
+                *gate = Gate::Open;
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The task would wait for ever, and with it all that is sent from then on.
+#[tokio::test]
+async fn a_task_that_waits_for_room_is_woken_though_the_helper_found_it_between_two_tries() {
+    let gate = Arc::new(Mutex::new(Gate::Open));
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let transport = Gated {
+        request: REQUEST.as_bytes(),
+        gate: Arc::clone(&gate),
+        written: Arc::clone(&written),
+    };
+    let ws = Acceptor::new().accept(transport).await.unwrap();
+    let answered = written.lock().unwrap().len();
+    let (give, mut given) = mpsc::unbounded_channel();
+    let go = Arc::new(Notify::new());
+    let handling = tokio::spawn(corked(ws, {
+        let go = Arc::clone(&go);
+        async move |ws: WebSocket| {
+            let (_read, write) = ws.split();
+            let sender = write.into_sender(Overflow::Wait);
+            give.send(sender.clone()).unwrap();
+            loop {
+                go.notified().await;
+                sender.send("corked").await.unwrap();
+            }
+        }
+    }));
+    let sender = given.recv().await.unwrap();
+    *gate.lock().unwrap() = Gate::Shut(None);
+    sender.send("waits").await.unwrap();
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    *gate.lock().unwrap() = Gate::Opens;
+    go.notify_one();
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    sender.send("later").await.unwrap();
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    let frames = wire::frames(&written.lock().unwrap()[answered..]);
+    assert_eq!(frames, ["waits", "corked", "later"].map(wire::text));
+    handling.abort();
 }

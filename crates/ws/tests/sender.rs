@@ -191,6 +191,30 @@ async fn p85_the_policy_close_closes_with_1013_and_ends_within_the_close_timeout
     assert!(wire.script.is_dropped());
 }
 
+#[tokio::test(start_paused = true)]
+async fn p88_what_already_waits_for_room_keeps_to_the_close_timeout_once_the_end_begins() {
+    let begin_to_close: [(_, fn(&Sender)); 2] = [
+        (Overflow::Close, |sender| {
+            assert!(sender.try_send("too much").is_err());
+        }),
+        (Overflow::Wait, |sender| {
+            let mut closing = pin!(sender.close(CloseFrame::normal()));
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(closing.as_mut().poll(&mut cx).is_pending());
+        }),
+    ];
+    for (overflow, begin) in begin_to_close {
+        let (_read, sender, _wire) = stalled(small(), overflow).await;
+        sender.send("first").await.unwrap();
+        // By now there is a task that waits for room, or for the write timeout, which is longer.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = tokio::time::Instant::now();
+        begin(&sender);
+        assert_eq!(sender.closed().await.cause, Cause::Timeout(Deadline::Close));
+        assert_eq!(begun.elapsed(), Config::default().close_timeout);
+    }
+}
+
 #[tokio::test]
 async fn p85_a_slow_client_that_reads_on_gets_what_was_queued_and_then_1013() {
     let (_read, sender, wire) = stalled(small(), Overflow::Close).await;
@@ -346,6 +370,22 @@ async fn flush_waits_for_what_was_queued_before_it_and_not_for_what_others_send_
         .unwrap()
         .unwrap();
     assert!(sender.queued() > 0);
+}
+
+#[tokio::test]
+async fn flush_waits_for_what_was_queued_before_there_was_a_sender() {
+    let (ws, wire) = server(Config::default()).await;
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let (_read, mut write) = ws.split();
+    write.feed("before").await.unwrap();
+    let sender = write.into_sender(Overflow::Wait);
+    let mut flushing = pin!(sender.flush());
+    assert!(poll_times(flushing.as_mut(), 3).await.is_none());
+    wire.script.heal();
+    let flushed = timeout(PATIENCE, flushing).await.expect("written");
+    assert_eq!(flushed, Ok(()));
+    assert_eq!(wire.frames(), [wire::text("before")]);
 }
 
 #[tokio::test]
