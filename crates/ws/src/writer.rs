@@ -148,7 +148,7 @@ impl<'a> MessageWriter<'a> {
 impl Drop for MessageWriter<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            self.handle.shared.lock().abandon_parts();
+            self.handle.with(Driver::abandon_parts);
         }
     }
 }
@@ -162,7 +162,8 @@ impl AsyncWrite for MessageWriter<'_> {
         if self.finished {
             return Poll::Ready(Err(Error::Finished.into()));
         }
-        if self.gathered.len() >= self.fragment {
+        // Twice if an earlier part still waits, of a flush that was dropped.
+        while self.gathered.len() >= self.fragment {
             ready!(self.poll_gathered(cx))?;
         }
         let n = buf.len().min(self.fragment - self.gathered.len());

@@ -336,6 +336,55 @@ async fn a_writer_that_is_dropped_unfinished_ends_the_connection_with_1011_and_b
 }
 
 #[tokio::test]
+async fn a_reader_that_waits_writes_the_close_of_a_message_that_was_abandoned() {
+    // Nothing else wakes the reader.
+    let mut config = Config::default();
+    config.keepalive_interval = None;
+    let (ws, wire) = server(config).await;
+    let (mut read, mut write) = ws.split();
+    let receiving = tokio::spawn(async move { read.recv().await });
+    tokio::task::yield_now().await;
+    let mut message = write.send_stream(MessageKind::Text);
+    message.write("half").await.unwrap();
+    drop(message);
+    let closed = wire.script.until(|_| wire.frames().len() == 2);
+    timeout(PATIENCE / 6, closed).await.unwrap();
+    assert_eq!(wire.frames()[1], wire::close(1011, "message abandoned"));
+    receiving.abort();
+}
+
+#[tokio::test]
+async fn flushes_that_are_dropped_do_not_make_a_later_write_take_nothing() {
+    let mut config = Config::default();
+    config.limits.soft_queue = 1;
+    config.limits.fragment = 16;
+    let (mut ws, wire) = server(config).await;
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let mut message = ws.send_stream(MessageKind::Binary);
+    // The first part fills the queue, the second waits for room, and a whole fragment is gathered behind it.
+    for part in [[1; 10], [2; 10]] {
+        message.write_all(&part).await.unwrap();
+        assert!(poll_times(pin!(message.flush()), 1).await.is_none());
+    }
+    message.write_all(&[3; 16]).await.unwrap();
+    assert!(poll_times(pin!(message.write_all(&[4])), 1).await.is_none());
+    wire.script.heal();
+    let rest = timeout(PATIENCE, message.write_all(&[4; 40])).await;
+    rest.unwrap().unwrap();
+    timeout(PATIENCE, message.finish()).await.unwrap().unwrap();
+    let sent = wire
+        .frames()
+        .iter()
+        .flat_map(|frame| frame.payload.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        sent,
+        [[1; 10].as_slice(), &[2; 10], &[3; 16], &[4; 40]].concat()
+    );
+}
+
+#[tokio::test]
 async fn p90_a_ping_is_answered_and_messages_are_received_while_64_mib_are_sent() {
     const PART: usize = 1 << 20;
     let (near, far) = connected(None).await;
