@@ -179,7 +179,7 @@ where
             let info = &handle.shared.info;
             tracing::info!(
                 peer = info.peer.map(tracing::field::display),
-                resource = %info.resource,
+                path = %info.path(),
                 %outcome,
                 "closed"
             );

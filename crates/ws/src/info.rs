@@ -12,3 +12,10 @@ pub(crate) struct Info {
     pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) deflate: Option<Box<DeflateParams>>,
 }
+
+impl Info {
+    /// What of the resource may stand in a log. Browsers can set no header, so that tokens come in the query.
+    pub(crate) fn path(&self) -> &str {
+        self.resource.split('?').next().unwrap_or_default()
+    }
+}

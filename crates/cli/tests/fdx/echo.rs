@@ -189,19 +189,20 @@ async fn who_does_not_answer_a_ping_is_closed_with_1011() {
 #[tokio::test]
 async fn each_end_is_one_line_in_the_log() {
     let (echo, url) = Program::listen(&["echo"]).await;
-    let mut ws = dial(&url.ws("/some/path")).await;
+    let mut ws = dial(&url.ws("/some/path?token=secret")).await;
     ws.close(fullduplex::CloseFrame::new(CloseCode::new(4001), "bye").unwrap())
         .await;
     let told = echo.told(|text| text.ends_with('\n')).await;
     assert_eq!(told.lines().count(), 1, "{told}");
     for part in [
         "peer=127.0.0.1:",
-        "resource=/some/path",
+        "path=/some/path ",
         "duration=",
         r#"4001 "bye" by peer"#,
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
+    assert!(!told.contains("secret"), "{told}");
     assert!(!told.contains('\x1b'), "colours in a pipe: {told}");
 }
 

@@ -126,7 +126,7 @@ where
         let duration = begun.elapsed();
         tracing::info!(
             %peer,
-            resource = %handle.shared.info.resource,
+            path = %handle.shared.info.path(),
             duration = ?Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX)),
             %outcome,
             "closed"
