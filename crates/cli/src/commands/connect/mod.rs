@@ -63,7 +63,7 @@ pub(crate) struct ConnectArgs {
     /// Sends an Origin, as a browser's page would
     #[arg(long, value_name = "ORIGIN", value_parser = dial::parse_origin)]
     origin: Option<String>,
-    /// Goes through this proxy, [USER:PASSWORD@]HOST[:PORT] after `http://`, `https://`, `socks5://` or `socks5h://`. By default
+    /// Goes through this proxy, `[USER:PASSWORD@]HOST[:PORT]` after `http://`, `https://`, `socks5://` or `socks5h://`. By default
     /// through the one that the environment names: `wss_proxy` or `https_proxy`, `ws_proxy` or `http_proxy`, `all_proxy`; but not to
     /// this machine or to what `no_proxy` lists
     #[arg(long, value_name = "PROXY")]
