@@ -262,9 +262,11 @@ fn p61_exactly_the_tail_is_stripped() {
                 let mut out = vec![0; len + 1];
                 zlib.decompress(&data, &mut out, zlib_rs::InflateFlush::SyncFlush)
                     .unwrap();
+                // libdeflate's ends with a last block; behind it is only what completes an empty one.
+                let behind = if cfg!(feature = "libdeflate") { 5 } else { 0 };
                 assert_eq!(
                     (zlib.total_in(), zlib.total_out()),
-                    (data.len() as u64, len as u64)
+                    (data.len() as u64 - behind, len as u64)
                 );
             }
         }
@@ -894,6 +896,36 @@ fn row_30_a_server_does_not_say_1010() {
     let mut client = Endpoint::client();
     client.connection.close(client.now, frame);
     assert_eq!(client.transmit(), [wire::close(1010, "x")]);
+}
+
+#[test]
+fn row_21_what_is_late_but_comes_is_not_told_and_what_is_too_late_ends_the_connection_at_once() {
+    let mut server = Endpoint::server();
+    let interval = server.connection.config().keepalive_interval.unwrap();
+    let timeout = server.connection.config().keepalive_timeout;
+    let mut probed = || {
+        server.wait(interval);
+        server.connection.handle_timeout(server.now);
+        server.transmit()[0].payload.clone()
+    };
+    let ping = probed();
+    server.wait(timeout / 2);
+    server.connection.handle_timeout(server.now);
+    let events = server.receive([&wire::pong(&ping)]);
+    assert!(
+        matches!(events.as_slice(), [Event::Pong { .. }]),
+        "{events:?}"
+    );
+
+    let mut server = Endpoint::server();
+    server.wait(interval);
+    server.connection.handle_timeout(server.now);
+    server.transmit();
+    // The machine slept.
+    server.wait(timeout);
+    server.connection.handle_timeout(server.now);
+    assert_eq!(server.poll_events(), []);
+    assert_eq!(server.transmit(), [wire::close(1011, "keepalive timeout")]);
 }
 
 #[test]

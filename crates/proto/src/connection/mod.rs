@@ -105,6 +105,7 @@ impl Connection {
     /// which has to be asked until it has no more before the next read. After the connection failed, or after the
     /// peer's Close, the bytes are thrown away.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) -> Option<Event> {
+        self.late = false;
         self.timers.bytes_received(now, &self.config);
         if self.is_deaf() {
             self.drain(input.len());
@@ -126,7 +127,8 @@ impl Connection {
 
     /// Hands messages out as [parts](Event::Part) from now on, or whole again.
     ///
-    /// Parts are at most as long as one input, or 64 KiB and a little if they came compressed, and a message in parts may have any
+    /// Parts are at most as long as one input, or 64 KiB and a little if they came compressed (the first also has what had
+    /// arrived of a message that had begun before), and a message in parts may have any
     /// size, any number of fragments, and take any time: who asks for parts decides when enough is enough. Whole again,
     /// what is left of a message in parts is thrown away, up to [`max_message`](crate::Limits::max_message).
     pub fn receive_parts(&mut self, now: Instant, on: bool) {
@@ -150,6 +152,7 @@ impl Connection {
 
     /// Takes note of `n` bytes that were appended to [`payload_space`](Self::payload_space).
     pub fn handle_payload(&mut self, now: Instant, n: usize) -> Option<Event> {
+        self.late = false;
         self.timers.bytes_received(now, &self.config);
         let incoming = self.receive.payload_received(n);
         let event = self.take_incoming(now, incoming);
@@ -202,6 +205,8 @@ impl Connection {
             Some(Due::Late) => {
                 self.timers.late_said();
                 self.late = true;
+                // After a long sleep of the machine more than this may be due.
+                self.handle_timeout(now);
             }
             Some(Due::Fail(deadline)) => self.fail_on(deadline, now),
             None => {}
@@ -654,6 +659,7 @@ impl Connection {
     }
 
     fn begin_close(&mut self, now: Instant, initiator: Initiator, cause: Cause, frame: CloseFrame) {
+        self.late = false;
         self.transmit.push_close(frame.clone());
         let mut closing = Closing::new(initiator, cause, now);
         closing.sent = Some(frame);

@@ -63,12 +63,14 @@ impl Deflater {
         if payload.is_empty() || payload.len() < self.threshold || !self.kind.is_possible() {
             return None;
         }
+        if !self.takeover {
+            return compress_alone(self.kind, payload);
+        }
+        // It has to go even if it is no shorter: later messages refer to it.
         let mut context = self.begin(now);
         let out = without_tail(context.compress(payload));
-        // With takeover it has to go even so: later messages refer to it.
-        let shorter = out.len() < payload.len() || self.takeover;
         self.end(context);
-        shorter.then_some(out)
+        Some(out)
     }
 
     /// Whether a message that comes in parts is compressed. To be asked before its first part.
@@ -146,6 +148,15 @@ pub(crate) fn compress_once(payload: &[u8], level: u8) -> Option<Bytes> {
         level: level.clamp(1, 9),
         window_bits: MAX_WINDOW_BITS,
     };
+    compress_alone(kind, payload)
+}
+
+/// Compresses a message that stands for itself; `None` if that makes it no shorter.
+fn compress_alone(kind: Kind, payload: &[u8]) -> Option<Bytes> {
+    #[cfg(feature = "libdeflate")]
+    if kind.window_bits == MAX_WINDOW_BITS {
+        return super::libdeflate::compress(kind.level, payload);
+    }
     let mut context = Context::borrow(kind);
     let out = without_tail(context.compress(payload));
     context.give_back();

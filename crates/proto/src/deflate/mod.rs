@@ -7,6 +7,8 @@
 
 mod deflater;
 mod inflater;
+#[cfg(feature = "libdeflate")]
+mod libdeflate;
 mod negotiation;
 
 use std::time::Duration;
