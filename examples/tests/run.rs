@@ -79,6 +79,74 @@ async fn asks(ws: &mut WebSocket, question: &str, answer: &str) {
     assert_eq!(text(ws).await, answer);
 }
 
+/// The port of the newcomer's programs is in their text. Another run of this test may have it at the moment; who waits
+/// for it is served.
+#[tokio::test]
+async fn the_readmes_client_hears_itself_from_the_readmes_server() {
+    let attempt = async || {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_hello_server"))
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        while TcpStream::connect("127.0.0.1:9001").await.is_err() {
+            if server.try_wait().unwrap().is_some() {
+                return None;
+            }
+            tokio::task::yield_now().await;
+        }
+        let client = Example::start(env!("CARGO_BIN_EXE_hello_client"), &[]);
+        let lines = client.rest().await;
+        // Else it was another server that answered.
+        server.try_wait().unwrap().is_none().then_some(lines)
+    };
+    let lines = within(async {
+        loop {
+            match attempt().await {
+                Some(lines) => return lines,
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    });
+    assert_eq!(lines.await, ["hello"]);
+}
+
+/// The README's Rust code is these programs, so that it compiles and does what it says.
+#[test]
+fn the_readmes_code_is_short_and_is_that_of_the_examples() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(folder.join("../README.md")).unwrap();
+    let programs = ["hello_server", "hello_client"].map(|name| {
+        let source = std::fs::read_to_string(folder.join(name).with_extension("rs")).unwrap();
+        let (_header, program) = source.split_once("\n\n").unwrap();
+        program.to_owned()
+    });
+    for program in &programs {
+        assert!(program.lines().count() < 15, "{program}");
+    }
+    assert_eq!(rust_blocks(&readme), programs);
+    // So are those of the crate's own README, and the beginning of its documentation.
+    let readme = std::fs::read_to_string(folder.join("../crates/ws/README.md")).unwrap();
+    assert_eq!(rust_blocks(&readme), programs);
+    let docs = std::fs::read_to_string(folder.join("../crates/ws/src/lib.rs")).unwrap();
+    let docs: Vec<_> = docs
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    assert_eq!(rust_blocks(&docs.join("\n"))[..2], programs);
+}
+
+/// What stands in blocks of Rust in a page of Markdown.
+fn rust_blocks(page: &str) -> Vec<String> {
+    page.split("```rust")
+        .skip(1)
+        .map(|rest| {
+            let (_info, rest) = rest.split_once('\n').unwrap();
+            rest.split_once("```").unwrap().0.to_owned()
+        })
+        .collect()
+}
+
 #[tokio::test]
 async fn the_echo_client_hears_itself_from_the_echo_server() {
     let (_server, uri) = Example::serve(env!("CARGO_BIN_EXE_echo_server"), &[]).await;
@@ -408,5 +476,5 @@ fn every_example_is_short_says_how_to_run_it_and_is_listed() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 14);
 }

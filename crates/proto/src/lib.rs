@@ -37,3 +37,7 @@ pub use opcode::Opcode;
 pub use prepared::Prepared;
 pub use role::Role;
 pub use violation::Violation;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

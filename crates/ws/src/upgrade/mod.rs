@@ -140,6 +140,14 @@ impl Handshake {
 }
 
 /// A connection that opens once the response has been sent. Spawn a task that awaits it, and return the response.
+///
+/// # Errors
+///
+/// [`UpgradeError`].
+///
+/// # Cancel safety
+///
+/// Cancel-safe, by reference. Dropped itself, it drops the connection.
 #[derive(Debug)]
 #[must_use = "the connection is dropped with it"]
 pub struct Upgrade {
