@@ -86,6 +86,9 @@ impl<K: Eq + Hash> Broadcast<K> {
     }
 
     /// Removes a connection, and says whether it was a member.
+    ///
+    /// Only a connection that goes on has to leave: one that has ended is removed by the next message. Somebody who has come back
+    /// under the same key would be removed in its place.
     pub fn leave(&self, key: &K) -> bool {
         self.members().senders.remove(key).is_some()
     }

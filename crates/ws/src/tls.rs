@@ -1,6 +1,9 @@
 //! TLS by rustls, with `ring`.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 pub use rustls;
 
@@ -116,13 +119,19 @@ impl ClientTls {
     }
 }
 
-/// A client that trusts the roots that Mozilla trusts.
+/// A client that trusts the roots that Mozilla trusts. The whole process has one, so that later connections to a server resume
+/// the session of an earlier one.
 ///
 /// # Errors
 ///
 /// The provider does not support the default versions of TLS, which does not happen with `ring`.
 pub fn client_config() -> io::Result<Arc<ClientConfig>> {
-    ClientTls::new().build()
+    static SHARED: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(shared) = SHARED.get() {
+        return Ok(Arc::clone(shared));
+    }
+    let built = ClientTls::new().build()?;
+    Ok(Arc::clone(SHARED.get_or_init(|| built)))
 }
 
 /// A client that trusts the certificates in `pem`, and no others.
