@@ -112,6 +112,7 @@ mod dial;
 mod driver;
 mod error;
 mod event;
+mod facts;
 pub mod guide;
 mod handler;
 #[cfg(feature = "http2")]
@@ -143,7 +144,7 @@ mod writer;
 
 pub use accept::{Acceptor, Handshake};
 pub use broadcast::{Broadcast, Delivery};
-pub use client::{Client, ConnectError, Retry, connect};
+pub use client::{Client, ConnectError, Http2Error, Retry, connect};
 pub use cork::corked;
 pub use error::{Error, HandshakeError};
 pub use event::Event;

@@ -18,10 +18,9 @@ use tokio::{runtime, sync::Notify};
 use crate::{
     driver::{Driver, now},
     error::Error,
-    info::Info,
     ping::Pong,
     sender::{Overflow, Sent, TrySendError, TrySendErrorKind},
-    shared::{Handle, Side},
+    shared::{Handle, Shared, Side},
 };
 
 /// Bytes of the queue that a permit counts for until its message is known: the soft limit of 64 KiB allows sixteen.
@@ -94,8 +93,8 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn info(&self) -> &Info {
-        &self.handle.shared.info
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
     }
 
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Connection) -> R) -> R {

@@ -3,9 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    net::SocketAddr,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -200,31 +198,6 @@ impl Sender {
     /// Cancel-safe.
     pub async fn closed(&self) -> Outcome {
         self.outbox.closed().await
-    }
-
-    /// Bytes accepted and not yet written, with a fixed cost for each message.
-    pub fn queued(&self) -> usize {
-        self.outbox.look(Connection::queued)
-    }
-
-    /// How the connection ended; `None` while it has not.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.outbox.look(Connection::outcome)
-    }
-
-    /// The round trip of the last ping that was answered.
-    pub fn latency(&self) -> Option<Duration> {
-        self.outbox.look(Connection::latency)
-    }
-
-    /// The subprotocol that the handshake agreed on.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.outbox.info().subprotocol.as_deref()
-    }
-
-    /// The address at the other end, if the transport has one.
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.outbox.info().peer
     }
 
     /// A handle that does not keep the connection open.

@@ -1,10 +1,6 @@
 //! The two halves of a connection. Neither holds a lock while it waits, and either keeps both directions going.
 
-use std::{
-    future::{Future, poll_fn},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::future::{Future, poll_fn};
 
 use bytes::Bytes;
 use fullduplex_proto::{CloseFrame, Message, MessageKind, Outcome, Outgoing};
@@ -76,11 +72,6 @@ impl ReadHalf {
         &mut self,
     ) -> impl Future<Output = Result<Option<MessageReader<'_>>, Error>> + Send {
         poll_fn(|cx| MessageReader::poll_open(&self.handle, Side::Reader, cx))
-    }
-
-    /// How the connection ended; `None` while it has not.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.handle.shared.lock().connection().outcome()
     }
 
     /// Joins the halves again; gives them back if they are not of one connection.
@@ -196,30 +187,5 @@ impl WriteHalf {
     /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
     pub fn close(&mut self, frame: CloseFrame) -> impl Future<Output = Outcome> + Send {
         websocket::close(&self.handle, Side::Writer, frame)
-    }
-
-    /// Bytes accepted and not yet written, with a fixed cost for each message.
-    pub fn queued(&self) -> usize {
-        self.handle.shared.lock().connection().queued()
-    }
-
-    /// How the connection ended; `None` while it has not.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.handle.shared.lock().connection().outcome()
-    }
-
-    /// The round trip of the last ping that was answered.
-    pub fn latency(&self) -> Option<Duration> {
-        self.handle.shared.lock().connection().latency()
-    }
-
-    /// The subprotocol that the handshake agreed on.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.handle.shared.info.subprotocol.as_deref()
-    }
-
-    /// The address at the other end, if the transport has one.
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.handle.shared.info.peer
     }
 }

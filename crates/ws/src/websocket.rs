@@ -2,14 +2,12 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::SocketAddr,
     sync::Arc,
     task::{Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use fullduplex_proto::{CloseFrame, DeflateParams, Message, MessageKind, Outcome, Outgoing};
+use fullduplex_proto::{CloseFrame, Message, MessageKind, Outcome, Outgoing};
 
 use crate::{
     driver::Driver,
@@ -222,41 +220,6 @@ impl WebSocket {
     /// How often the [rate limit](Self::limit_rate) was met: waits, or messages thrown away.
     pub fn rate_limited(&self) -> u64 {
         self.handle.shared.lock().rate_limited()
-    }
-
-    /// Bytes accepted and not yet written, with a fixed cost for each message.
-    pub fn queued(&self) -> usize {
-        self.handle.shared.lock().connection().queued()
-    }
-
-    /// How the connection ended; `None` while it has not.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.handle.shared.lock().connection().outcome()
-    }
-
-    /// The round trip of the last ping that was answered.
-    pub fn latency(&self) -> Option<Duration> {
-        self.handle.shared.lock().connection().latency()
-    }
-
-    /// The subprotocol that the handshake agreed on.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.handle.shared.info.subprotocol.as_deref()
-    }
-
-    /// How messages are compressed; `None` if they are not.
-    pub fn deflate(&self) -> Option<DeflateParams> {
-        self.handle.shared.info.deflate.as_deref().copied()
-    }
-
-    /// The resource that was asked for: path and query.
-    pub fn resource(&self) -> &str {
-        &self.handle.shared.info.resource
-    }
-
-    /// The address at the other end, if the transport has one; behind a proxy it may be the proxy's.
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.handle.shared.info.peer
     }
 }
 

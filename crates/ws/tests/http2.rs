@@ -22,9 +22,10 @@ use common::{
     raw::{echo, within},
 };
 use fullduplex::{
-    Acceptor, Cause, Client, CloseFrame, ConnectError, Error, Message, Outcome, WebSocket, handled,
+    Acceptor, Cause, Client, CloseFrame, ConnectError, Error, Http2Error, Message, Outcome,
+    WebSocket, handled,
     handshake::{ClientError, Rejection},
-    http2::{Http2Error, Session},
+    http2::Session,
     upgrade,
 };
 use fullduplex_testkit::{Script, ScriptedIo, pipe, wire};

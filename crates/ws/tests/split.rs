@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::server;
-use fullduplex::{Acceptor, Client, CloseFrame, Config, Message, WebSocket, WriteHalf};
+use fullduplex::{Acceptor, Client, CloseFrame, Config, Message, Overflow, WebSocket, WriteHalf};
 use fullduplex_testkit::{Fault, pipe, wire};
 use tokio::time::timeout;
 
@@ -254,4 +254,24 @@ async fn a_reader_that_waits_is_told_that_the_writer_found_the_transport_broken(
     let received = timeout(PATIENCE, reading).await.expect("woken").unwrap();
     assert!(received.is_err());
     assert!(wire.script.is_dropped());
+}
+
+#[tokio::test]
+async fn every_part_of_a_connection_can_be_asked_the_same() {
+    let (mut client, server) = WebSocket::pair();
+    let (resource, deflate) = (server.resource().to_owned(), server.deflate());
+    let (mut read, write) = server.split();
+    client.send("x").await.unwrap();
+    read.recv().await.unwrap();
+    assert_eq!(
+        (read.resource(), write.resource()),
+        (&*resource, &*resource)
+    );
+    assert_eq!((read.deflate(), write.deflate()), (deflate, deflate));
+    let sender = write.into_sender(Overflow::Wait);
+    assert_eq!(sender.resource(), resource);
+    assert_eq!((sender.queued(), sender.outcome()), (read.queued(), None));
+    let (_, end) = tokio::join!(client.close(CloseFrame::normal()), read.recv());
+    assert_eq!(end, Ok(None));
+    assert!(read.outcome().is_some() && read.outcome() == sender.outcome());
 }

@@ -34,8 +34,7 @@ pub enum ConnectError {
     /// The server's answer is not a valid acceptance; [`refused`](Self::refused) has its status.
     Handshake(ClientError),
     /// There is no WebSocket over HTTP/2 to be had.
-    #[cfg(feature = "http2")]
-    Http2(crate::http2::Http2Error),
+    Http2(Http2Error),
     /// The proxy cannot be used, or did not let the client through.
     Proxy(ProxyError),
     /// A redirect must not be followed, or is one too many. The response is the one that redirects.
@@ -102,9 +101,8 @@ impl ConnectError {
             | Self::Request(_)
             | Self::NoTls
             | Self::Handshake(_)
-            | Self::Redirect(..) => Retry::Never,
-            #[cfg(feature = "http2")]
-            Self::Http2(_) => Retry::Never,
+            | Self::Redirect(..)
+            | Self::Http2(_) => Retry::Never,
         }
     }
 }
@@ -167,7 +165,6 @@ impl fmt::Display for ConnectError {
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::NoTls => f.write_str("built without TLS"),
             Self::Handshake(error) => error.fmt(f),
-            #[cfg(feature = "http2")]
             Self::Http2(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
             Self::Redirect(error, _) => error.fmt(f),
@@ -185,7 +182,6 @@ impl std::error::Error for ConnectError {
             Self::Request(error) => Some(error),
             Self::Connect(error) | Self::Tls(error) | Self::Io(error) => Some(error),
             Self::Handshake(error) => Some(error),
-            #[cfg(feature = "http2")]
             Self::Http2(error) => Some(error),
             Self::Proxy(error) => Some(error),
             Self::Redirect(error, _) => Some(error),
@@ -193,3 +189,29 @@ impl std::error::Error for ConnectError {
         }
     }
 }
+
+/// Why there is no WebSocket over HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Http2Error {
+    /// The server chose another protocol than HTTP/2 in TLS.
+    NotNegotiated,
+    /// The server's SETTINGS do not enable extended CONNECT (RFC 8441 §3).
+    NotEnabled,
+    /// The client's scheme, host or port are not those of the session.
+    OtherServer,
+}
+
+impl fmt::Display for Http2Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotNegotiated => "the server does not speak HTTP/2",
+            Self::NotEnabled => {
+                "the server does not take WebSockets over HTTP/2: its SETTINGS lack ENABLE_CONNECT_PROTOCOL"
+            }
+            Self::OtherServer => "the address is not of the server that this session is connected to",
+        })
+    }
+}
+
+impl std::error::Error for Http2Error {}

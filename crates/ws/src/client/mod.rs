@@ -15,7 +15,7 @@ use fullduplex_proto::{
 };
 use tokio::time::timeout_at;
 
-pub use self::error::{ConnectError, Retry};
+pub use self::error::{ConnectError, Http2Error, Retry};
 #[cfg(feature = "http2")]
 pub(crate) use self::route::Http;
 use self::{attempts::Ask, route::Route};

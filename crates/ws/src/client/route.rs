@@ -89,7 +89,7 @@ impl Client {
         // A server that knows no ALPN speaks HTTP/1.1 (RFC 9113 §3.2).
         #[cfg(feature = "http2")]
         if http == Http::Two && tls.get_ref().1.alpn_protocol() != Some(http.alpn()) {
-            return Err(ConnectError::Http2(crate::http2::Http2Error::NotNegotiated));
+            return Err(ConnectError::Http2(super::Http2Error::NotNegotiated));
         }
         Ok(Transport::new(tls))
     }

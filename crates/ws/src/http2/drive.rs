@@ -13,8 +13,11 @@ use h2::{
     client::{Connection, SendRequest},
 };
 
-use super::{Http2Error, Inner, error::io_error};
-use crate::{client::ConnectError, transport::Transport};
+use super::{Inner, error::io_error};
+use crate::{
+    client::{ConnectError, Http2Error},
+    transport::Transport,
+};
 
 /// Drives the connection until the server's SETTINGS have come, and says whether they enable extended CONNECT.
 ///

@@ -33,10 +33,9 @@ use fullduplex_proto::handshake::{
 use h2::{RecvStream, client::SendRequest, ext::Protocol};
 use tokio::time::{Instant, timeout_at};
 
-pub use self::error::Http2Error;
 use self::{error::io_error, stream::Http2Stream};
 use crate::{
-    client::{Client, ConnectError, Http},
+    client::{Client, ConnectError, Http, Http2Error},
     deadline,
     transport::{Stream, Transport},
     websocket::WebSocket,
