@@ -450,3 +450,60 @@ async fn p34_connecting_dropped_after_any_poll_closes_its_stream_and_has_asked_o
     })
     .await;
 }
+
+/// An echo that is corked or handled is dropped after each poll: what has left are whole frames of the front of what was
+/// to be said, but for the last, and the transport goes with the future.
+async fn helper_dropped(handled: bool) {
+    let expected = {
+        let (ws, wire) = scripted_echo().await;
+        echoing(ws, handled).await;
+        wire.script.written()
+    };
+    dropped_after_every_poll(async |polls| {
+        let (ws, wire) = scripted_echo().await;
+        let done = poll_times(pin!(echoing(ws, handled)), polls)
+            .await
+            .is_some();
+        let written = wire.script.written();
+        assert!(expected.starts_with(&written), "{polls} polls");
+        assert!(!done || written.len() == expected.len());
+        assert!(wire.script.is_dropped(), "{polls} polls");
+        done
+    })
+    .await;
+}
+
+async fn scripted_echo() -> (WebSocket, Peer) {
+    let (ws, wire) = server(Config::default()).await;
+    wire.push([wire::text("one"), wire::ping("p"), wire::binary([2; 40])]);
+    wire.push([wire::close(1000, "")]);
+    wire.script.push_end();
+    wire.script.chunk_reads(7);
+    wire.script.chunk_writes(5);
+    wire.script.single_steps();
+    (ws, wire)
+}
+
+async fn echoing(ws: WebSocket, handled: bool) {
+    let echo = async |mut ws: WebSocket| {
+        while let Some(message) = ws.recv().await? {
+            ws.send(message).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    if handled {
+        assert!(fullduplex::handled(ws, echo).await.clean);
+    } else {
+        fullduplex::corked(ws, echo).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_corked_handler_dropped_after_any_poll_takes_its_connection_along() {
+    helper_dropped(false).await;
+}
+
+#[tokio::test]
+async fn a_handled_connection_dropped_after_any_poll_goes_with_its_handler() {
+    helper_dropped(true).await;
+}

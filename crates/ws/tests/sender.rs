@@ -680,3 +680,35 @@ async fn a_queue_that_drains_slowly_never_grows_beyond_its_limit_and_one_message
     timeout(PATIENCE, sender.flush()).await.unwrap().unwrap();
     assert_eq!(wire.frames().len(), 160);
 }
+
+#[tokio::test]
+async fn p87_feed_dropped_after_every_poll_is_all_or_nothing() {
+    let (_read, sender, wire) = stalled(small(), Overflow::Wait).await;
+    for polls in 0..5 {
+        sender.feed("blocks").await.unwrap();
+        assert!(
+            poll_times(pin!(sender.feed("dropped")), polls)
+                .await
+                .is_none()
+        );
+        wire.script.heal();
+        timeout(PATIENCE, sender.flush()).await.unwrap().unwrap();
+        wire.script
+            .fault_writes_at(wire.script.written().len(), Fault::Stall);
+        assert_eq!(wire.frames(), vec![wire::text("blocks"); polls + 1]);
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_the_end_can_be_dropped_after_every_poll_and_begun_again() {
+    let (mut read, sender, wire) = stalled(small(), Overflow::Wait).await;
+    wire.script.heal();
+    for polls in 0..5 {
+        assert!(poll_times(pin!(sender.closed()), polls).await.is_none());
+    }
+    wire.push([wire::close(1000, "bye")]);
+    wire.script.push_end();
+    let (end, outcome) = tokio::join!(read.recv(), timeout(PATIENCE, sender.closed()));
+    assert_eq!(end, Ok(None));
+    assert_eq!(outcome.unwrap().reason(), "bye");
+}
