@@ -10,7 +10,12 @@
 
 mod common;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
@@ -19,18 +24,21 @@ use axum::{
     response::Response,
     routing::{any, get},
 };
-use common::raw::{Raw, TEXT, acceptance, echo, plain_refusal, refusal, request, within};
+use common::{
+    dropped_after_every_poll, poll_times,
+    raw::{Raw, TEXT, acceptance, echo, plain_refusal, refusal, request, within},
+};
 use fullduplex::{
     Acceptor, Client, CloseCode, CloseFrame, Config, ConnectError, RateAction, RateLimit,
     WebSocket, corked, handled,
     handshake::{Origins, Rejection},
     upgrade,
 };
-use fullduplex_testkit::wire;
+use fullduplex_testkit::{Peer, wire};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// What axum's users write.
 async fn echo_route(State(acceptor): State<Acceptor>, mut request: Request) -> Response {
@@ -504,6 +512,54 @@ async fn an_upgrade_whose_http_connection_ends_first_is_an_error() {
 }
 
 #[cfg(feature = "tls")]
+/// A request that hyper serves, its peer, and the upgrade that the route was given.
+async fn upgrading() -> (upgrade::Upgrade, Peer, JoinHandle<()>) {
+    let (io, peer) = Peer::client();
+    peer.script.chunk_reads(9);
+    peer.script.chunk_writes(9);
+    peer.script.single_steps();
+    let (given, taken) = oneshot::channel();
+    let given = Mutex::new(Some(given));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let handshake = upgrade::handshake(&mut request, &Acceptor::new()).unwrap();
+        let (response, upgrade) = handshake.accept::<Full<bytes::Bytes>>();
+        let given = given.lock().unwrap().take().unwrap();
+        given.send(upgrade).unwrap();
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let serving = tokio::spawn(async move {
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(io), service);
+        drop(serving.with_upgrades().await);
+    });
+    (taken.await.unwrap(), peer, serving)
+}
+
+#[tokio::test]
+async fn an_upgrade_dropped_after_any_poll_drops_the_connection() {
+    dropped_after_every_poll(async |polls| {
+        let (mut upgrade, peer, serving) = upgrading().await;
+        let done = poll_times(pin!(&mut upgrade), polls).await;
+        let is_done = done.is_some();
+        drop((upgrade, done));
+        within(serving).await.unwrap();
+        assert!(peer.script.is_dropped(), "{polls} polls");
+        is_done
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upgrade_can_be_awaited_by_reference_again_after_every_poll() {
+    let (mut upgrade, peer, _serving) = upgrading().await;
+    let mut ws = loop {
+        if let Some(upgraded) = poll_times(pin!(&mut upgrade), 1).await {
+            break upgraded.unwrap();
+        }
+    };
+    peer.push([wire::text("hello")]);
+    assert_eq!(within(ws.recv()).await, Ok(Some("hello".into())));
+}
+
 #[tokio::test]
 async fn over_tls_the_same_holds_and_the_stream_is_still_taken_out() {
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
