@@ -2,6 +2,7 @@
 //! Method: tables.
 
 use fullduplex_proto::{CloseClass, CloseCode, CloseFrame, CloseSender, InvalidClose, MAX_REASON};
+use fullduplex_testkit::{Endpoint, wire};
 
 use CloseClass::{Private, Protocol, Registered};
 use CloseSender::{Client, Either, Nobody};
@@ -159,4 +160,15 @@ fn a_close_is_shown_as_code_and_quoted_reason() {
     assert_eq!(frame.to_string(), r#"1000 "bye \"now\"\n""#);
     assert_eq!(CloseFrame::normal().to_string(), "1000");
     assert_eq!(CloseFrame::empty().to_string(), "1005");
+}
+
+#[test]
+fn row_30_a_server_does_not_say_1010() {
+    let mut server = Endpoint::server();
+    let frame = CloseFrame::new(CloseCode::MANDATORY_EXTENSION, "x").unwrap();
+    server.connection.close(server.now, frame.clone());
+    assert_eq!(server.transmit(), [wire::close(1011, "x")]);
+    let mut client = Endpoint::client();
+    client.connection.close(client.now, frame);
+    assert_eq!(client.transmit(), [wire::close(1010, "x")]);
 }

@@ -509,3 +509,52 @@ fn row19_settings_that_can_not_work_together_are_refused_with_their_names() {
         assert_eq!(check(change), Ok(()));
     }
 }
+
+#[test]
+fn row_21_what_is_late_but_comes_is_not_told_and_what_is_too_late_ends_the_connection_at_once() {
+    let mut server = Endpoint::server();
+    let interval = server.connection.config().keepalive_interval.unwrap();
+    let timeout = server.connection.config().keepalive_timeout;
+    let mut probed = || {
+        server.wait(interval);
+        server.connection.handle_timeout(server.now);
+        server.transmit()[0].payload.clone()
+    };
+    let ping = probed();
+    server.wait(timeout / 2);
+    server.connection.handle_timeout(server.now);
+    let events = server.receive([&wire::pong(&ping)]);
+    assert!(
+        matches!(events.as_slice(), [Event::Pong { .. }]),
+        "{events:?}"
+    );
+
+    let mut server = Endpoint::server();
+    server.wait(interval);
+    server.connection.handle_timeout(server.now);
+    server.transmit();
+    // The machine slept.
+    server.wait(timeout);
+    server.connection.handle_timeout(server.now);
+    assert_eq!(server.poll_events(), []);
+    assert_eq!(server.transmit(), [wire::close(1011, "keepalive timeout")]);
+}
+
+#[test]
+fn row_21_half_the_keepalive_timeout_without_a_sign_of_life_is_told_once() {
+    let mut server = Endpoint::server();
+    let interval = server.connection.config().keepalive_interval.unwrap();
+    let timeout = server.connection.config().keepalive_timeout;
+    let mut wait = |time| {
+        server.wait(time);
+        server.connection.handle_timeout(server.now);
+        server.transmit();
+        server.poll_events()
+    };
+    assert_eq!(wait(interval), []);
+    assert_eq!(wait(timeout / 2), [Event::Late]);
+    assert_eq!(wait(timeout / 4), []);
+    wait(timeout / 4);
+    server.finish();
+    assert_eq!(server.outcome().cause.to_string(), "keepalive timeout");
+}

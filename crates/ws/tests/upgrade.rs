@@ -453,9 +453,9 @@ async fn a_connection_that_hyper_cannot_name_is_upgraded_as_it_is() {
 
 #[tokio::test]
 async fn a_handler_that_panics_after_an_upgrade_closes_1011_and_its_task_goes_on() {
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (tell, told) = oneshot::channel();
     let (near, far) = fullduplex_testkit::pipe(64 << 10);
-    let tell = std::sync::Mutex::new(Some(tell));
+    let tell = Mutex::new(Some(tell));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let handshake = upgrade::handshake(&mut request, &Acceptor::new()).unwrap();
         let (response, upgrade) = handshake.accept::<Full<bytes::Bytes>>();
@@ -482,8 +482,8 @@ async fn a_handler_that_panics_after_an_upgrade_closes_1011_and_its_task_goes_on
 #[tokio::test]
 async fn an_upgrade_whose_http_connection_ends_first_is_an_error() {
     let (near, far) = fullduplex_testkit::pipe(64 << 10);
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let tell = std::sync::Mutex::new(Some(tell));
+    let (tell, told) = oneshot::channel();
+    let tell = Mutex::new(Some(tell));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let (response, upgrade) = upgrade::handshake(&mut request, &Acceptor::new())
             .unwrap()
