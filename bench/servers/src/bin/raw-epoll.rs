@@ -1,0 +1,3 @@
+fn main() {
+    let (_, _) = bench_servers::start(&[bench_servers::Mode::Echo]);
+}

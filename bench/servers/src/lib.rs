@@ -1,0 +1,90 @@
+//! What the servers share: `NAME MODE [PORT]` read, the port announced, the runtime.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::exit;
+
+use tokio::net::TcpStream;
+
+/// What is asked of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Every message comes back.
+    Echo,
+    /// The same with permessage-deflate: no context takeover, no threshold.
+    Deflate,
+    /// Every message goes to every open connection, the sender included.
+    Broadcast,
+}
+
+/// Reads the arguments, listens on loopback, and says where. Ends the process with 2 if the mode is none of `modes`.
+#[must_use]
+pub fn start(modes: &[Mode]) -> (Mode, TcpListener) {
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    let mode = match arguments.next().as_deref() {
+        Some("echo") => Mode::Echo,
+        Some("deflate") => Mode::Deflate,
+        Some("broadcast") => Mode::Broadcast,
+        _ => refuse(&format!("{name} echo|deflate|broadcast [PORT]")),
+    };
+    if !modes.contains(&mode) {
+        refuse(&format!("{name} has no mode {mode:?}"));
+    }
+    let port = match arguments.next().map(|port| port.parse()) {
+        None => 0,
+        Some(Ok(port)) => port,
+        Some(Err(error)) => refuse(&format!("{name}: the port: {error}")),
+    };
+    match listen(port) {
+        Ok((listener, address)) => {
+            println!("listening on {address}");
+            (mode, listener)
+        }
+        Err(error) => refuse(&format!("{name}: port {port}: {error}")),
+    }
+}
+
+fn refuse(sentence: &str) -> ! {
+    eprintln!("{sentence}");
+    exit(2)
+}
+
+fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// The runtime of every tokio server: one thread.
+///
+/// # Errors
+///
+/// Those of the operating system.
+pub fn run<F: Future>(future: F) -> io::Result<F::Output> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future))
+}
+
+/// Accepts for ever; each connection is a task that tokio's budget does not interrupt.
+///
+/// # Errors
+///
+/// When accepting fails.
+pub fn serve<F, C>(listener: TcpListener, connection: F) -> io::Result<()>
+where
+    F: Fn(TcpStream) -> C,
+    C: Future<Output = ()> + Send + 'static,
+{
+    run(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(tokio::task::unconstrained(connection(stream)));
+        }
+    })?
+}
