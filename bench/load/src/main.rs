@@ -1,1 +1,65 @@
-fn main() {}
+//! The load generator: one thread, one kind of load, one JSON object on standard output.
+//!
+//! It sends frames that were encoded before with masks that never change, and checks what comes back: length and opcode of
+//! every message, the content of each connection's first. A wrong answer ends it with status 1.
+
+mod echo;
+mod frames;
+mod latency;
+mod meter;
+mod poll;
+mod replies;
+mod report;
+mod upgrade;
+mod usage;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Subcommand)]
+enum Kind {
+    /// Keeps messages on their way on every connection; each comes back
+    Echo(echo::Load),
+}
+
+/// Whom to load.
+#[derive(Args, Clone)]
+struct Server {
+    /// Where it listens
+    #[arg(long)]
+    address: SocketAddr,
+    /// Its process, whose CPU time and memory are read
+    #[arg(long)]
+    pid: u32,
+    /// The resource of the opening handshake
+    #[arg(long, default_value = "/")]
+    path: String,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().kind) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(kind: Kind) -> io::Result<report::Report> {
+    match kind {
+        Kind::Echo(load) => load.run(),
+    }
+}
