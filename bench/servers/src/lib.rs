@@ -1,10 +1,16 @@
 //! What the servers share: `NAME MODE [PORT]` read, the port announced, the runtime.
 
+pub mod batched;
+pub mod handshake;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::exit;
 
 use tokio::net::TcpStream;
+
+/// More than any row opens.
+pub const MAX_CONNECTIONS: u32 = 20_000;
 
 /// What is asked of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
