@@ -9,13 +9,10 @@ use clap::Args;
 
 use crate::frames::{BINARY, Frames, Position, TEXT, encode};
 use crate::meter::Meter;
-use crate::poll::{Poll, read, write};
+use crate::poll::{BUFFER, Poll, read, write};
 use crate::replies::{Expected, Replies};
 use crate::report::Report;
 use crate::{Server, upgrade};
-
-/// One for all connections; below the second-level cache of common processors.
-const BUFFER: usize = 256 << 10;
 
 #[derive(Args)]
 pub(crate) struct Load {
@@ -107,7 +104,8 @@ impl Load {
         }
         while let Some(left) = meter.turn(now)? {
             let wait = if self.spin { Duration::ZERO } else { left };
-            for (index, readable) in poll.wait(wait)? {
+            poll.wait(wait)?;
+            for (index, readable) in poll.events() {
                 let connection = &mut connections[index];
                 let mut done = 0;
                 if readable {

@@ -4,6 +4,7 @@
 //! every message, the content of each connection's first. A wrong answer ends it with status 1.
 
 mod echo;
+mod fan_out;
 mod frames;
 mod latency;
 mod meter;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Kind {
     /// Keeps messages on their way on every connection; each comes back
     Echo(echo::Load),
+    /// One connection sends, all others get each message
+    FanOut(fan_out::Load),
 }
 
 /// Whom to load.
@@ -61,5 +64,6 @@ fn main() -> ExitCode {
 fn run(kind: Kind) -> io::Result<report::Report> {
     match kind {
         Kind::Echo(load) => load.run(),
+        Kind::FanOut(load) => load.run(),
     }
 }

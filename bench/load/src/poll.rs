@@ -14,6 +14,9 @@ use rustix::time::Timespec;
 /// How many sockets one wait reports.
 const EVENTS: usize = 1024;
 
+/// What one read takes, for all connections; below the second-level cache of common processors.
+pub(crate) const BUFFER: usize = 256 << 10;
+
 pub(crate) struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -37,26 +40,26 @@ impl Poll {
         )?)
     }
 
-    /// Waits at most `timeout`, and gives the indexes of the sockets that are ready, each with whether there is something to read.
-    pub(crate) fn wait(
-        &mut self,
-        timeout: Duration,
-    ) -> io::Result<impl Iterator<Item = (usize, bool)> + '_> {
-        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
         self.events.clear();
         match epoll::wait(
             &self.epoll,
             spare_capacity(&mut self.events),
             Some(&timeout),
         ) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(self.events.iter().map(|event| {
+    }
+
+    /// The index of each socket that is ready, with whether there is something to read.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.events.iter().map(|event| {
             let (data, flags) = (event.data, event.flags);
             #[expect(clippy::cast_possible_truncation, reason = "it was a usize")]
             (data.u64() as usize, flags != EventFlags::OUT)
-        }))
+        })
     }
 }
 
