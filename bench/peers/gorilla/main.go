@@ -20,9 +20,9 @@ var upgrader = websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return
 
 func main() {
 	runtime.GOMAXPROCS(1)
-	serve := map[string]func(*websocket.Conn){"echo": echo, "deflate": deflate, "broadcast": chat}
+	serve := map[string]func(*websocket.Conn){"echo": echo, "large": echo, "deflate": deflate, "broadcast": chat}
 	if len(os.Args) < 2 || serve[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "gorilla echo|deflate|broadcast [PORT]")
+		fmt.Fprintln(os.Stderr, "gorilla echo|large|deflate|broadcast [PORT]")
 		os.Exit(2)
 	}
 	port := "0"

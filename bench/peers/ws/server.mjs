@@ -2,8 +2,8 @@
 import { WebSocketServer } from 'ws';
 
 const [mode, port = '0'] = process.argv.slice(2);
-if (!['echo', 'deflate', 'broadcast'].includes(mode)) {
-  console.error('server.mjs echo|deflate|broadcast [PORT]');
+if (!['echo', 'large', 'deflate', 'broadcast'].includes(mode)) {
+  console.error('server.mjs echo|large|deflate|broadcast [PORT]');
   process.exit(2);
 }
 

@@ -17,6 +17,8 @@ pub const MAX_CONNECTIONS: u32 = 20_000;
 pub enum Mode {
     /// Every message comes back.
     Echo,
+    /// The same with messages of 64 KiB and more, for libraries that are better with other buffers then; `Echo` for all others.
+    Large,
     /// The same with permessage-deflate: no context takeover, no threshold.
     Deflate,
     /// Every message goes to every open connection, the sender included.
@@ -29,10 +31,11 @@ pub fn start(modes: &[Mode]) -> (Mode, TcpListener) {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
     let mode = match arguments.next().as_deref() {
-        Some("echo") => Mode::Echo,
+        Some("large") if modes.contains(&Mode::Large) => Mode::Large,
+        Some("echo" | "large") => Mode::Echo,
         Some("deflate") => Mode::Deflate,
         Some("broadcast") => Mode::Broadcast,
-        _ => refuse(&format!("{name} echo|deflate|broadcast [PORT]")),
+        _ => refuse(&format!("{name} echo|large|deflate|broadcast [PORT]")),
     };
     if !modes.contains(&mode) {
         refuse(&format!("{name} has no mode {mode:?}"));

@@ -1,5 +1,5 @@
-//! axum's `ws`, batched: tungstenite behind a router and hyper. It has no compression. The read buffer is as small as in `tokio-tungstenite`, for
-//! the same reason.
+//! axum's `ws`, batched: tungstenite behind a router and hyper. It has no compression. The read buffer is chosen as in `tokio-tungstenite`, for the
+//! same reason.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::Sender;
 
 fn main() -> io::Result<()> {
-    let (mode, listener) = start(&[Mode::Echo, Mode::Broadcast]);
+    let (mode, listener) = start(&[Mode::Echo, Mode::Large, Mode::Broadcast]);
     let room = Sender::new(batched::ROOM);
     let router = Router::new()
         .fallback(any(upgrade))
@@ -31,7 +31,11 @@ async fn upgrade(
     ws: WebSocketUpgrade,
     State((mode, room)): State<(Mode, Sender<Message>)>,
 ) -> Response {
-    ws.read_buffer_size(8 << 10).on_upgrade(move |ws| {
+    let ws = match mode {
+        Mode::Large => ws,
+        _ => ws.read_buffer_size(8 << 10),
+    };
+    ws.on_upgrade(move |ws| {
         tokio::task::unconstrained(async move {
             // A connection that breaks is the generator's to report.
             let _ = match mode {

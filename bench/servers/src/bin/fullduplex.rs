@@ -13,12 +13,12 @@ pub(crate) fn main() -> io::Result<()> {
     run(async {
         let server = Server::new(TcpListener::from_std(listener)?).max_connections(MAX_CONNECTIONS);
         match mode {
-            Mode::Echo => server.serve(echo).await,
             Mode::Deflate => server.acceptor(compressing()).serve(echo).await,
             Mode::Broadcast => {
                 let room = Arc::new(Broadcast::new());
                 server.serve(move |ws| chat(Arc::clone(&room), ws)).await;
             }
+            _ => server.serve(echo).await,
         }
         Ok(())
     })?

@@ -24,9 +24,9 @@ fn main() -> io::Result<()> {
         async move {
             // A connection that breaks is the generator's to report.
             let _ = match mode {
-                Mode::Echo => echo(stream).await,
                 Mode::Deflate => deflate(stream).await,
                 Mode::Broadcast => chat(stream, room).await,
+                _ => echo(stream).await,
             };
         }
     })

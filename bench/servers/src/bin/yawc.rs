@@ -1,4 +1,5 @@
-//! yawc, batched, on the bare TCP connection: less work than in the box of a hyper upgrade. Deflate states are pooled.
+//! yawc, batched, on the bare TCP connection: less work than in the box of a hyper upgrade. Its buffers are as large as in its own benchmark, which
+//! costs nothing with small messages and takes a third of the CPU at 64 KiB. Deflate states are pooled.
 
 use std::io;
 
@@ -15,7 +16,11 @@ const POOL: usize = 64;
 
 fn main() -> io::Result<()> {
     let (mode, listener) = start(&[Mode::Echo, Mode::Deflate]);
-    let mut options = Options::default().with_utf8().with_limits(4 << 20, 8 << 20);
+    let mut options = Options::default()
+        .with_utf8()
+        .with_limits(4 << 20, 8 << 20)
+        .with_read_buffer_capacity(128 << 10)
+        .with_backpressure_boundary(64 << 10);
     let extensions = (mode == Mode::Deflate).then_some(EXTENSIONS);
     if extensions.is_some() {
         options = options
