@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::frames::{BINARY, Frames, Position, TEXT, encode};
-use crate::meter::Meter;
+use crate::frames::{BINARY, Frames, Position, RSV1, TEXT, encode};
+use crate::meter::{Meter, Window};
 use crate::poll::{BUFFER, Poll, read, write};
 use crate::replies::{Expected, Replies};
 use crate::report::Report;
-use crate::{Server, upgrade};
+use crate::{Server, documents, upgrade};
 
 #[derive(Args)]
 pub(crate) struct Load {
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    window: Window,
     /// Connections that send
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -30,15 +32,6 @@ pub(crate) struct Load {
     /// Bytes per message
     #[arg(long, default_value_t = 32)]
     size: usize,
-    /// Seconds that are measured
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// Seconds before
-    #[arg(long, default_value_t = 0.2)]
-    warm_up: f64,
-    /// Ends after exactly so many messages instead, without warm-up
-    #[arg(long)]
-    messages: Option<u64>,
     /// No WebSocket: bytes come back as they went
     #[arg(long)]
     raw: bool,
@@ -51,7 +44,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn run(&self) -> io::Result<Report> {
+    pub(crate) fn echo(&self) -> io::Result<Report> {
         let payload: Vec<u8> = (b'a'..=b'z').cycle().take(self.size).collect();
         let first = if self.text { TEXT } else { BINARY };
         let frame = encode(first, &payload);
@@ -64,13 +57,40 @@ impl Load {
                 check: Box::new(move |reply| reply == payload),
             }
         };
-        let script = Script {
-            frames: Frames::new(&[frame], self.in_flight),
+        let frames = Frames::new(&[frame], self.in_flight);
+        self.run(&Script {
+            frames,
             expected,
+            extension: None,
+        })
+    }
+
+    pub(crate) fn deflate(&self) -> io::Result<Report> {
+        let first = TEXT | RSV1;
+        let frames = documents::all()
+            .map(|document| Ok(encode(first, &documents::compress(document)?)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let expected = Expected::Messages {
+            first,
+            length: None,
+            check: Box::new(|reply| {
+                documents::all()
+                    .next()
+                    .is_some_and(|document| documents::is(reply, document))
+            }),
         };
-        let idle = self.open(self.beside, &script)?;
-        let mut connections = self.open(self.connections, &script)?;
-        let report = self.drive(&mut connections, &script);
+        let frames = Frames::new(&frames, self.in_flight);
+        self.run(&Script {
+            frames,
+            expected,
+            extension: Some(documents::OFFER),
+        })
+    }
+
+    fn run(&self, script: &Script) -> io::Result<Report> {
+        let idle = self.open(self.beside, script)?;
+        let mut connections = self.open(self.connections, script)?;
+        let report = self.drive(&mut connections, script);
         drop(idle);
         report
     }
@@ -81,7 +101,7 @@ impl Load {
                 let (stream, behind) = if self.raw {
                     (upgrade::connect(&self.server)?, Vec::new())
                 } else {
-                    upgrade::open(&self.server, None)?
+                    upgrade::open(&self.server, script.extension)?
                 };
                 stream.set_nonblocking(true)?;
                 let mut connection = Connection::new(stream);
@@ -94,9 +114,9 @@ impl Load {
     fn drive(&self, connections: &mut [Connection], script: &Script) -> io::Result<Report> {
         let mut poll = Poll::new()?;
         let mut buffer = vec![0; BUFFER];
-        let mut meter = self.meter();
+        let mut meter = Meter::new(self.server.pid, &self.window);
         // How many may still be sent.
-        let mut budget = self.messages.unwrap_or(u64::MAX);
+        let mut budget = self.window.messages.unwrap_or(u64::MAX);
         let mut now = Instant::now();
         for (index, connection) in connections.iter_mut().enumerate() {
             poll.add(&connection.stream, index)?;
@@ -119,17 +139,6 @@ impl Load {
         }
         meter.report()
     }
-
-    fn meter(&self) -> Meter {
-        match self.messages {
-            Some(messages) => Meter::exact(self.server.pid, messages),
-            None => Meter::timed(
-                self.server.pid,
-                Duration::from_secs_f64(self.warm_up),
-                Duration::from_secs_f64(self.seconds),
-            ),
-        }
-    }
 }
 
 fn granted(wanted: u64, budget: &mut u64) -> u64 {
@@ -142,6 +151,8 @@ fn granted(wanted: u64, budget: &mut u64) -> u64 {
 struct Script {
     frames: Frames,
     expected: Expected,
+    /// What is offered in the handshake.
+    extension: Option<&'static str>,
 }
 
 struct Connection {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::frames::{Frames, Position, TEXT, encode};
-use crate::meter::Meter;
+use crate::meter::{Meter, Window};
 use crate::poll::{BUFFER, Poll, read, write};
 use crate::replies::{Expected, Replies};
 use crate::report::Report;
@@ -21,6 +21,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 pub(crate) struct Load {
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    measured: Window,
     /// Connections besides the publisher
     #[arg(long, default_value_t = 1000)]
     subscribers: usize,
@@ -33,12 +35,6 @@ pub(crate) struct Load {
     /// Messages are those of the hub's plain mode
     #[arg(long)]
     json: bool,
-    /// Seconds that are measured
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// Seconds before
-    #[arg(long, default_value_t = 0.2)]
-    warm_up: f64,
 }
 
 impl Load {
@@ -62,11 +58,7 @@ impl Load {
             frames,
             expected,
             subscribers,
-            meter: Meter::timed(
-                self.server.pid,
-                Duration::from_secs_f64(self.warm_up),
-                Duration::from_secs_f64(self.seconds),
-            ),
+            meter: Meter::new(self.server.pid, &self.measured),
         }
         .drive()
     }

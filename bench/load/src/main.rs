@@ -3,9 +3,12 @@
 //! It sends frames that were encoded before with masks that never change, and checks what comes back: length and opcode of
 //! every message, the content of each connection's first. A wrong answer ends it with status 1.
 
+mod connect;
+mod documents;
 mod echo;
 mod fan_out;
 mod frames;
+mod idle;
 mod latency;
 mod meter;
 mod poll;
@@ -30,8 +33,14 @@ struct Arguments {
 enum Kind {
     /// Keeps messages on their way on every connection; each comes back
     Echo(echo::Load),
+    /// The same with permessage-deflate, without context takeover, and documents of 1 KiB
+    Deflate(echo::Load),
     /// One connection sends, all others get each message
     FanOut(fan_out::Load),
+    /// Connections are opened and closed
+    Connect(connect::Load),
+    /// Connections are only open
+    Idle(idle::Load),
 }
 
 /// Whom to load.
@@ -63,7 +72,10 @@ fn main() -> ExitCode {
 
 fn run(kind: Kind) -> io::Result<report::Report> {
     match kind {
-        Kind::Echo(load) => load.run(),
+        Kind::Echo(load) => load.echo(),
+        Kind::Deflate(load) => load.deflate(),
         Kind::FanOut(load) => load.run(),
+        Kind::Connect(load) => load.run(),
+        Kind::Idle(load) => load.run(),
     }
 }

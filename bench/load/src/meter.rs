@@ -4,12 +4,28 @@ use std::io;
 use std::process;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use crate::latency::Latency;
 use crate::report::Report;
 use crate::usage::Cpu;
 
 /// An exact number of messages is waited for so long; under valgrind they take minutes.
 const PATIENCE: Duration = Duration::from_mins(10);
+
+/// What is measured.
+#[derive(Args)]
+pub(crate) struct Window {
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Seconds before
+    #[arg(long, default_value_t = 0.2)]
+    warm_up: f64,
+    /// Ends after exactly so many messages instead, without warm-up
+    #[arg(long)]
+    pub(crate) messages: Option<u64>,
+}
 
 pub(crate) struct Meter {
     server: u32,
@@ -30,22 +46,20 @@ struct Begun {
 }
 
 impl Meter {
-    pub(crate) fn timed(server: u32, warm_up: Duration, measured: Duration) -> Self {
-        let begins = Instant::now() + warm_up;
-        Self::new(server, begins, begins + measured, None)
-    }
-
-    pub(crate) fn exact(server: u32, messages: u64) -> Self {
+    pub(crate) fn new(server: u32, window: &Window) -> Self {
         let now = Instant::now();
-        Self::new(server, now, now + PATIENCE, Some(messages))
-    }
-
-    fn new(server: u32, begins: Instant, ends: Instant, exact: Option<u64>) -> Self {
+        let (begins, measured) = match window.messages {
+            Some(_) => (now, PATIENCE),
+            None => (
+                now + Duration::from_secs_f64(window.warm_up),
+                Duration::from_secs_f64(window.seconds),
+            ),
+        };
         Self {
             server,
             begins,
-            ends,
-            exact,
+            ends: begins + measured,
+            exact: window.messages,
             begun: None,
             messages: 0,
             bytes: 0,
