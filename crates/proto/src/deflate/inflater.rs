@@ -5,11 +5,11 @@ use std::cell::Cell;
 use bytes::Bytes;
 use zlib_rs::{Inflate as Zlib, InflateFlush, Status};
 
-use super::{DeflateParams, MAX_WINDOW_BITS};
+use super::{
+    DeflateParams, MAX_WINDOW_BITS,
+    chunk::{self, CHUNK},
+};
 use crate::{role::Role, violation::Violation};
-
-/// Decompressed at a time, so that a limit is looked at before more is made: a thousandfold of what arrives may come.
-const CHUNK: usize = 8 << 10;
 
 /// The tail that the sender has stripped, and behind it an empty last block. Only where a block has just ended can
 /// that be read as what it is, so data that stops anywhere else is found out.
@@ -137,15 +137,23 @@ impl Inflater {
     }
 
     /// Decompresses until the sink stops or nothing more comes of the input, and returns what is left of that.
-    fn run<'a>(&mut self, mut input: &'a [u8], sink: &mut Sink<'_>) -> Result<&'a [u8], Violation> {
-        let mut chunk = [0; CHUNK];
+    fn run<'a>(&mut self, input: &'a [u8], sink: &mut Sink<'_>) -> Result<&'a [u8], Violation> {
+        chunk::lend(|chunk| self.run_in(chunk, input, sink))
+    }
+
+    fn run_in<'a>(
+        &mut self,
+        chunk: &mut [u8; CHUNK],
+        mut input: &'a [u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<&'a [u8], Violation> {
         let mut stream = if let Some(stream) = self.stream.take() {
             stream
         } else {
             if !self.takeover {
                 self.history = ROOM.take();
             }
-            self.begin()?
+            self.begin(borrow())?
         };
         loop {
             if stream.ended {
@@ -153,10 +161,9 @@ impl Inflater {
                     break;
                 }
                 // RFC 7692 §7.2.3.5: more may follow a last block, and refer to what was before it.
-                let zlib = std::mem::replace(&mut stream, self.begin()?).zlib;
-                SHARED.set(Some(zlib));
+                stream = self.begin(stream.zlib)?;
             }
-            let made = stream.step(&mut input, &mut chunk);
+            let made = stream.step(&mut input, chunk);
             let made = chunk.get(..made).unwrap_or_default();
             self.remember(made);
             // Behind a last block nothing comes of itself, however much it was.
@@ -174,9 +181,9 @@ impl Inflater {
         Ok(input)
     }
 
-    /// A decompressor that knows the history.
-    fn begin(&self) -> Result<Stream, Violation> {
-        let mut zlib = borrow();
+    /// Makes a decompressor know the history and nothing else.
+    fn begin(&self, mut zlib: Zlib) -> Result<Stream, Violation> {
+        zlib.reset(false);
         let known = self.history.len().saturating_sub(self.window());
         if let Some(known) = self.history.get(known..)
             && !known.is_empty()
@@ -256,11 +263,7 @@ impl std::fmt::Debug for Stream {
 }
 
 fn borrow() -> Zlib {
-    match SHARED.take() {
-        Some(mut zlib) => {
-            zlib.reset(false);
-            zlib
-        }
-        None => Zlib::new(false, MAX_WINDOW_BITS),
-    }
+    SHARED
+        .take()
+        .unwrap_or_else(|| Zlib::new(false, MAX_WINDOW_BITS))
 }

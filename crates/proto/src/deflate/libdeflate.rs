@@ -5,6 +5,8 @@ use std::cell::Cell;
 use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor};
 
+use super::chunk;
+
 thread_local! {
     /// A compressor and its level: all connections of a thread share it.
     static SHARED: Cell<Option<(u8, Compressor)>> = const { Cell::new(None) };
@@ -16,13 +18,20 @@ pub(super) fn compress(level: u8, payload: &[u8]) -> Option<Bytes> {
         Some((shared, compressor)) if shared == level => compressor,
         _ => Compressor::new(CompressionLvl::new(i32::from(level)).ok()?),
     };
-    // Without room for more it gives up as soon as it is no shorter.
-    let mut out = vec![0; payload.len().saturating_sub(1)];
-    let written = compressor.deflate_compress(payload, &mut out);
+    let out = chunk::lend(|chunk| {
+        // Without room for more it gives up as soon as it is no shorter.
+        let room = payload.len().saturating_sub(1);
+        let mut large = Vec::new();
+        let out = if let Some(out) = chunk.get_mut(..room) {
+            out
+        } else {
+            large.resize(room, 0);
+            &mut large
+        };
+        let written = compressor.deflate_compress(payload, out).ok()?;
+        // RFC 7692 §7.2.3.4: behind a last block stands the begin of an empty one, which the peer completes.
+        Some([out.get(..written)?, &[0x00]].concat())
+    });
     SHARED.set(Some((level, compressor)));
-    out.truncate(written.ok()?);
-    // RFC 7692 §7.2.3.4: behind a last block stands the begin of an empty one, which the peer completes.
-    out.push(0x00);
-    out.shrink_to_fit();
-    Some(out.into())
+    out.map(Into::into)
 }

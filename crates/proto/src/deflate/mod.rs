@@ -5,6 +5,7 @@
 //! connection falls silent, which the peer cannot tell. What the peer may refer back to is kept as plain bytes, never
 //! more than have arrived or its window holds.
 
+mod chunk;
 mod deflater;
 mod inflater;
 #[cfg(feature = "libdeflate")]
@@ -24,7 +25,7 @@ pub const MAX_WINDOW_BITS: u8 = 15;
 /// The smallest window that can be compressed with: zlib cannot make raw deflate data for one of 256 bytes.
 pub const MIN_WINDOW_BITS: u8 = 9;
 
-/// A compressor with context takeover that was not used for this long is dropped: its 370 KiB are worth more than what it
+/// A compressor with context takeover that was not used for this long is dropped: its 288 KiB are worth more than what it
 /// remembers, which costs the next message some bytes.
 const IDLE: Duration = Duration::from_secs(30);
 
