@@ -1,0 +1,126 @@
+"""What is measured, and what is wanted."""
+
+from dataclasses import dataclass
+
+RAW = "raw-epoll"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One load that every server gets."""
+
+    name: str
+    title: str
+    # What the servers are started as, and what the generator is told.
+    mode: str
+    load: tuple[str, ...]
+    # What the generator counts.
+    unit: str = "message"
+    # Whether the raw server can stand beside the others.
+    raw: bool = True
+    # More runs than this tell nothing new.
+    runs: int = 100
+    # Those that it is about, if not all.
+    servers: tuple[str, ...] = ()
+    # Whether it lasts as long as it is told.
+    timed: bool = True
+
+
+def echo(name: str, title: str, mode: str = "echo", connections: int = 64, in_flight: int = 1, size: int = 32) -> Row:
+    load = ("echo", f"--connections={connections}", f"--in-flight={in_flight}", f"--size={size}")
+    return Row(name, f"{title}, {connections} connections, {in_flight} in flight", mode, load)
+
+
+def fan_out(subscribers: int, window: int) -> Row:
+    load = ("fan-out", f"--subscribers={subscribers}", f"--window={window}", "--json")
+    title = f"fan-out of 128 B to {subscribers:,}, {window} outstanding"
+    return Row(f"fan-out-{subscribers}x{window}", title, "broadcast", load, unit="delivery")
+
+
+def beside(total: int) -> Row:
+    load = ("echo", "--connections=10", f"--beside={total - 10}")
+    title = f"32 B on 10 connections, {total:,} open"
+    return Row(f"beside-{total}", title, "echo", load, servers=(RAW, "fullduplex", "hub"))
+
+
+ROWS = [
+    echo("32x1", "32 B"),
+    echo("32x16", "32 B", in_flight=16),
+    echo("1k", "1 KiB", size=1 << 10),
+    echo("64k", "64 KiB", mode="large", connections=16, size=64 << 10),
+    echo("1m", "1 MiB", mode="large", connections=4, size=1 << 20),
+    Row("deflate", "1 KiB of JSON, permessage-deflate, 16 connections", "deflate", ("deflate", "--connections=16"), raw=False),
+    fan_out(1000, 16),
+    fan_out(100, 1),
+    fan_out(1000, 1),
+    Row("connect", "opened and closed, 32 at a time", "echo", ("connect",), unit="connection", raw=False),
+    Row("idle", "10,000 open, resident bytes each", "echo", ("idle",), raw=False, runs=1, timed=False),
+    Row("idle-room", "10,000 in a room, resident bytes each", "broadcast", ("idle", "--messages=0"), raw=False, runs=1, timed=False),
+    beside(10),
+    beside(100),
+    beside(1000),
+    beside(10000),
+    Row("instructions", "instructions for a message of 32 B", "echo", (), runs=1, timed=False),
+]
+
+# These stand beside their like in the rows of small messages only.
+VARIANTS = {"raw-tokio", "tokio-tungstenite-send"}
+SMALL = {"32x1", "32x16", "instructions"}
+
+
+def concerns(row: Row, server: str) -> bool:
+    if row.servers:
+        return server in row.servers
+    if server == "fullduplex-libdeflate":
+        return row.name == "deflate"
+    if server in VARIANTS:
+        return row.name in SMALL
+    return row.raw or server != RAW
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound for a figure of one of our servers, or for its ratio to another's."""
+
+    row: str
+    servers: tuple[str, ...]
+    figure: str
+    sign: str
+    bound: float
+    to: str = ""
+
+    def met(self, value: float) -> bool:
+        return value >= self.bound if self.sign == ">=" else value <= self.bound
+
+
+LIBRARY = ("fullduplex", "fullduplex-upgrade")
+ALL = (*LIBRARY, "hub")
+
+GOALS = [
+    Goal("32x1", ALL, "rate", ">=", 0.95, RAW),
+    Goal("32x1", ALL, "server_user_us", "<=", 0.8, "fastwebsockets"),
+    Goal("32x16", ALL, "rate", ">=", 0.92, RAW),
+    Goal("32x16", ALL, "rate", ">=", 1.15, "yawc"),
+    Goal("1k", ALL, "server_cpu_us", "<=", 1.05, RAW),
+    Goal("1k", ALL, "server_user_us", "<=", 0.8),
+    Goal("64k", ALL, "rate", ">=", 0.92, RAW),
+    Goal("64k", ALL, "server_cpu_us", "<=", 1.10, RAW),
+    Goal("64k", ALL, "rate", ">=", 1.1, "fastwebsockets"),
+    Goal("1m", ALL, "rate", ">=", 0.85, RAW),
+    Goal("1m", ALL, "server_cpu_us", "<=", 1.20, RAW),
+    Goal("1m", ALL, "rate", ">=", 1.15, "tokio-websockets"),
+    Goal("deflate", ("fullduplex",), "server_user_us", "<=", 18),
+    Goal("deflate", ("fullduplex-libdeflate",), "server_user_us", "<=", 14),
+    Goal("deflate", ("fullduplex", "fullduplex-libdeflate"), "reply_bytes", "<=", 1.02, "zlib"),
+    Goal("fan-out-1000x16", ("fullduplex", "hub"), "rate", ">=", 0.95, RAW),
+    Goal("fan-out-1000x16", ("fullduplex", "hub"), "rate", ">=", 3.5, "tokio-tungstenite"),
+    Goal("fan-out-100x1", ("fullduplex", "hub"), "rate", ">=", 0.95, RAW),
+    Goal("fan-out-1000x1", ("fullduplex", "hub"), "rate", ">=", 0.95, RAW),
+    Goal("connect", ("fullduplex",), "server_cpu_us", "<=", 1.0, "tokio-websockets"),
+    Goal("connect", ("fullduplex-upgrade", "hub"), "server_cpu_us", "<=", 1.7, "tokio-websockets"),
+    Goal("idle", ("fullduplex",), "idle_bytes", "<=", 1500),
+    Goal("idle", ("fullduplex",), "after_bytes", "<=", 1500),
+    Goal("idle-room", ("hub",), "idle_bytes", "<=", 3000),
+    Goal("instructions", LIBRARY, "one", "<=", 1450),
+    Goal("instructions", LIBRARY, "sixteen", "<=", 500),
+]
