@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::message::MessageKind;
+
 /// How a connection behaves. Shared by all connections that behave alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -181,6 +183,15 @@ pub enum Accept {
     TextOnly,
     /// Binary only.
     BinaryOnly,
+}
+
+impl Accept {
+    pub(crate) fn takes(self, kind: MessageKind) -> bool {
+        !matches!(
+            (self, kind),
+            (Self::TextOnly, MessageKind::Binary) | (Self::BinaryOnly, MessageKind::Text)
+        )
+    }
 }
 
 /// What counts as a sign of life from the peer.

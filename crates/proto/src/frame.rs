@@ -53,6 +53,7 @@ impl FrameHeader {
     /// # Errors
     ///
     /// The rule that the header breaks.
+    #[inline]
     pub fn decode(bytes: &[u8], rules: HeaderRules) -> Result<Option<(Self, usize)>, Violation> {
         let Some(&first) = bytes.first() else {
             return Ok(None);
@@ -90,18 +91,19 @@ impl FrameHeader {
     }
 
     /// Appends the header to `out`, its length in the shortest form (RFC 6455 §5.2).
+    #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flags = u8::from(self.fin) << 7 | u8::from(self.rsv1) << 6;
         let mask_bit = if self.masking_key.is_some() { 0x80 } else { 0 };
-        out.push(flags | self.opcode.bits());
+        let first = flags | self.opcode.bits();
         match self.payload_len {
-            len @ 0..=125 => out.push(mask_bit + len.to_le_bytes()[0]),
+            len @ 0..=125 => out.extend_from_slice(&[first, mask_bit + len.to_le_bytes()[0]]),
             len @ 126..=0xffff => {
-                out.push(mask_bit + 126);
-                out.extend_from_slice(&len.to_be_bytes()[6..]);
+                let [.., high, low] = len.to_be_bytes();
+                out.extend_from_slice(&[first, mask_bit + 126, high, low]);
             }
             len => {
-                out.push(mask_bit + 127);
+                out.extend_from_slice(&[first, mask_bit + 127]);
                 out.extend_from_slice(&len.to_be_bytes());
             }
         }
@@ -122,6 +124,7 @@ impl FrameHeader {
 }
 
 /// What the first byte decides: RSV bits, opcode, and that control frames are whole.
+#[inline]
 fn check_first_byte(first: u8, fin: bool, rules: HeaderRules) -> Result<Opcode, Violation> {
     let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::ReservedOpcode(first & 0x0f))?;
     // RFC 6455 §5.2: a set bit that no negotiated extension defines fails the connection.
@@ -141,6 +144,7 @@ fn check_first_byte(first: u8, fin: bool, rules: HeaderRules) -> Result<Opcode, 
 }
 
 /// What the second byte decides: masking, and that control frames are short.
+#[inline]
 fn check_second_byte(
     opcode: Opcode,
     masked: bool,

@@ -10,15 +10,24 @@ pub type MaskingKey = [u8; 4];
 pub fn apply_mask(payload: &mut [u8], key: MaskingKey, phase: usize) {
     let mut key = key;
     key.rotate_left(phase % 4);
-    let [a, b, c, d] = key;
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    // Whole words first: the compiler turns this loop into the widest vectors the target has.
-    let (words, rest) = payload.as_chunks_mut::<8>();
-    for chunk in words {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
+    // Long pieces first, which the compiler turns into the widest vectors the target has; then what is left of them.
+    let (blocks, rest) = payload.as_chunks_mut::<32>();
+    for block in blocks {
+        xor(block, key);
     }
-    for (byte, key_byte) in rest.iter_mut().zip(key.into_iter().cycle()) {
+    let (words, rest) = rest.as_chunks_mut::<4>();
+    for word in words {
+        xor(word, key);
+    }
+    for (byte, key_byte) in rest.iter_mut().zip(key) {
         *byte ^= key_byte;
+    }
+}
+
+fn xor<const N: usize>(block: &mut [u8; N], key: MaskingKey) {
+    let (words, _) = block.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(key)).to_ne_bytes();
     }
 }
 

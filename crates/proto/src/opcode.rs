@@ -49,6 +49,15 @@ impl Opcode {
     pub const fn is_data(self) -> bool {
         !self.is_control()
     }
+
+    /// The message that a frame of this opcode begins, if it begins one.
+    pub(crate) const fn begins(self) -> Option<MessageKind> {
+        match self {
+            Self::Text => Some(MessageKind::Text),
+            Self::Binary => Some(MessageKind::Binary),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Opcode {

@@ -99,7 +99,7 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn enter(handle: &'a Handle, waker: &'a Waker) -> Self {
-        handle.shared.lock().handler = Handler::Runs;
+        handle.shared.lock().cork();
         Self {
             handle,
             waker,
@@ -115,15 +115,10 @@ impl<'a> Scope<'a> {
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
         let written = self.handle.with(|driver| {
-            driver.handler = if self.done || std::thread::panicking() {
-                Handler::None
-            } else {
-                Handler::Waits
-            };
-            !driver.wants_write()
-                || driver
-                    .poll_write(&mut Context::from_waker(Waker::noop()))
-                    .is_ready()
+            let done = self.done || std::thread::panicking();
+            let written = driver.uncork(if done { Handler::None } else { Handler::Waits });
+            driver.abandon_if_deserted();
+            written
         });
         if !written {
             // The transport is full. When it has room it wakes this task, and the next poll ends here again; it also wakes
@@ -134,10 +129,6 @@ impl Drop for Scope<'_> {
                 // It got room between the two tries, and told only who tried first, which is nobody.
                 self.handle.shared.wake_all();
             }
-        }
-        let mut driver = self.handle.shared.lock();
-        if driver.is_deserted() {
-            driver.abandon();
         }
     }
 }

@@ -4,10 +4,9 @@
 //! loses nothing: whatever was read is in the [`Connection`], whatever was accepted is in its queue.
 
 use std::{
-    future::Future,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -19,11 +18,11 @@ use fullduplex_proto::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::oneshot,
-    time::Sleep,
 };
 use tokio_util::io::poll_read_buf;
 
 use crate::{
+    alarm::Alarm,
     error::Error,
     ping::Pings,
     rate::{Limiter, RateLimit, Verdict},
@@ -41,9 +40,8 @@ pub(crate) struct Driver {
     connection: Connection,
     /// `None` once it has been dropped, which closes it.
     transport: Option<Transport>,
-    /// Fires at or before the connection's next deadline. It is not moved when the deadline moves away, which
-    /// happens with every read, but looks again when it fires.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Fires at or before the connection's next deadline.
+    alarm: Option<Alarm>,
     /// Since when the transport may hold bytes back until it is flushed.
     unflushed: Option<Instant>,
     /// Whether messages are handed out in parts.
@@ -54,6 +52,7 @@ pub(crate) struct Driver {
     rate: Option<Box<Limiter>>,
     /// What the handler does, if a helper runs one (see `cork.rs`).
     pub(crate) handler: Handler,
+    clock: Clock,
     /// More than one task may wait for it: halves, or a helper beside the handler.
     pub(crate) several: bool,
     /// A stream has yielded the error that it ended with.
@@ -78,12 +77,13 @@ impl Driver {
         Self {
             connection,
             transport: Some(transport),
-            timer: None,
+            alarm: None,
             unflushed: None,
             in_parts: false,
             pings: Pings::default(),
             rate: None,
             handler: Handler::None,
+            clock: Clock::Runs,
             several: false,
             told: false,
             owners: 1,
@@ -106,6 +106,25 @@ impl Driver {
     /// How often the limit was met.
     pub(crate) fn rate_limited(&self) -> u64 {
         self.rate.as_ref().map_or(0, |rate| rate.met)
+    }
+
+    /// A handler is about to be polled: from now on writes wait for the end of that.
+    pub(crate) fn cork(&mut self) {
+        self.handler = Handler::Runs;
+        self.clock = Clock::Stands(None);
+        self.connection.lend_room(scratch::take_room());
+    }
+
+    /// It has been polled. Writes what it sent; false if the transport did not take all.
+    pub(crate) fn uncork(&mut self, handler: Handler) -> bool {
+        self.handler = handler;
+        let written = !self.wants_write()
+            || self
+                .poll_write(&mut Context::from_waker(Waker::noop()))
+                .is_ready();
+        self.clock = Clock::Runs;
+        scratch::put_room(self.connection.take_room());
+        written
     }
 
     /// The next event; `None` once the connection is over and its outcome known.
@@ -154,11 +173,15 @@ impl Driver {
     /// The next event, whatever the rate.
     fn poll_unlimited(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
-            if let Some(event) = self.connection.poll_event(now()) {
-                self.notice(&event, cx);
-                return Poll::Ready(Some(event));
+            if self.connection.has_events() {
+                let now = self.clock.now();
+                if let Some(event) = self.connection.poll_event(now) {
+                    self.notice(&event, cx);
+                    return Poll::Ready(Some(event));
+                }
             }
-            if !self.settle(cx) {
+            let nothing_due = self.is_corked() && self.connection.state() == State::Open;
+            if !nothing_due && !self.settle(cx) {
                 return Poll::Ready(None);
             }
             match self.poll_read(cx) {
@@ -205,12 +228,23 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
         loop {
+            if let Some(message) = self.next_message() {
+                return Poll::Ready(Ok(Some(message)));
+            }
             match ready!(self.poll_event(cx))? {
                 Some(Event::Message(message)) => return Poll::Ready(Ok(Some(message))),
                 Some(_) => {}
                 None => return Poll::Ready(Ok(None)),
             }
         }
+    }
+
+    /// The next message, if it is here and nothing else has to be looked at.
+    fn next_message(&mut self) -> Option<Message> {
+        if self.rate.is_some() || self.in_parts || self.connection.wants_control_write() {
+            return None;
+        }
+        self.connection.poll_message(self.clock.now())
     }
 
     /// The next part of a message, or the end. A clean one, too, if no message has begun.
@@ -305,7 +339,8 @@ impl Driver {
 
     /// Takes a message into the queue, in which there was room.
     pub(crate) fn push(&mut self, outgoing: Outgoing) -> Result<(), Error> {
-        let sent = self.connection.send_reserved(now(), outgoing);
+        let now = self.clock.now();
+        let sent = self.connection.send_reserved(now, outgoing);
         sent.map_err(|_| self.closed())
     }
 
@@ -318,7 +353,8 @@ impl Driver {
         let soft = self.connection.config().limits.soft_queue.max(1);
         while let Some(outgoing) = slot.take() {
             if self.connection.queued() < soft {
-                match self.connection.send(now(), outgoing) {
+                let now = self.clock.now();
+                match self.connection.send(now, outgoing) {
                     Ok(()) => break,
                     Err(refused) if refused.kind == SendErrorKind::Full => {
                         *slot = Some(refused.outgoing);
@@ -342,7 +378,15 @@ impl Driver {
         cx: &mut Context<'_>,
         slot: &mut Option<Outgoing>,
     ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_feed(cx, slot))?;
+        let sent = self.leaves_later()
+            && slot
+                .as_ref()
+                .is_some_and(|outgoing| self.connection.send_small(self.clock.now(), outgoing));
+        if sent {
+            *slot = None;
+        } else {
+            ready!(self.poll_feed(cx, slot))?;
+        }
         self.poll_flush_unless_corked(cx)
     }
 
@@ -481,9 +525,12 @@ impl Driver {
         }
     }
 
-    /// Nobody is left who could use it. A handler that runs may yet be done, and then its helper has things to do.
-    pub(crate) fn is_deserted(&self) -> bool {
-        self.owners == 0 || (self.owners == 1 && self.handler == Handler::Waits)
+    /// Lets go of the transport if nobody is left who could use it. A handler that runs may yet be done, and then its helper has
+    /// things to do.
+    pub(crate) fn abandon_if_deserted(&mut self) {
+        if self.owners == 0 || (self.owners == 1 && self.handler == Handler::Waits) {
+            self.abandon();
+        }
     }
 
     fn is_corked(&self) -> bool {
@@ -547,7 +594,9 @@ impl Driver {
 
     /// Reads once. `Ready(None)`: something was read, or the transport has ended, and no event came of it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        let connection = &mut self.connection;
+        let Self {
+            connection, clock, ..
+        } = self;
         let transport = match &mut self.transport {
             Some(transport) if connection.wants_read() => Pin::new(transport),
             // Only the deadline, or room to write, can bring this to its end.
@@ -557,7 +606,7 @@ impl Driver {
             let read = ready!(poll_read_buf(transport, cx, &mut space));
             return Poll::Ready(match read {
                 Ok(0) => none(|| connection.handle_eof(now())),
-                Ok(n) => connection.handle_payload(now(), n),
+                Ok(n) => connection.handle_payload(clock.now(), n),
                 Err(error) => none(|| connection.handle_error(now(), error.kind())),
             });
         }
@@ -566,7 +615,7 @@ impl Driver {
             let read = ready!(transport.poll_read(cx, &mut buffer));
             Poll::Ready(match read {
                 Ok(()) if buffer.filled().is_empty() => none(|| connection.handle_eof(now())),
-                Ok(()) => connection.handle_input(now(), buffer.filled_mut()),
+                Ok(()) => connection.handle_input(clock.now(), buffer.filled_mut()),
                 Err(error) => none(|| connection.handle_error(now(), error.kind())),
             })
         })
@@ -597,16 +646,22 @@ impl Driver {
         let Some(transport) = &mut self.transport else {
             return Poll::Ready(false);
         };
-        let connection = &mut self.connection;
-        let written: Poll<io::Result<usize>> = scratch::with_batch(|batch| {
-            if !connection.poll_transmit(batch, masking_key) {
-                return Poll::Ready(Ok(0));
-            }
-            let written = ready!(poll_write_batch(transport, cx, batch))?;
-            connection.transmitted(now(), batch, written);
-            Poll::Ready(Ok(written))
-        });
-        match ready!(written) {
+        let Self {
+            connection, clock, ..
+        } = self;
+        let written = if let Some(frames) = connection.small_to_transmit() {
+            let written = ready!(poll_write_some(transport, cx, frames));
+            written.inspect(|n| connection.small_transmitted(clock.now(), *n))
+        } else {
+            ready!(scratch::with_batch(|batch| {
+                if !connection.poll_transmit(batch, masking_key) {
+                    return Poll::Ready(Ok(0));
+                }
+                let written = ready!(poll_write_batch(transport, cx, batch));
+                Poll::Ready(written.inspect(|n| connection.transmitted(clock.now(), batch, *n)))
+            }))
+        };
+        match written {
             Ok(n) => {
                 if n > 0 && transport.buffers_writes() {
                     self.unflushed = Some(now());
@@ -664,25 +719,31 @@ impl Driver {
             return Poll::Pending;
         };
         let deadline = tokio::time::Instant::from_std(deadline);
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if deadline <= tokio::time::Instant::now() {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(deadline));
+        alarm.poll(cx, deadline)
     }
 
     fn drop_transport(&mut self) {
         self.transport = None;
-        self.timer = None;
+        self.alarm = None;
         self.pings = Pings::default();
+    }
+}
+
+/// What time it is for a connection.
+#[derive(Clone, Copy, Debug)]
+enum Clock {
+    Runs,
+    /// While a handler is polled, which takes no time worth mentioning and looks often: at what it saw first.
+    Stands(Option<Instant>),
+}
+
+impl Clock {
+    fn now(&mut self) -> Instant {
+        match self {
+            Self::Runs => now(),
+            Self::Stands(at) => *at.get_or_insert_with(now),
+        }
     }
 }
 
@@ -693,15 +754,25 @@ fn poll_write_batch(
 ) -> Poll<io::Result<usize>> {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let used = batch.slices(&mut slices);
-    let slices = slices.get(..used).unwrap_or_default();
-    let written = match slices {
-        [one] => ready!(Pin::new(transport).poll_write(cx, one))?,
-        many => ready!(Pin::new(transport).poll_write_vectored(cx, many))?,
-    };
-    Poll::Ready(if written == 0 {
-        Err(io::ErrorKind::WriteZero.into())
-    } else {
-        Ok(written)
+    match slices.get(..used).unwrap_or_default() {
+        [one] => poll_write_some(transport, cx, one),
+        many => some(ready!(Pin::new(transport).poll_write_vectored(cx, many))),
+    }
+}
+
+fn poll_write_some(
+    transport: &mut Transport,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    some(ready!(Pin::new(transport).poll_write(cx, bytes)))
+}
+
+/// A transport that takes nothing is not asked for ever.
+fn some(written: io::Result<usize>) -> Poll<io::Result<usize>> {
+    Poll::Ready(match written {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        written => written,
     })
 }
 

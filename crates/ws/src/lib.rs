@@ -101,6 +101,7 @@
 //! They only add. Without any, the crate has neither HTTP library nor TLS.
 
 mod accept;
+mod alarm;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod broadcast;

@@ -10,8 +10,12 @@ use fullduplex_proto::Batch;
 /// Bytes that one read can bring: as much as the kernel usually has ready, and a fragment of the default size.
 const READ_SIZE: usize = 64 << 10;
 
+/// Room that is kept for small messages from one poll to the next: what one batch of them takes, and the last one.
+const MAX_ROOM: usize = 128 << 10;
+
 thread_local! {
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static BATCH: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
 }
 
@@ -23,6 +27,18 @@ pub(crate) fn with_read<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
     let result = f(&mut buffer);
     READ.set(Some(buffer));
     result
+}
+
+/// Room in which a connection frames small messages during one poll.
+pub(crate) fn take_room() -> Vec<u8> {
+    ROOM.take()
+}
+
+/// Puts it back.
+pub(crate) fn put_room(room: Vec<u8>) {
+    if room.capacity() <= MAX_ROOM {
+        ROOM.set(room);
+    }
 }
 
 /// Lends the batch in which frames are written. It comes and goes empty.

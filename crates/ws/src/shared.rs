@@ -207,8 +207,6 @@ impl Drop for Handle {
         let mut driver = self.shared.lock();
         driver.owners -= 1;
         // The waker that halves leave in the transport and its timer keeps `Shared` alive: they have to go first.
-        if driver.is_deserted() {
-            driver.abandon();
-        }
+        driver.abandon_if_deserted();
     }
 }

@@ -6,7 +6,6 @@ use crate::{
     config::Limits,
     frame::FrameHeader,
     message::{Message, MessageKind, Utf8Bytes},
-    opcode::Opcode,
     utf8::Utf8Validator,
     violation::Violation,
 };
@@ -42,14 +41,10 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// A message begins with a text or binary frame.
-    pub(super) fn new(first: &FrameHeader) -> Self {
+    pub(super) fn new(kind: MessageKind, compressed: bool) -> Self {
         Self {
-            kind: if first.opcode == Opcode::Text {
-                MessageKind::Text
-            } else {
-                MessageKind::Binary
-            },
-            compressed: first.rsv1,
+            kind,
+            compressed,
             utf8: Utf8Validator::default(),
             payload: BytesMut::new(),
             fragments: 0,
@@ -98,11 +93,6 @@ impl Assembly {
         } else {
             max
         }
-    }
-
-    /// Nothing has been kept or handed out, and this is the first frame.
-    pub(super) fn is_single(&self) -> bool {
-        self.fragments == 1 && self.payload.is_empty() && !self.parted && !self.unchecked
     }
 
     /// Its bytes may be kept as they come: whatever its frames hold is within the limits, and nothing has to be made of it.

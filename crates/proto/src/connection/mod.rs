@@ -14,10 +14,12 @@
 mod assembly;
 mod closing;
 mod event;
+mod framed;
 mod outcome;
 mod receive;
 mod timer;
 mod transmit;
+mod usual;
 
 use std::{
     fmt, io,
@@ -31,7 +33,7 @@ use self::{
     assembly::Delivery,
     closing::Closing,
     receive::{Incoming, Receive},
-    timer::{Due, Timers},
+    timer::{Due, Timers, earlier},
     transmit::Transmit,
 };
 pub use self::{
@@ -45,7 +47,7 @@ use crate::{
     deflate::{DeflateParams, Deflater, Inflater},
     frame::MAX_CONTROL_PAYLOAD,
     mask::MaskingKey,
-    message::MessageKind,
+    message::{Message, MessageKind},
     role::Role,
     violation::Violation,
 };
@@ -221,6 +223,21 @@ impl Connection {
         }
     }
 
+    /// All that is to be written, if it is small messages of a server and nothing else: to be written as it is, without
+    /// [`poll_transmit`](Self::poll_transmit), and reported with [`small_transmitted`](Self::small_transmitted).
+    pub fn small_to_transmit(&self) -> Option<&[u8]> {
+        if self.closing.is_some() {
+            return None;
+        }
+        self.transmit.only_framed()
+    }
+
+    /// The transport took the first `n` bytes of [`small_to_transmit`](Self::small_to_transmit).
+    pub fn small_transmitted(&mut self, now: Instant, n: usize) {
+        self.transmit.framed_written(n);
+        self.timers.write_progress(now, !self.transmit.is_empty());
+    }
+
     /// The transport took the first `n` bytes of the batch that the last [`poll_transmit`](Self::poll_transmit) filled.
     /// Nothing may have been queued or received in between.
     pub fn transmitted(&mut self, now: Instant, batch: &Batch, n: usize) {
@@ -253,6 +270,20 @@ impl Connection {
             return Err(SendError { outgoing, kind });
         }
         self.send_reserved(now, outgoing)
+    }
+
+    /// Queues a small message of a server as [`send`](Self::send) does, in less time; false if it has to be sent by that.
+    pub fn send_small(&mut self, now: Instant, outgoing: &Outgoing) -> bool {
+        let limits = &self.config.limits;
+        let sent = self.refusal().is_none()
+            && self.transmit.queued() < limits.hard_queue.saturating_sub(outgoing.len())
+            && self
+                .transmit
+                .push_small(outgoing, self.role, limits.fragment);
+        if sent {
+            self.timers.write_begins(now);
+        }
+        sent
     }
 
     /// Queues a message for which room was found earlier, when fewer than
@@ -424,6 +455,9 @@ impl Connection {
         if std::mem::take(&mut self.late) {
             return Some(Event::Late);
         }
+        if let Some(message) = self.poll_message(now) {
+            return Some(Event::Message(message));
+        }
         // A message that comes after our Close is complete and yet no event: what is behind it may be one.
         while self.has_pending_input() {
             let incoming = self.receive.resume(self.role, &self.config);
@@ -432,6 +466,22 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// The message that [`poll_event`](Self::poll_event) would return next, in less time; `None` says nothing about other events,
+    /// nor about messages that are not of the usual kind: whole, in one frame and not compressed.
+    pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
+        if self.closing.is_some() || self.late {
+            return None;
+        }
+        let message = self.receive.next_message(self.role, &self.config)?;
+        self.timers.data_received(now);
+        Some(message)
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) is worth asking.
+    pub fn has_events(&self) -> bool {
+        self.late || self.has_pending_input()
     }
 
     /// Frames what one write can take into `batch`; false if there is nothing to write.
@@ -448,17 +498,26 @@ impl Connection {
         !batch.is_empty()
     }
 
+    /// Lends room in which a server frames small messages as they are [sent](Self::send), for as long as the driver collects
+    /// them for one write: until [`take_room`](Self::take_room). Without it they wait in memory of the connection's own.
+    pub fn lend_room(&mut self, room: Vec<u8>) {
+        self.transmit.lend_room(room);
+    }
+
+    /// Takes back what was lent, empty, or an empty vector if nothing was. Messages that wait move into memory of the
+    /// connection's own.
+    pub fn take_room(&mut self) -> Vec<u8> {
+        self.transmit.take_room()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. The answer changes with every other call; it
     /// is enough to look again when the moment has come, and whenever it may have become earlier.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.state() == State::Closed {
-            return None;
+        match &self.closing {
+            None => earlier(self.timers.next(&self.config), self.transmit.idle_at()),
+            Some(closing) if closing.is_over() => None,
+            Some(_) => self.close_deadline(),
         }
-        if self.closing.is_some() {
-            return self.close_deadline();
-        }
-        let deadline = self.timers.next(&self.config);
-        deadline.into_iter().chain(self.transmit.idle_at()).min()
     }
 
     /// When [`handle_write_timeout`](Self::handle_write_timeout) has something to do.
@@ -590,6 +649,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn take_incoming(
         &mut self,
         now: Instant,
@@ -599,12 +659,7 @@ impl Connection {
             Ok(Some(incoming)) => self.incoming(now, incoming),
             Ok(None) => None,
             Err(violation) => {
-                self.fail(
-                    now,
-                    Cause::Violation(violation),
-                    violation.code(),
-                    &violation.to_string(),
-                );
+                self.fail_for(violation, now);
                 None
             }
         };
@@ -616,6 +671,7 @@ impl Connection {
         event
     }
 
+    #[inline]
     fn incoming(&mut self, now: Instant, incoming: Incoming) -> Option<Event> {
         match incoming {
             // Ours is said: what comes before the peer's Close is thrown away.
@@ -681,6 +737,12 @@ impl Connection {
             closing.cause = cause;
             closing.failed = true;
         }
+    }
+
+    #[cold]
+    fn fail_for(&mut self, violation: Violation, now: Instant) {
+        let cause = Cause::Violation(violation);
+        self.fail(now, cause, violation.code(), &violation.to_string());
     }
 
     fn fail_on(&mut self, deadline: Deadline, now: Instant) {

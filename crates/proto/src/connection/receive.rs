@@ -1,14 +1,17 @@
 //! The rules for each arriving byte: frames are read, unmasked and joined to messages.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut, buf::Limit};
+use bytes::{BufMut, Bytes, BytesMut, buf::Limit};
 
-use super::assembly::{Assembly, Current, Delivery};
+use super::{
+    assembly::{Assembly, Current, Delivery},
+    usual,
+};
 use crate::{
     close::CloseFrame,
-    config::{Accept, Config},
+    config::Config,
     deflate::Inflater,
     frame::{FrameHeader, HeaderRules, MAX_HEADER_LEN},
-    message::{Message, MessageKind, Utf8Bytes},
+    message::{Message, MessageKind},
     opcode::Opcode,
     role::Role,
     violation::Violation,
@@ -39,7 +42,7 @@ pub(super) enum Incoming {
 #[derive(Debug, Default)]
 pub(super) struct Receive {
     /// Bytes of the last read behind the event that was handed out: not looked at yet.
-    pending: BytesMut,
+    pending: Pending,
     /// The front of a header that has not wholly arrived.
     head: [u8; MAX_HEADER_LEN],
     head_len: u8,
@@ -94,17 +97,41 @@ impl Receive {
             self.hold(input);
             return self.resume(role, config);
         }
+        if self.is_between_messages()
+            && let Some((message, len)) = usual::take(input, role, config)
+        {
+            self.data_seen = true;
+            if let Some(left) = input.get(len..).filter(|left| !left.is_empty()) {
+                self.pending = Pending::new(left);
+            }
+            return Ok(Some(Incoming::Message(message)));
+        }
         let mut input = Input(input);
         let incoming = self.parse(&mut input, role, config)?;
         if !input.0.is_empty() {
-            self.pending = BytesMut::from(&*input.0);
+            self.pending = Pending::new(input.0);
         }
         Ok(incoming)
     }
 
+    /// The next message, if an earlier read left one of the usual kind.
+    pub(super) fn next_message(&mut self, role: Role, config: &Config) -> Option<Message> {
+        if self.pending.is_empty() || !self.is_between_messages() {
+            return None;
+        }
+        let (message, len) = usual::take(self.pending.left(), role, config)?;
+        self.pending.advance(len);
+        Some(message)
+    }
+
+    /// A frame that comes now begins a message, to be handed out whole.
+    fn is_between_messages(&self) -> bool {
+        !self.is_mid_message() && !self.in_parts() && !self.is_inflating()
+    }
+
     /// Keeps bytes for [`resume`](Self::resume).
     pub(super) fn hold(&mut self, input: &[u8]) {
-        self.pending.extend_from_slice(input);
+        self.pending.append(input);
     }
 
     /// Goes on with what an earlier read left.
@@ -117,11 +144,11 @@ impl Receive {
             return Ok(None);
         }
         let mut pending = std::mem::take(&mut self.pending);
-        let mut input = Input(&mut pending);
+        let mut input = Input(pending.left());
         let incoming = self.parse(&mut input, role, config)?;
         let left = input.0.len();
         if left > 0 {
-            pending.advance(pending.len() - left);
+            pending.keep_last(left);
             self.pending = pending;
         }
         Ok(incoming)
@@ -183,7 +210,7 @@ impl Receive {
 
     /// Bytes of heap that are held, for the tests that bound it.
     pub(super) fn held(&self) -> usize {
-        self.pending.capacity()
+        self.pending.bytes.capacity()
             + self.control.capacity()
             + self.message.as_ref().map_or(0, Assembly::capacity)
             + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
@@ -218,16 +245,20 @@ impl Receive {
         }
     }
 
+    fn rules(&self, role: Role) -> HeaderRules {
+        HeaderRules {
+            masked: role == Role::Server,
+            rsv1: self.inflater.is_some(),
+        }
+    }
+
     /// Reads a header, which may have begun in an earlier read.
     fn read_header(
         &mut self,
         input: &mut Input<'_>,
         role: Role,
     ) -> Result<Option<FrameHeader>, Violation> {
-        let rules = HeaderRules {
-            masked: role == Role::Server,
-            rsv1: self.inflater.is_some(),
-        };
+        let rules = self.rules(role);
         if self.head_len == 0
             && let Some((header, len)) = FrameHeader::decode(input.0, rules)?
         {
@@ -263,20 +294,15 @@ impl Receive {
 
     fn begin_data_frame(&mut self, header: FrameHeader, config: &Config) -> Result<(), Violation> {
         // RFC 6455 §5.4: the fragments of one message are not interleaved with those of another.
-        match (header.opcode, &self.message) {
-            (Opcode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
-            (Opcode::Text | Opcode::Binary, Some(_)) => {
-                return Err(Violation::ExpectedContinuation);
-            }
-            _ => {}
-        }
-        match (config.accept, header.opcode) {
-            (Accept::TextOnly, Opcode::Binary) | (Accept::BinaryOnly, Opcode::Text) => {
+        let message = match (header.opcode.begins(), &mut self.message) {
+            (None, None) => return Err(Violation::UnexpectedContinuation),
+            (None, Some(message)) => message,
+            (Some(_), Some(_)) => return Err(Violation::ExpectedContinuation),
+            (Some(kind), None) if !config.accept.takes(kind) => {
                 return Err(Violation::UnsupportedData);
             }
-            _ => {}
-        }
-        let message = self.message.get_or_insert_with(|| Assembly::new(&header));
+            (Some(kind), slot) => slot.insert(Assembly::new(kind, header.rsv1)),
+        };
         message.begin_fragment(header.payload_len, self.delivery, &config.limits)
     }
 
@@ -313,14 +339,6 @@ impl Receive {
         if message.compressed {
             self.inflate(Some(piece), config)?;
             return self.progress();
-        }
-        let complete = frame.remaining == 0 && frame.header.fin;
-        if complete && message.is_single() && self.delivery == Delivery::Whole {
-            // The usual case: the whole message is here, in one frame. It costs one copy into memory of its own.
-            let message = whole_message(message.kind, piece)?;
-            self.frame = None;
-            self.message = None;
-            return Ok(Some(Incoming::Message(message)));
         }
         message.append(piece, self.delivery, &config.limits)?;
         self.progress()
@@ -402,15 +420,43 @@ impl Receive {
     }
 }
 
-fn whole_message(kind: MessageKind, payload: &[u8]) -> Result<Message, Violation> {
-    match kind {
-        MessageKind::Binary => Ok(Message::Binary(Bytes::copy_from_slice(payload))),
-        MessageKind::Text if simdutf8::basic::from_utf8(payload).is_err() => {
-            Err(Violation::InvalidUtf8)
+/// Bytes that were read and not looked at.
+#[derive(Debug, Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    /// How many of them have been looked at.
+    gone: usize,
+}
+
+impl Pending {
+    fn new(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            gone: 0,
         }
-        MessageKind::Text => Ok(Message::Text(Utf8Bytes::from_validated(
-            Bytes::copy_from_slice(payload),
-        ))),
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn left(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.gone..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.gone += n;
+        if self.gone >= self.bytes.len() {
+            *self = Self::default();
+        }
+    }
+
+    fn keep_last(&mut self, n: usize) {
+        self.gone = self.bytes.len() - n;
     }
 }
 

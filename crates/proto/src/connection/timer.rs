@@ -143,15 +143,12 @@ impl Timers {
 
     /// The next moment at which [`due`](Self::due) has something.
     pub(super) fn next(&self, config: &Config) -> Option<Instant> {
-        [
-            self.keepalive(config).map(|(at, _)| at),
-            self.idle(config),
-            self.message(config),
-            self.write(config),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let mut next = self.keepalive(config).map(|(at, _)| at);
+        // Nearly always there is none of these.
+        for other in [self.idle(config), self.message(config), self.write(config)] {
+            next = earlier(next, other);
+        }
+        next
     }
 
     /// What has come due by `now`, the gravest first.
@@ -209,5 +206,13 @@ impl Timers {
 
     pub(super) fn write(&self, config: &Config) -> Option<Instant> {
         self.write_waiting?.checked_add(config.write_timeout)
+    }
+}
+
+/// The earlier one of two moments that may never come.
+pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (some, None) | (None, some) => some,
     }
 }

@@ -1,14 +1,15 @@
 //! What leaves, and in which order.
 //!
-//! Nothing is framed before it can be written: messages wait as they were given, and [`Transmit::fill`] frames as much
-//! as one write can take into a buffer that the driver lends. So an idle connection owns no output buffer, control
-//! frames go first at every frame boundary, and a frame that was written in part is all that has to be kept.
+//! A server's small messages are framed when they are given, one behind the other: see `framed.rs`. Everything else waits as it
+//! was given, and [`Transmit::fill`] frames as much as one write can take into a buffer that the driver lends. So an idle
+//! connection owns no output buffer, control frames go first at every frame boundary, and a frame that was written in part is
+//! all that has to be kept.
 
 use std::{collections::VecDeque, io::IoSlice, ops::Range, time::Instant};
 
 use bytes::{Buf, Bytes};
 
-use super::SendErrorKind;
+use super::{SendErrorKind, framed::Frames};
 use crate::{
     close::CloseFrame,
     config::Limits,
@@ -26,11 +27,11 @@ use crate::{
 const SHARE_MIN: usize = 4 << 10;
 
 /// What one batch holds at most, in bytes that are copied and in all.
-const BATCH_INLINE: usize = 64 << 10;
+pub(super) const BATCH_INLINE: usize = 64 << 10;
 const BATCH_TOTAL: usize = 1 << 20;
 
 /// Bytes that a queued message counts for beside its payload: its place in the queue and its header.
-const QUEUE_COST: usize = 64;
+pub(super) const QUEUE_COST: usize = 64;
 
 /// Something to send.
 #[derive(Clone, Debug)]
@@ -111,7 +112,10 @@ enum Form {
 /// Everything that waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Transmit {
+    /// Messages that are framed already. They were given before those in `data`.
+    framed: Frames,
     data: VecDeque<Data>,
+    /// What the messages in `data` count for.
     queued: usize,
     /// There if compression was agreed on.
     deflater: Option<Box<Deflater>>,
@@ -181,11 +185,15 @@ impl Transmit {
         role: Role,
         fragment: usize,
     ) {
+        if self.push_small(&outgoing, role, fragment) {
+            return;
+        }
         let (form, is_compressed) = self.form(now, outgoing, role);
         let takes_over = self
             .deflater
             .as_ref()
             .is_some_and(|deflater| deflater.takes_over());
+        let referred_to = is_compressed && takes_over;
         let (opcode, payload, encoded) = match form {
             Form::Payload(opcode, payload) => (opcode, payload, false),
             // As it is, unless it has to be masked or cut.
@@ -204,8 +212,37 @@ impl Transmit {
             encoded,
             begun: false,
             fin: true,
-            referred_to: is_compressed && takes_over,
+            referred_to,
         });
+    }
+
+    /// Lends room for small messages, in which they are framed at no cost of memory until it is
+    /// [taken back](Self::take_room).
+    pub(super) fn lend_room(&mut self, room: Vec<u8>) {
+        self.framed.lend_room(room);
+    }
+
+    /// Takes back room that was lent. What still waits in it is copied.
+    pub(super) fn take_room(&mut self) -> Vec<u8> {
+        self.framed.take_room()
+    }
+
+    /// Frames a message at once, if it is small and goes as it is, and nothing is before it that is not framed.
+    pub(super) fn push_small(&mut self, outgoing: &Outgoing, role: Role, fragment: usize) -> bool {
+        let len = outgoing.len();
+        let small = role == Role::Server
+            && len < SHARE_MIN
+            && len <= fragment
+            && self.data.is_empty()
+            && !self.framed.is_full()
+            && self
+                .deflater
+                .as_ref()
+                .is_none_or(|deflater| deflater.leaves(len));
+        if small {
+            self.framed.push(outgoing, len);
+        }
+        small
     }
 
     /// What is to be queued of it, and whether it is compressed.
@@ -303,8 +340,9 @@ impl Transmit {
             return Some(0);
         };
         let mut dropped = 0;
-        let droppable = self.data.iter().filter(|data| data.is_droppable());
-        for cost in droppable.map(|data| data.cost) {
+        let framed = self.framed.costs();
+        let data = self.data.iter().filter(|data| data.is_droppable());
+        for cost in framed.chain(data.map(|data| data.cost)) {
             if excess == 0 {
                 break;
             }
@@ -314,7 +352,8 @@ impl Transmit {
         if excess > 0 {
             return None;
         }
-        for _ in 0..dropped {
+        let framed = self.framed.drop_oldest(dropped);
+        for _ in framed..dropped {
             let oldest = self.data.iter().position(Data::is_droppable)?;
             self.queued -= self.data.remove(oldest)?.cost;
         }
@@ -380,11 +419,11 @@ impl Transmit {
 
     /// Bytes of data accepted and not written, with a fixed cost for each message.
     pub(super) fn queued(&self) -> usize {
-        self.queued + self.rest.as_ref().map_or(0, |rest| rest.len())
+        self.framed.cost() + self.queued + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.data.is_empty() && !self.has_control()
+        self.framed.is_empty() && self.data.is_empty() && !self.has_control()
     }
 
     /// Something waits that should not wait for the application: a control frame, or the rest of a frame, before which
@@ -413,7 +452,7 @@ impl Transmit {
         });
         let rest = self.rest.as_ref().map_or(0, |rest| rest.len());
         let deflater = self.deflater.as_ref().map_or(0, |deflater| deflater.held());
-        self.data.capacity() * size_of::<Data>() + control + rest + deflater
+        self.framed.held() + self.data.capacity() * size_of::<Data>() + control + rest + deflater
     }
 
     /// Frames what one write can take, in order: what is left of a frame, pongs, pings, data, Close.
@@ -437,6 +476,7 @@ impl Transmit {
                 framer.control(Opcode::Ping, payload, Sent::Ping);
             }
         }
+        framer.framed(&self.framed);
         for data in &self.data {
             // A fragment of nothing would never come to an end.
             if !framer.data(data, limits.fragment.max(1)) {
@@ -459,13 +499,31 @@ impl Transmit {
             if left == 0 {
                 break;
             }
-            self.sent(&frame.sent);
             let copied = batch.inline.get(frame.inline.clone()).unwrap_or_default();
             let gone = left.min(copied.len() + frame.shared.len());
-            self.rest = frame.rest(copied, gone).map(Box::new);
             left -= gone;
+            if let Sent::Framed = frame.sent {
+                self.framed_written(gone);
+                continue;
+            }
+            self.sent(&frame.sent);
+            self.rest = frame.rest(copied, gone).map(Box::new);
         }
         self.release_when_empty();
+    }
+
+    /// What is framed, if nothing else is to be written.
+    pub(super) fn only_framed(&self) -> Option<&[u8]> {
+        let only = self.data.is_empty() && !self.has_control() && !self.framed.is_empty();
+        only.then(|| self.framed.as_bytes())
+    }
+
+    /// So many bytes have gone of what is framed.
+    pub(super) fn framed_written(&mut self, n: usize) {
+        let copied = self.framed.written(n);
+        let shared = Bytes::new();
+        self.rest = copied.map(|copied| Box::new(Rest { copied, shared }));
+        self.framed.release_when_empty();
     }
 
     /// The frame has gone, or what is left of it becomes the rest.
@@ -475,7 +533,7 @@ impl Transmit {
             (Sent::Ping, Some(control)) => drop(control.pings.pop_front()),
             (Sent::Close, Some(control)) => control.close_begun = true,
             (Sent::Data { fragment, last }, _) => self.sent_data(*fragment, *last),
-            (Sent::Rest | Sent::Pong | Sent::Ping | Sent::Close, _) => {}
+            (Sent::Rest | Sent::Framed | Sent::Pong | Sent::Ping | Sent::Close, _) => {}
         }
     }
 
@@ -493,6 +551,7 @@ impl Transmit {
 
     /// An idle connection holds no heap.
     fn release_when_empty(&mut self) {
+        self.framed.release_when_empty();
         release(&mut self.data);
         if let Some(control) = &mut self.control {
             release(&mut control.pongs);
@@ -546,9 +605,14 @@ impl Framed {
 #[derive(Debug)]
 enum Sent {
     Rest,
+    /// All that was framed before.
+    Framed,
     Pong,
     Ping,
-    Data { fragment: usize, last: bool },
+    Data {
+        fragment: usize,
+        last: bool,
+    },
     Close,
 }
 
@@ -621,6 +685,15 @@ impl Framer<'_> {
         let start = self.batch.inline.len();
         self.batch.inline.extend_from_slice(&rest.copied);
         self.batch.push(start, rest.shared.clone(), Sent::Rest);
+    }
+
+    /// As it is, and all of it: it is never more than goes into one batch.
+    fn framed(&mut self, framed: &Frames) {
+        if !framed.is_empty() {
+            let start = self.batch.inline.len();
+            self.batch.inline.extend_from_slice(framed.as_bytes());
+            self.batch.push(start, Bytes::new(), Sent::Framed);
+        }
     }
 
     fn control(&mut self, opcode: Opcode, payload: &[u8], sent: Sent) {

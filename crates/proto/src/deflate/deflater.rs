@@ -58,10 +58,15 @@ impl Deflater {
         }
     }
 
+    /// Whether a message of this length goes as it is.
+    pub(crate) fn leaves(&self, len: usize) -> bool {
+        // A peer may ask for a window of 256 bytes, which cannot be made; and may not be forced to take anything else.
+        len == 0 || len < self.threshold || !self.kind.is_possible()
+    }
+
     /// Compresses a whole message; `None` if it had better go as it is.
     pub(crate) fn message(&mut self, now: Instant, payload: &[u8]) -> Option<Bytes> {
-        // A peer may ask for a window of 256 bytes, which cannot be made; and may not be forced to take anything else.
-        if payload.is_empty() || payload.len() < self.threshold || !self.kind.is_possible() {
+        if self.leaves(payload.len()) {
             return None;
         }
         if !self.takeover {
