@@ -5,6 +5,8 @@ from report.rows import GOALS, RAW, Goal, Row
 
 # From here on the generator's core is busy: the rate is its limit as much as the server's.
 GENERATOR_LIMIT = 0.95
+# With less, on both cores, something else ran there.
+QUIET = 0.5
 
 FIGURES = {
     "rate": "rate",
@@ -58,7 +60,13 @@ def lines(row: Row, results: dict[str, Result], zlib: float) -> list[str]:
         table.append(f"can't: {', '.join(missing)}")
     if any((result.figure("generator_cpu") or 0) >= GENERATOR_LIMIT for result in results.values()):
         table.append("* the generator was the limit: compare CPU")
+    if all(busiest(result) < QUIET for result in results.values() if result.runs) and row.name not in SPECIAL:
+        table.append("! no server and no generator had its core for itself: rates mean nothing")
     return [f"{row.name}: {row.title}", *table, *(verdict for _, verdict in verdicts(row, results, zlib)), ""]
+
+
+def busiest(result: Result) -> float:
+    return max(result.figure("server_cpu") or 0, result.figure("generator_cpu") or 0)
 
 
 def usual(row: Row, results: dict[str, Result]) -> tuple[list[str], list[list[str]]]:
