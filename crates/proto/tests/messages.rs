@@ -1,6 +1,7 @@
 //! Goal: how frames make messages (RFC 6455 §5.4, §5.6, §8.1), and what a message may cost.
 //! Method: wire literals into one endpoint; what it delivers, refuses and at which byte.
 
+use bytes::BytesMut;
 use fullduplex_proto::{
     Accept, Cause, CloseCode, Config, Event, Limits, Message, Outgoing, Prepared, Role, Utf8Bytes,
     Violation,
@@ -455,4 +456,80 @@ fn bytes_that_came_with_the_handshake_are_kept_until_they_are_asked_for() {
     server.connection.hold_input(&early);
     assert_eq!(server.poll_events(), [text("early"), text("cut")]);
     assert_eq!(server.connection.buffered(), 0);
+}
+
+/// A buffer of a hundred bytes in which so many have been read.
+fn read(bytes: &[u8]) -> BytesMut {
+    let mut buffer = BytesMut::with_capacity(100);
+    buffer.extend_from_slice(bytes);
+    buffer
+}
+
+#[test]
+fn a_message_that_fills_half_of_the_buffer_is_taken_out_of_it_and_others_are_copied() {
+    for (len, taken) in [(0, false), (1, false), (49, false), (50, true), (90, true)] {
+        for (message, frame) in [
+            (Message::from(vec![7; len]), wire::binary(vec![7; len])),
+            (Message::from("a".repeat(len)), wire::text("a".repeat(len))),
+        ] {
+            let mut server = Endpoint::server();
+            let mut buffer = read(&masked(&[frame]));
+            let place = buffer.as_ptr_range();
+            let event = server.connection.handle_buffer(server.now, &mut buffer);
+            let Some(Event::Message(received)) = event else {
+                panic!("{event:?}");
+            };
+            assert_eq!(received, message);
+            assert_eq!(
+                place.contains(&received.as_bytes().as_ptr()),
+                taken,
+                "{len}"
+            );
+            assert_eq!(server.connection.buffered(), 0);
+            buffer.clear();
+            assert_ne!(buffer.try_reclaim(100), taken, "it is kept");
+            drop(received);
+            assert!(buffer.try_reclaim(100), "its memory serves again");
+        }
+    }
+}
+
+#[test]
+fn what_is_behind_a_message_that_was_taken_comes_next() {
+    let mut server = Endpoint::server();
+    let kept = server.receive_buffer(&masked(&[
+        wire::binary([1; 80]),
+        wire::ping("p"),
+        wire::text("whole"),
+        wire::text("be").not_fin(),
+    ]));
+    assert_eq!(
+        kept,
+        [
+            Event::Message(vec![1; 80].into()),
+            Event::Ping("p".into()),
+            text("whole")
+        ]
+    );
+    // Within a message nothing is taken for another.
+    let events = server.receive_buffer(&masked(&[wire::continuation("gun")]));
+    assert_eq!(events, [text("begun")]);
+}
+
+#[test]
+fn a_message_is_judged_before_it_is_taken() {
+    for bad in [
+        wire::text(b"\xff"),
+        wire::binary([0; 11]),
+        wire::continuation("x"),
+        wire::binary("x").rsv(4),
+    ] {
+        let [mut copied, mut taken] = [limited(10, 10, 1), limited(10, 10, 1)];
+        let bytes = masked(&[bad]);
+        assert_eq!(copied.receive_bytes(&bytes), []);
+        assert_eq!(taken.receive_buffer(&bytes), []);
+        let said = taken.transmit();
+        assert_eq!(said.len(), 1);
+        assert_eq!(said, copied.transmit());
+    }
 }

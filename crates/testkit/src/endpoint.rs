@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use fullduplex_proto::{Batch, Config, Connection, Event, Message, Outcome, Role, State, Step};
 
 use crate::wire::{self, Frame};
@@ -89,13 +89,19 @@ impl Endpoint {
         first.into_iter().chain(self.poll_events()).collect()
     }
 
-    /// Takes bytes as a driver does that reads big payloads straight into their buffer, and returns all that they
-    /// complete.
+    /// Takes bytes of one read in a buffer that they fill, and returns all that they complete.
+    pub fn receive_buffer(&mut self, bytes: &[u8]) -> Vec<Event> {
+        let mut buffer = BytesMut::from(bytes);
+        let first = self.connection.handle_buffer(self.now, &mut buffer);
+        first.into_iter().chain(self.poll_events()).collect()
+    }
+
+    /// Takes bytes as a driver does that copies no big payload, and returns all that they complete.
     pub fn receive_direct(&mut self, mut bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         while !bytes.is_empty() {
             let Some(mut space) = self.connection.payload_space() else {
-                events.extend(self.receive_bytes(bytes));
+                events.extend(self.receive_buffer(bytes));
                 break;
             };
             let n = space.remaining_mut().min(bytes.len());

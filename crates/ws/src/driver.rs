@@ -15,10 +15,7 @@ use fullduplex_proto::{
     Batch, CloseCode, CloseFrame, Connection, Event, MaskingKey, Message, MessageKind, Outcome,
     Outgoing, PingError, SendErrorKind, State, Step,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::oneshot,
-};
+use tokio::{io::AsyncWrite, sync::oneshot};
 use tokio_util::io::poll_read_buf;
 
 use crate::{
@@ -611,11 +608,9 @@ impl Driver {
             });
         }
         scratch::with_read(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            let read = ready!(transport.poll_read(cx, &mut buffer));
-            Poll::Ready(match read {
-                Ok(()) if buffer.filled().is_empty() => none(|| connection.handle_eof(now())),
-                Ok(()) => connection.handle_input(clock.now(), buffer.filled_mut()),
+            Poll::Ready(match ready!(poll_read_buf(transport, cx, buffer)) {
+                Ok(0) => none(|| connection.handle_eof(now())),
+                Ok(_) => connection.handle_buffer(clock.now(), buffer),
                 Err(error) => none(|| connection.handle_error(now(), error.kind())),
             })
         })

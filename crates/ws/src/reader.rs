@@ -26,7 +26,7 @@ pub(crate) struct Part {
 
 /// One message, read while it arrives: from [`recv_stream`](crate::WebSocket::recv_stream).
 ///
-/// It holds what one read has brought, at most 64 KiB, or a little more of a compressed message. [`Limits`](fullduplex_proto::Limits) on sizes and
+/// It holds what one read has brought, at most 65 KiB, or a little more of a compressed message. [`Limits`](fullduplex_proto::Limits) on sizes and
 /// fragments, and the message timeout, do not apply: who reads decides when enough is enough. Dropped before the end, it
 /// leaves the rest to be thrown away by the next operation that receives.
 ///

@@ -5,25 +5,29 @@
 
 use std::cell::Cell;
 
+use bytes::BytesMut;
 use fullduplex_proto::Batch;
 
-/// Bytes that one read can bring: as much as the kernel usually has ready, and a fragment of the default size.
-const READ_SIZE: usize = 64 << 10;
+/// Bytes that one read can bring: a fragment of the default size, its header, and room by whose being left the transport is seen
+/// to have no more.
+const READ_SIZE: usize = 65 << 10;
 
 /// Room that is kept for small messages from one poll to the next: what one batch of them takes, and the last one.
 const MAX_ROOM: usize = 128 << 10;
 
 thread_local! {
-    static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    static READ: Cell<Option<BytesMut>> = const { Cell::new(None) };
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static BATCH: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
 }
 
-/// Lends the read buffer. What it holds is left over from other connections: look only at what was read.
-pub(crate) fn with_read<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut buffer = READ
-        .take()
-        .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
+/// Lends the read buffer, empty. What was taken out of it and is still held keeps its memory; then there is a new one.
+pub(crate) fn with_read<R>(f: impl FnOnce(&mut BytesMut) -> R) -> R {
+    let mut buffer = READ.take().unwrap_or_default();
+    buffer.clear();
+    if !buffer.try_reclaim(READ_SIZE) {
+        buffer = BytesMut::with_capacity(READ_SIZE);
+    }
     let result = f(&mut buffer);
     READ.set(Some(buffer));
     result

@@ -107,14 +107,38 @@ impl Connection {
     /// which has to be asked until it has no more before the next read. After the connection failed, or after the
     /// peer's Close, the bytes are thrown away.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) -> Option<Event> {
+        self.arrived(now, input.len(), |receive, role, config| {
+            receive.input(input, role, config)
+        })
+    }
+
+    /// The same with a buffer that the driver lends to one connection after the other: a message that fills at least half of it is
+    /// taken out of it instead of copied, so that whoever keeps the message keeps at most twice its size.
+    ///
+    /// What the buffer holds afterwards means nothing. [`BytesMut::try_reclaim`] gets its room back once nobody has the message
+    /// any more.
+    pub fn handle_buffer(&mut self, now: Instant, buffer: &mut BytesMut) -> Option<Event> {
+        self.arrived(now, buffer.len(), |receive, role, config| {
+            receive.buffer(buffer, role, config)
+        })
+    }
+
+    /// So many bytes have arrived, which `take` hands to the receiver.
+    #[inline]
+    fn arrived(
+        &mut self,
+        now: Instant,
+        n: usize,
+        take: impl FnOnce(&mut Receive, Role, &Config) -> Result<Option<Incoming>, Violation>,
+    ) -> Option<Event> {
         self.late = false;
         self.timers.bytes_received(now, &self.config);
         if self.is_deaf() {
-            self.drain(input.len());
+            self.drain(n);
             self.end_overdue(now);
             return None;
         }
-        let incoming = self.receive.input(input, self.role, &self.config);
+        let incoming = take(&mut self.receive, self.role, &self.config);
         let event = self
             .take_incoming(now, incoming)
             .or_else(|| self.poll_event(now));

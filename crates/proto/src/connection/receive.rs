@@ -114,6 +114,24 @@ impl Receive {
         Ok(incoming)
     }
 
+    /// The same, but a message that fills at least half of `buffer` is taken out of it instead of copied.
+    pub(super) fn buffer(
+        &mut self,
+        buffer: &mut BytesMut,
+        role: Role,
+        config: &Config,
+    ) -> Result<Option<Incoming>, Violation> {
+        if self.pending.is_empty()
+            && self.is_between_messages()
+            && let Some(message) = usual::split(buffer, role, config)
+        {
+            self.data_seen = true;
+            self.hold(buffer);
+            return Ok(Some(Incoming::Message(message)));
+        }
+        self.input(buffer, role, config)
+    }
+
     /// The next message, if an earlier read left one of the usual kind.
     pub(super) fn next_message(&mut self, role: Role, config: &Config) -> Option<Message> {
         if self.pending.is_empty() || !self.is_between_messages() {
@@ -167,7 +185,10 @@ impl Receive {
         }
         let payload = message.payload();
         if payload.capacity() - payload.len() < DIRECT_MIN {
-            payload.reserve(remaining.min(payload.len().max(DIRECT_MIN)));
+            let more = payload.len().max(DIRECT_MIN);
+            // A small rest gets its room as well, or all would be moved again for it.
+            let rest = remaining.saturating_sub(more);
+            payload.reserve(if rest < DIRECT_MIN { remaining } else { more });
         }
         let room = payload.capacity() - payload.len();
         Some(payload.limit(remaining.min(room)))

@@ -26,9 +26,10 @@ use crate::{
 /// A server's payloads from this size on are written from where they are; shorter ones are copied behind their header.
 const SHARE_MIN: usize = 4 << 10;
 
-/// What one batch holds at most, in bytes that are copied and in all.
+/// What one batch holds at most, in bytes that are copied and in all. One write of more takes the kernel longer than two: what the
+/// peer acknowledges meanwhile has to wait for its end.
 pub(super) const BATCH_INLINE: usize = 64 << 10;
-const BATCH_TOTAL: usize = 1 << 20;
+const BATCH_TOTAL: usize = 512 << 10;
 
 /// Bytes that a queued message counts for beside its payload: its place in the queue and its header.
 pub(super) const QUEUE_COST: usize = 64;
