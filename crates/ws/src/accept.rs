@@ -1,6 +1,6 @@
 //! The opening handshake as a server: a value that is accepted or rejected.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use fullduplex_proto::{
     Config, Connection, Deflate, Role,
@@ -165,6 +165,7 @@ impl Acceptor {
         match timeout_at(deadline, read_request(&mut transport, &mut reader)).await {
             Ok(Ok((request, early))) => Ok(Handshake {
                 transport,
+                peer: None,
                 request,
                 early,
                 config: Arc::clone(&self.config),
@@ -194,6 +195,8 @@ impl Acceptor {
 #[derive(Debug)]
 pub struct Handshake {
     transport: Transport,
+    /// Who the client is, where that is known without asking the system.
+    pub(crate) peer: Option<SocketAddr>,
     request: Request,
     /// What came behind the request: the front of the first frames. At most one read.
     early: Vec<u8>,
@@ -245,7 +248,7 @@ impl Handshake {
         )
         .await?;
         let info = Info {
-            peer: self.transport.peer_addr(),
+            peer: self.peer.or_else(|| self.transport.peer_addr()),
             resource: self.request.resource().into(),
             subprotocol: acceptance.chosen_subprotocol().map(Into::into),
             deflate: acceptance.deflate().map(Box::new),

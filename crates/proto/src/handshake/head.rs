@@ -181,6 +181,8 @@ impl HeadReader {
     /// Takes bytes up to the end of the head. Once it is whole, returns it and how many of the bytes it took; the
     /// next call starts the next head.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<(RawHead, usize)>, HeadError> {
+        let room = self.limits.max_bytes.saturating_sub(self.collected.len());
+        self.collected.reserve(bytes.len().min(room));
         for (index, &byte) in bytes.iter().enumerate() {
             self.push(byte)?;
             if byte == b'\n' && self.end_line()? {
@@ -293,7 +295,7 @@ impl RawHead {
     }
 
     fn headers(&self, lines: &[httparse::Header<'_>]) -> Headers {
-        let mut headers = Headers::new();
+        let mut headers = Headers::with_capacity(lines.len());
         for line in lines {
             headers.append_checked(line.name, self.bytes.slice_ref(line.value));
         }

@@ -28,6 +28,12 @@ impl Headers {
         Self::default()
     }
 
+    pub(super) fn with_capacity(lines: usize) -> Self {
+        Self {
+            lines: Vec::with_capacity(lines),
+        }
+    }
+
     /// Adds a line at the end, beside any others of the same name.
     ///
     /// Spaces and tabs around the value are dropped: they are not part of it (RFC 9110 §5.5).

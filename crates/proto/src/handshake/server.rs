@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 
 use super::authority::Authority;
 use super::extended;
@@ -18,6 +19,9 @@ use super::rejection::{Refusal, Rejection, reason_phrase};
 use super::uri::is_secure_scheme;
 use super::{Progress, WEBSOCKET_VERSION, accept_for};
 use crate::deflate::{self, Deflate, DeflateParams};
+
+/// Room for a response without subprotocol, extension and headers of the application; more is made as needed.
+const RESPONSE_SIZE: usize = 160;
 
 /// What a server accepts.
 #[derive(Debug, Clone)]
@@ -146,15 +150,18 @@ pub fn judge(head: RequestHead, options: &ServerOptions) -> Result<Request, Reje
     })
 }
 
-/// A request for a WebSocket that passed every check.
+/// A request for a WebSocket that passed every check. Cheap to clone: it is shared.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Request(Arc<Judged>);
+
+#[derive(Debug)]
+struct Judged {
     head: RequestHead,
     /// Where path and query start in the target.
     resource_start: usize,
     host: Authority,
-    /// `None` over HTTP/2.
-    key: Option<String>,
+    /// `Sec-WebSocket-Accept`. `None` over HTTP/2, which does without.
+    accept: Option<String>,
     origin: Option<Origin>,
     offered: Vec<String>,
     extensions: Vec<Offer>,
@@ -190,8 +197,8 @@ impl Request {
         }
         check_version(headers)?;
         // RFC 8441 §5: over HTTP/2 the key has no use and is not looked at.
-        let key = if is_upgrade {
-            Some(read_key(headers).ok_or(Refusal::Key)?)
+        let accept = if is_upgrade {
+            Some(accept_for(read_key(headers).ok_or(Refusal::Key)?))
         } else {
             None
         };
@@ -214,28 +221,28 @@ impl Request {
         let deflate = options
             .deflate
             .and_then(|deflate| deflate::answer(&extensions, &deflate));
-        Ok(Self {
+        Ok(Self(Arc::new(Judged {
             head,
             resource_start,
             host,
-            key,
+            accept,
             origin,
             offered,
             extensions,
             subprotocol,
             deflate,
-        })
+        })))
     }
 
     /// Returns the request as it came.
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        &self.0.head
     }
 
     /// Returns path and query, percent-encoded as they came.
     pub fn resource(&self) -> &str {
         // An absolute target may have no path.
-        match self.head.target().get(self.resource_start..) {
+        match self.0.head.target().get(self.0.resource_start..) {
             None | Some("") => "/",
             Some(resource) => resource,
         }
@@ -261,48 +268,43 @@ impl Request {
 
     /// Returns the header lines.
     pub fn headers(&self) -> &Headers {
-        self.head.headers()
+        self.0.head.headers()
     }
 
     /// Returns the host under which the server was asked.
     pub fn host(&self) -> &Authority {
-        &self.host
+        &self.0.host
     }
 
     /// Returns the origin of the page; `None` if the client is no browser.
     pub fn origin(&self) -> Option<&Origin> {
-        self.origin.as_ref()
+        self.0.origin.as_ref()
     }
 
     /// Returns the subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> &[String] {
-        &self.offered
+        &self.0.offered
     }
 
     /// Returns the subprotocol chosen by [`ServerOptions`].
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.0.subprotocol.as_deref()
     }
 
     /// Returns the extensions that the client offers, in its order of preference.
     pub fn extensions(&self) -> &[Offer] {
-        &self.extensions
+        &self.0.extensions
     }
 
     /// Accepts the request, with the subprotocol and the compression that [`ServerOptions`] chose.
     pub fn accept(&self) -> Acceptance {
         Acceptance {
-            accept: self.accept_value(),
-            offered: self.offered.clone(),
-            subprotocol: self.subprotocol.clone(),
-            deflate: self.deflate.clone(),
+            accept: self.0.accept.clone(),
+            offered: self.0.offered.clone(),
+            subprotocol: self.0.subprotocol.clone(),
+            deflate: self.0.deflate.clone(),
             extra: Headers::new(),
         }
-    }
-
-    /// `Sec-WebSocket-Accept`, which HTTP/2 does without.
-    fn accept_value(&self) -> Option<String> {
-        self.key.as_ref().map(|key| accept_for(key.as_bytes()))
     }
 }
 
@@ -365,7 +367,7 @@ impl Acceptance {
     /// Says whether this was made from that request, as far as their keys and offers show. Another client would have to fail the
     /// connection (RFC 6455 §4.1).
     pub fn answers(&self, request: &Request) -> bool {
-        self.accept == request.accept_value() && self.offered == request.offered
+        self.accept == request.0.accept && self.offered == request.0.offered
     }
 
     /// Returns the subprotocol that is to be spoken.
@@ -387,29 +389,53 @@ impl Acceptance {
     /// Returns all header lines of the response, for a server whose HTTP library writes them.
     pub fn headers(&self) -> Headers {
         let mut headers = Headers::new();
+        self.each_line(|name, value| {
+            headers.append_checked(name, Bytes::copy_from_slice(value.as_bytes()));
+        });
+        headers.extend(&self.extra);
+        headers
+    }
+
+    /// The lines of the handshake itself.
+    fn each_line(&self, mut line: impl FnMut(&'static str, &str)) {
         if let Some(accept) = &self.accept {
-            headers.append_checked("Upgrade", "websocket");
-            headers.append_checked("Connection", "Upgrade");
-            headers.append_checked("Sec-WebSocket-Accept", accept.clone());
+            line("Upgrade", "websocket");
+            line("Connection", "Upgrade");
+            line("Sec-WebSocket-Accept", accept);
         }
         // RFC 6455 §11.3.4: at most one, and as the client wrote it.
         if let Some(subprotocol) = &self.subprotocol {
-            headers.append_checked("Sec-WebSocket-Protocol", subprotocol.clone());
+            line("Sec-WebSocket-Protocol", subprotocol);
         }
         if let Some((_, answer)) = &self.deflate {
-            headers.append_checked("Sec-WebSocket-Extensions", answer.to_string());
+            line("Sec-WebSocket-Extensions", &answer.to_string());
         }
-        headers.extend(&self.extra);
-        headers
     }
 
     /// Returns the response as it goes on the wire of HTTP/1.1. Frames follow right after it.
     pub fn to_bytes(&self) -> Vec<u8> {
         let status = self.status();
-        let mut out = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(status)).into_bytes();
-        self.headers().write_to(&mut out);
+        let mut out = Vec::with_capacity(RESPONSE_SIZE);
+        push_all(
+            &mut out,
+            [
+                "HTTP/1.1 ",
+                &status.to_string(),
+                " ",
+                reason_phrase(status),
+                "\r\n",
+            ],
+        );
+        self.each_line(|name, value| push_all(&mut out, [name, ": ", value, "\r\n"]));
+        self.extra.write_to(&mut out);
         out.extend_from_slice(b"\r\n");
         out
+    }
+}
+
+fn push_all<const N: usize>(out: &mut Vec<u8>, texts: [&str; N]) {
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -506,15 +532,11 @@ fn check_version(headers: &Headers) -> Result<(), Refusal> {
 }
 
 /// RFC 6455 §4.2.1 item 5, §11.3.1: one key, which decodes to 16 bytes.
-fn read_key(headers: &Headers) -> Option<String> {
+fn read_key(headers: &Headers) -> Option<&[u8]> {
     let value = headers.get_once("Sec-WebSocket-Key").ok()??;
     let mut nonce = [0; KEY_DECODED_BOUND];
     let length = STANDARD.decode_slice(value, &mut nonce).ok()?;
-    if length == 16 {
-        ascii(value).map(str::to_owned)
-    } else {
-        None
-    }
+    (length == 16).then_some(value)
 }
 
 /// RFC 6454 §7.3: at most one `Origin`, with one origin in it.

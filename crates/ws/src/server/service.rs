@@ -88,7 +88,7 @@ where
         _greeting: OwnedSemaphorePermit,
     ) {
         let opened = tokio::select! {
-            opened = self.open(tcp) => opened,
+            opened = self.open(tcp, peer) => opened,
             () = self.no_more_greetings() => {
                 Err(HandshakeError::Io(io::ErrorKind::ConnectionAborted.into()))
             }
@@ -106,8 +106,13 @@ where
         }
     }
 
-    async fn open(&self, tcp: TcpStream) -> Result<(WebSocket, T), HandshakeError> {
-        let handshake = self.handshake(tcp).await?;
+    async fn open(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<(WebSocket, T), HandshakeError> {
+        let mut handshake = self.handshake(tcp).await?;
+        handshake.peer = Some(peer);
         judge::answer(handshake, self.acceptor.timeout, &self.judge).await
     }
 
