@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::{
+    connection::QUEUE_COST,
     deflate::{Deflate, compress_once},
     frame::FrameHeader,
     message::Message,
@@ -98,14 +99,29 @@ impl Prepared {
         self.plain.frame.len()
     }
 
+    /// What it counts for in [`Connection::queued`](crate::Connection::queued) where it is not compressed.
+    pub fn queue_cost(&self) -> usize {
+        self.len() + QUEUE_COST
+    }
+
     /// Never: a frame has at least its header.
     pub fn is_empty(&self) -> bool {
         false
     }
 
+    /// The frame as a server sends it where it is not compressed, shared.
+    pub fn frame(&self) -> Bytes {
+        self.plain.frame.clone()
+    }
+
     /// The payload alone, shared.
     pub fn payload(&self) -> Bytes {
         self.plain.payload()
+    }
+
+    /// Some connections send it compressed: those of [`compressed`](Self::compressed).
+    pub fn may_be_compressed(&self) -> bool {
+        self.deflated.is_some()
     }
 
     pub(crate) fn payload_len(&self) -> usize {

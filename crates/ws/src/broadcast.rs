@@ -10,13 +10,11 @@ use std::{
 use fullduplex_proto::{Outgoing, Prepared};
 
 use crate::{
+    drain::{Current, Drain},
     outbox::Outbox,
+    round::{Added, Round},
     sender::{Sender, Sent, TrySendErrorKind, WeakSender},
 };
-
-/// Connections that the sending task writes to itself; for each so many more there is a task, so that a big group neither
-/// holds up the sender nor is written to by one thread alone.
-const WRITES_AT_ONCE: usize = 64;
 
 /// Members from which on a join looks for dead ones. It does so each time their number has doubled.
 const PRUNE_FROM: usize = 64;
@@ -41,12 +39,26 @@ const PRUNE_FROM: usize = 64;
 /// ```
 pub struct Broadcast<K> {
     members: Mutex<Members<K>>,
+    drain: Arc<Drain>,
 }
 
 struct Members<K> {
-    senders: HashMap<K, WeakSender>,
+    all: HashMap<K, Member>,
+    /// All are chosen, whatever they say.
+    everybody: bool,
     prune_at: usize,
 }
+
+struct Member {
+    sender: WeakSender,
+    /// Its place in the current round; [`NOWHERE`] if it joined after that was opened.
+    place: usize,
+    /// It is to get the message that is being sent.
+    chosen: bool,
+}
+
+/// No round has so many places.
+const NOWHERE: usize = usize::MAX;
 
 /// What became of a message to a group: how many members each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,20 +81,27 @@ impl<K: Eq + Hash> Broadcast<K> {
     pub fn new() -> Self {
         Self {
             members: Mutex::new(Members {
-                senders: HashMap::new(),
+                all: HashMap::new(),
+                everybody: false,
                 prune_at: PRUNE_FROM,
             }),
+            drain: Arc::default(),
         }
     }
 
     /// Adds a connection, and says whether its key was free: else it takes the place of another.
     pub fn join(&self, key: K, sender: &Sender) -> bool {
         let mut members = self.members();
-        if members.senders.len() >= members.prune_at {
-            members.prune();
+        if members.all.len() >= members.prune_at {
+            members.prune(self.drain.current().round.as_deref());
         }
-        let replaced = members.senders.insert(key, sender.downgrade());
-        replaced.is_none()
+        let member = Member {
+            sender: sender.downgrade(),
+            place: NOWHERE,
+            chosen: false,
+        };
+        let replaced = members.all.insert(key, member);
+        replaced.map(|member| self.part(&member)).is_none()
     }
 
     /// Removes a connection, and says whether it was a member.
@@ -90,33 +109,89 @@ impl<K: Eq + Hash> Broadcast<K> {
     /// Only a connection that goes on has to leave: one that has ended is removed by the next message. Somebody who has come back
     /// under the same key would be removed in its place.
     pub fn leave(&self, key: &K) -> bool {
-        self.members().senders.remove(key).is_some()
+        let mut members = self.members();
+        let left = members.all.remove(key);
+        left.map(|member| self.part(&member)).is_some()
     }
 
-    /// Sends a message to all members. It never waits.
+    /// Sends a message to all members. It never waits: the message leaves when the task that sends has had its turn, and with it, in
+    /// one write for each member, all that was sent to the group meanwhile.
     ///
-    /// When several tasks send, all members get the messages in the same order: the group is locked while the message is
-    /// put into their queues, and unlocked before anything is written.
+    /// When several tasks send, all members get the messages in the same order, and what is sent to one of them alone keeps its
+    /// place among them.
     pub fn send(&self, message: &Prepared) -> Delivery {
-        self.send_where(message, |_| true)
+        let members = self.members();
+        let all = members.all.len();
+        self.deliver(members, all, message)
     }
 
     /// As [`send`](Self::send), to the members whose key `f` chooses: `|key| *key != mine`. It is called under the group's lock, so it
     /// must not use the group itself.
-    pub fn send_where(&self, message: &Prepared, f: impl FnMut(&K) -> bool) -> Delivery {
-        let (delivery, queued) = self.members().queue(message, f);
-        write(queued);
-        delivery
+    pub fn send_where(&self, message: &Prepared, mut f: impl FnMut(&K) -> bool) -> Delivery {
+        let mut members = self.members();
+        let mut chosen = 0;
+        for (key, member) in &mut members.all {
+            member.chosen = f(key);
+            chosen += usize::from(member.chosen);
+        }
+        self.deliver(members, chosen, message)
     }
 
     /// How many members there are. Some may be dead.
     pub fn len(&self) -> usize {
-        self.members().senders.len()
+        self.members().all.len()
     }
 
     /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Sends a message to so many that are chosen.
+    fn deliver(
+        &self,
+        mut members: MutexGuard<'_, Members<K>>,
+        chosen: usize,
+        message: &Prepared,
+    ) -> Delivery {
+        members.everybody = chosen == members.all.len();
+        if chosen == 0 {
+            return Delivery::default();
+        }
+        let mut current = self.drain.current();
+        let Some(round) = members.round(&mut current) else {
+            return members.bury();
+        };
+        // Who gets what others do not takes no part, be it the message or be it all else.
+        let shared = Round::admits(message) && chosen > members.all.len() / 2;
+        if !(shared && members.everybody) {
+            let apart = |member: &&Member| members.is_chosen(member) != shared;
+            let places = members
+                .all
+                .values()
+                .filter(apart)
+                .map(|member| member.place);
+            places.for_each(|place| round.part(place));
+        }
+        let added = shared.then(|| round.add(message));
+        let (delivery, late) = members.queue(&round, added, message);
+        let full = added
+            .filter(|added| added.full)
+            .and_then(|_| current.close());
+        drop((current, members));
+        self.drain.schedule(round.runtime());
+        late.iter().for_each(Outbox::write);
+        if let Some(full) = full {
+            full.write();
+        }
+        delivery
+    }
+
+    /// What is sent from now on is not for this one.
+    fn part(&self, member: &Member) {
+        if let Some(round) = &self.drain.current().round {
+            round.part(member.place);
+        }
     }
 
     fn members(&self) -> MutexGuard<'_, Members<K>> {
@@ -125,41 +200,92 @@ impl<K: Eq + Hash> Broadcast<K> {
 }
 
 impl<K: Eq + Hash> Members<K> {
-    /// Puts a message into the queues of those that `f` chooses, and says which have something to write.
+    /// The current round, opened if there is none; without anybody alive there is none.
+    fn round(&mut self, current: &mut Current) -> Option<Arc<Round>> {
+        if current.round.is_none() {
+            let mut outboxes = Vec::with_capacity(self.all.len());
+            for member in self.all.values_mut() {
+                member.place = NOWHERE;
+                if let Some(outbox) = member.sender.outbox.upgrade() {
+                    member.place = outboxes.len();
+                    outboxes.push(outbox);
+                }
+            }
+            current.round = Round::open(outboxes);
+        }
+        current.round.clone()
+    }
+
+    /// Puts a message into the queues of the chosen that do not get it by taking part. Those among them that joined after the round
+    /// was opened are returned: its writing does not reach them.
     fn queue(
         &mut self,
+        round: &Round,
+        added: Option<Added>,
         message: &Prepared,
-        mut f: impl FnMut(&K) -> bool,
     ) -> (Delivery, Vec<Arc<Outbox>>) {
-        let mut delivery = Delivery::default();
-        let mut queued = Vec::with_capacity(self.senders.len());
-        self.senders.retain(|key, sender| {
-            if !f(key) {
+        let mut late = Vec::new();
+        let mut delivery = Delivery {
+            sent: added.map_or(0, |added| added.level),
+            ..Delivery::default()
+        };
+        if delivery.sent == self.all.len() {
+            return (delivery, late);
+        }
+        self.all.retain(|_, member| {
+            let takes_part = added.is_some_and(|added| round.reaches(member.place, added));
+            if takes_part || !(self.everybody || member.chosen) {
                 return true;
             }
-            let Some(outbox) = sender.outbox.upgrade() else {
+            if let Some(outbox) = round.outbox(member.place) {
+                return delivery.count(outbox, message);
+            }
+            let Some(outbox) = member.sender.outbox.upgrade() else {
                 delivery.gone += 1;
                 return false;
             };
             let stays = delivery.count(&outbox, message);
-            queued.push(outbox);
+            late.push(outbox);
             stays
         });
-        (delivery, queued)
+        (delivery, late)
+    }
+
+    fn is_chosen(&self, member: &Member) -> bool {
+        self.everybody || member.chosen
+    }
+
+    /// Removes all members, of whom none is alive.
+    fn bury(&mut self) -> Delivery {
+        let everybody = self.everybody;
+        let chosen = self
+            .all
+            .drain()
+            .filter(|(_, member)| everybody || member.chosen);
+        Delivery {
+            gone: chosen.count(),
+            ..Delivery::default()
+        }
     }
 
     /// Removes the dead.
-    fn prune(&mut self) {
-        self.senders
-            .retain(|_, sender| sender.upgrade().is_some_and(|sender| !sender.is_closed()));
-        self.prune_at = PRUNE_FROM.max(self.senders.len() * 2);
+    fn prune(&mut self, round: Option<&Round>) {
+        self.all.retain(|_, member| {
+            let sender = member.sender.upgrade();
+            let lives = sender.is_some_and(|sender| !sender.is_closed());
+            if let Some(round) = round.filter(|_| !lives) {
+                round.part(member.place);
+            }
+            lives
+        });
+        self.prune_at = PRUNE_FROM.max(self.all.len() * 2);
     }
 }
 
 impl Delivery {
     /// Puts the message into one queue; says whether the connection goes on.
-    fn count(&mut self, outbox: &Outbox, message: &Prepared) -> bool {
-        match outbox.queue(Outgoing::Prepared(message.clone())) {
+    fn count(&mut self, outbox: &Arc<Outbox>, message: &Prepared) -> bool {
+        match outbox.queue_unwritten(Outgoing::Prepared(message.clone())) {
             Ok(Sent::Queued) => self.sent += 1,
             Ok(Sent::Displaced(displaced)) => {
                 self.sent += 1;
@@ -179,39 +305,6 @@ impl Delivery {
             },
         }
         true
-    }
-}
-
-/// Writes what the transports take. None is waited for.
-fn write(mut outboxes: Vec<Arc<Outbox>>) {
-    let mut elsewhere = outboxes.split_off(outboxes.len().min(WRITES_AT_ONCE));
-    elsewhere.retain(|outbox| outbox.claim());
-    for chunk in elsewhere.chunks(WRITES_AT_ONCE) {
-        if let [first, ..] = chunk {
-            let due = Due(chunk.to_vec());
-            first.spawn(async move { due.write() });
-        }
-    }
-    outboxes.iter().for_each(Outbox::write);
-}
-
-/// Connections that a task is about to write to. None is in two of them, so there are no more tasks than members, however
-/// fast messages follow each other.
-struct Due(Vec<Arc<Outbox>>);
-
-impl Due {
-    fn write(mut self) {
-        while let Some(outbox) = self.0.pop() {
-            outbox.unclaim();
-            outbox.write();
-        }
-    }
-}
-
-impl Drop for Due {
-    fn drop(&mut self) {
-        // The runtime has ended.
-        self.0.iter().for_each(|outbox| outbox.unclaim());
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -24,6 +25,7 @@ use crate::{
     ping::Pings,
     rate::{Limiter, RateLimit, Verdict},
     reader::Part,
+    round::{MAX_ROUND, Owed, Round},
     scratch,
     transport::Transport,
 };
@@ -56,6 +58,8 @@ pub(crate) struct Driver {
     told: bool,
     /// Handles that share it (see `shared.rs`).
     pub(crate) owners: usize,
+    /// What a group is about to write to all its members, this one among them (see `round.rs`).
+    owed: Option<Owed>,
 }
 
 /// A handler, whose helper is one of the connection's owners.
@@ -84,6 +88,7 @@ impl Driver {
             several: false,
             told: false,
             owners: 1,
+            owed: None,
         }
     }
 
@@ -93,6 +98,11 @@ impl Driver {
 
     pub(crate) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// Bytes accepted and not yet written, with a fixed cost for each message.
+    pub(crate) fn queued(&self) -> usize {
+        self.connection.queued() + self.owed.as_ref().map_or(0, Owed::cost)
     }
 
     /// From now on the peer may send no more than this.
@@ -461,6 +471,7 @@ impl Driver {
 
     /// Begins the closing handshake, or does nothing if it has begun.
     pub(crate) fn close(&mut self, frame: CloseFrame) {
+        self.queue_owed();
         self.connection.close(now(), frame);
     }
 
@@ -658,8 +669,8 @@ impl Driver {
         };
         match written {
             Ok(n) => {
-                if n > 0 && transport.buffers_writes() {
-                    self.unflushed = Some(now());
+                if n > 0 {
+                    self.taken();
                 }
                 Poll::Ready(n > 0)
             }
@@ -667,6 +678,75 @@ impl Driver {
                 connection.handle_error(now(), error.kind());
                 Poll::Ready(false)
             }
+        }
+    }
+
+    /// Takes part in a round, if nothing is to be written before it and it can be written as it is.
+    pub(crate) fn follow(&mut self, round: &Arc<Round>, place: usize) -> bool {
+        let follows = self.transport.is_some()
+            && self.connection.forwards(MAX_ROUND)
+            && self.connection.config().limits.soft_queue >= MAX_ROUND;
+        if follows {
+            self.owed = Some(Owed::new(round, place));
+        }
+        follows
+    }
+
+    /// Queues what it is owed, so that what comes next is behind it. Only a connection with senders is ever owed anything, so
+    /// only what they do, and the end, has to begin with this.
+    pub(crate) fn queue_owed(&mut self) {
+        if let Some(owed) = self.owed.take() {
+            // There was room for it when it took part, and it can be refused only if the end has begun.
+            owed.part(|frame| drop(self.connection.send_reserved(now(), frame)));
+        }
+    }
+
+    /// Writes a round that it takes part in, all of which `bytes` is, and says whether that has gone. If not, what is left is
+    /// queued, or to be flushed.
+    pub(crate) fn write_round(&mut self, round: &Arc<Round>, bytes: &[u8]) -> bool {
+        let Some(owed) = self.owed.take_if(|owed| owed.is_of(round)) else {
+            return false;
+        };
+        let free = !self.is_corked() && self.connection.forwards(bytes.len());
+        // Who then waits for a transport that is full does so with another waker.
+        let cx = &mut Context::from_waker(Waker::noop());
+        let written = match self.transport.as_mut().filter(|_| free) {
+            Some(transport) => Pin::new(transport).poll_write(cx, bytes),
+            None => Poll::Pending,
+        };
+        if let Poll::Ready(Ok(n)) = written
+            && n == bytes.len()
+        {
+            self.taken();
+            return self.is_flushed();
+        }
+        self.owed = Some(owed);
+        self.queue_owed();
+        match written {
+            Poll::Ready(Ok(0)) => self
+                .connection
+                .handle_error(now(), io::ErrorKind::WriteZero),
+            Poll::Ready(Ok(n)) => {
+                scratch::with_batch(|batch| {
+                    self.connection.poll_transmit(batch, masking_key);
+                    self.connection.transmitted(now(), batch, n);
+                });
+                self.taken();
+            }
+            Poll::Ready(Err(error)) => self.connection.handle_error(now(), error.kind()),
+            Poll::Pending => {}
+        }
+        false
+    }
+
+    /// The transport has taken something.
+    fn taken(&mut self) {
+        if self
+            .transport
+            .as_ref()
+            .is_some_and(Transport::buffers_writes)
+        {
+            self.unflushed = Some(now());
         }
     }
 
@@ -719,6 +799,7 @@ impl Driver {
     }
 
     fn drop_transport(&mut self) {
+        self.queue_owed();
         self.transport = None;
         self.alarm = None;
         self.pings = Pings::default();

@@ -22,7 +22,7 @@ macro_rules! facts {
 
             /// Bytes accepted and not yet written, with a fixed cost for each message.
             pub fn queued(&self) -> usize {
-                self.shared().lock().connection().queued()
+                self.shared().lock().queued()
             }
 
             /// How the connection ended; `None` while it has not.

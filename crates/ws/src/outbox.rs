@@ -19,6 +19,7 @@ use crate::{
     driver::{Driver, now},
     error::Error,
     ping::Pong,
+    round::Round,
     sender::{Overflow, Sent, TrySendError, TrySendErrorKind},
     shared::{Handle, Shared, Side},
 };
@@ -52,8 +53,6 @@ struct Counts {
     accepted: u64,
     /// There is a pump. Changes under the connection's lock only.
     pumping: bool,
-    /// A task of a group is about to write.
-    due: bool,
 }
 
 /// Whether those that came before have got their places.
@@ -122,6 +121,17 @@ impl Outbox {
         .await
     }
 
+    /// The same without writing it, for somebody who writes later: what could have left does not count as full.
+    pub(crate) fn queue_unwritten(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+    ) -> Result<Sent, TrySendError> {
+        if !self.look(|connection| self.has_room(connection, Turn::NotYet)) {
+            self.write_now();
+        }
+        self.queue(outgoing)
+    }
+
     /// Puts a message into the queue for which there is a permit.
     pub(crate) fn queue_reserved(&self, outgoing: Outgoing) -> Result<(), TrySendError> {
         self.push(|connection| Ok(connection.send_reserved(now(), outgoing)?))
@@ -138,6 +148,7 @@ impl Outbox {
     /// Waits for room and keeps it until it is given back.
     pub(crate) async fn reserve(self: &Arc<Self>) -> Result<(), Error> {
         self.in_turn(|turn| {
+            self.queue_owed();
             let driver = self.handle.shared.lock();
             if driver.connection().state() != State::Open {
                 return Some(Err(driver.closed()));
@@ -235,8 +246,9 @@ impl Outbox {
     /// Lets `f` put something into the queue, and counts it.
     fn push<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
         self.handle.with(|driver| {
+            let before = driver.connection().queued();
+            driver.queue_owed();
             let connection = driver.connection_mut();
-            let before = connection.queued();
             let result = f(connection);
             let grown = connection.queued().saturating_sub(before);
             self.counts().accepted += grown as u64;
@@ -244,12 +256,37 @@ impl Outbox {
         })
     }
 
-    // Out of the queue.
+    // Rounds of a group, in `round.rs`.
 
-    /// Runs a task where the connection runs.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(task);
+    /// Where the connection runs.
+    pub(crate) fn runtime(&self) -> &runtime::Handle {
+        &self.runtime
     }
+
+    /// Takes part in a round, unless it has to wait behind something, or be counted.
+    pub(crate) fn follow(&self, round: &Arc<Round>, place: usize) -> bool {
+        let mut driver = self.handle.shared.lock();
+        driver.queue_owed();
+        let waits = {
+            let counts = self.counts();
+            counts.pumping || counts.permits > 0
+        };
+        !waits && driver.follow(round, place)
+    }
+
+    /// Queues what a round has so far.
+    pub(crate) fn queue_owed(&self) {
+        self.push(|_| ());
+    }
+
+    /// Writes a round, all of which `bytes` is, or what else there is to write.
+    pub(crate) fn write_round(self: &Arc<Self>, round: &Arc<Round>, bytes: &[u8]) {
+        if !self.handle.with(|driver| driver.write_round(round, bytes)) {
+            self.write();
+        }
+    }
+
+    // Out of the queue.
 
     /// Writes what the transport takes, and leaves the rest to the pump. Inside a corked handler all is left to the end of
     /// its poll while little is queued.
@@ -257,16 +294,6 @@ impl Outbox {
         self.write_if(|driver| {
             driver.connection().state() != State::Open || !driver.leaves_later()
         });
-    }
-
-    /// Whether a task has to be found for [`write`](Self::write): not if one is about to call it.
-    pub(crate) fn claim(&self) -> bool {
-        !std::mem::replace(&mut self.counts().due, true)
-    }
-
-    /// The task is found, and what is queued from now on needs another.
-    pub(crate) fn unclaim(&self) {
-        self.counts().due = false;
     }
 
     /// The same, also inside a corked handler.
@@ -293,7 +320,7 @@ impl Outbox {
             }
         });
         if written == Written::NotAll {
-            self.spawn(Pump::new(self).run());
+            self.runtime.spawn(Pump::new(self).run());
         }
         // Not for nothing: the one that waits for room comes by here, too, and would never rest.
         if written == Written::All {
@@ -303,6 +330,7 @@ impl Outbox {
 
     /// Writes, and waits until all has left that was in the queue at first.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
+        self.queue_owed();
         let target = self.counts().accepted;
         self.write_now();
         loop {

@@ -1,5 +1,6 @@
 //! Goal: a message to a group reaches every member that takes it, in one order, and no member delays another.
-//! Method: scripted transports, some of which stall, and many senders on two threads.
+//! Method: scripted transports, some of which stall, and many senders on two threads; whatever a group can be asked, in any order.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -7,10 +8,12 @@ use std::{sync::Arc, time::Duration};
 
 use common::{Wire, server};
 use fullduplex::{
-    Broadcast, CloseFrame, Config, Delivery, Message, Overflow, Prepared, ReadHalf, Sender,
+    Acceptor, Broadcast, Client, CloseFrame, Config, Deflate, Delivery, Message, Overflow,
+    Prepared, ReadHalf, Sender, handled,
 };
 use fullduplex_testkit::{Fault, wire};
-use tokio::time::timeout;
+use proptest::prelude::*;
+use tokio::{task::yield_now, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -21,6 +24,37 @@ async fn member(overflow: Overflow) -> (ReadHalf, Sender, Wire) {
     let (ws, wire) = server(config).await;
     let (read, write) = ws.split();
     (read, write.into_sender(overflow), wire)
+}
+
+/// A connection with room for everything.
+async fn roomy() -> (ReadHalf, Sender, Wire) {
+    let (ws, wire) = server(Config::default()).await;
+    let (read, write) = ws.split();
+    (read, write.into_sender(Overflow::Close), wire)
+}
+
+/// A group of such connections, each under its place.
+async fn group(members: usize) -> (Broadcast<usize>, Vec<(ReadHalf, Sender, Wire)>) {
+    let group = Broadcast::new();
+    let mut all = Vec::new();
+    for key in 0..members {
+        let member = roomy().await;
+        group.join(key, &member.1);
+        all.push(member);
+    }
+    (group, all)
+}
+
+async fn until_written(wire: &Wire, expected: &[wire::Frame]) {
+    let bytes: Vec<_> = expected
+        .iter()
+        .flat_map(|frame| frame.clone().bytes())
+        .collect();
+    let written = wire
+        .script
+        .until(|script| script.written().ends_with(&bytes));
+    timeout(PATIENCE, written).await.expect("it leaves");
+    assert_eq!(wire.frames(), expected);
 }
 
 fn stall(wire: &Wire) {
@@ -66,7 +100,12 @@ async fn each_member_is_treated_by_its_own_policy_and_none_delays_another() {
     assert_eq!(group.len(), 4, "the one that is closed is no member");
     assert_eq!(counts(group.send(&text("three"))), [2, 2, 1, 0, 0]);
     let all = ["one", "two", "three"].map(wire::text);
-    assert_eq!(quick_wire.frames(), all, "written before send returns");
+    yield_now().await;
+    assert_eq!(
+        quick_wire.frames(),
+        all,
+        "written when the sender has had its turn"
+    );
     for (_, _, wire) in &slow {
         wire.script.heal();
     }
@@ -97,7 +136,7 @@ async fn members_leave_and_the_dead_are_removed() {
     let (_read, closed, _wire) = member(Overflow::Wait).await;
     group.join("closed", &closed);
     tokio::spawn(async move { closed.close(CloseFrame::normal()).await });
-    tokio::task::yield_now().await;
+    yield_now().await;
     let (_read, left, left_wire) = member(Overflow::Wait).await;
     group.join("left", &left);
     let (_read, first, first_wire) = member(Overflow::Wait).await;
@@ -109,6 +148,7 @@ async fn members_leave_and_the_dead_are_removed() {
     assert_eq!(group.len(), 3);
     assert_eq!(counts(group.send(&text("hello"))), [1, 0, 0, 0, 2]);
     assert_eq!(group.len(), 1);
+    yield_now().await;
     assert_eq!(second_wire.frames(), [wire::text("hello")]);
     assert_eq!(first_wire.frames(), []);
     assert_eq!(left_wire.frames(), []);
@@ -125,6 +165,7 @@ async fn only_the_chosen_members_get_it() {
     }
     let delivery = group.send_where(&text("not to myself"), |key| *key != 1);
     assert_eq!(counts(delivery), [2, 0, 0, 0, 0]);
+    yield_now().await;
     let got: Vec<_> = members
         .iter()
         .map(|(_, _, wire)| wire.frames().len())
@@ -144,6 +185,7 @@ async fn a_group_that_nobody_sends_to_does_not_collect_its_dead() {
     }
     group.send(&text("still here"));
     assert_eq!(group.len(), 1);
+    yield_now().await;
     assert_eq!(wire.frames(), [wire::text("still here")]);
 }
 
@@ -237,5 +279,342 @@ async fn messages_that_follow_each_other_without_a_pause_pile_up_no_tasks() {
             let written = wire.script.until(|_| wire.frames().ends_with(&last));
             timeout(PATIENCE, written).await.expect("written");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_in_one_turn_leaves_to_each_member_in_one_write() {
+    let (group, members) = group(3).await;
+    for _ in 0..2 {
+        let before = members[0].2.writes().len();
+        for i in 0..16 {
+            assert_eq!(counts(group.send(&text(&i.to_string()))), [3, 0, 0, 0, 0]);
+        }
+        let all: Vec<_> = (0..16).map(|i| wire::text(i.to_string())).collect();
+        assert!(members[0].1.queued() >= 16 * 64, "what is owed is queued");
+        yield_now().await;
+        for (_, sender, wire) in &members {
+            assert_eq!(wire.writes()[before..], [&*all]);
+            assert_eq!(sender.queued(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_member_is_sent_alone_keeps_its_place() {
+    let (group, members) = group(2).await;
+    let (_, sender, wire) = &members[0];
+    group.send(&text("a"));
+    sender.try_send("b").unwrap();
+    group.send(&text("c"));
+    group.send(&text("d"));
+    sender.feed("e").await.unwrap();
+    group.send(&text("f"));
+    let flushed = sender.flush();
+    group.send(&text("g"));
+    flushed.await.unwrap();
+    group.send(&text("h"));
+    let closing = sender.clone();
+    tokio::spawn(async move { closing.close(CloseFrame::normal()).await });
+    yield_now().await;
+    assert_eq!(counts(group.send(&text("i"))), [1, 0, 0, 0, 1]);
+    let mut expected: Vec<_> = "abcdefgh"
+        .chars()
+        .map(|c| wire::text(c.to_string()))
+        .collect();
+    expected.push(wire::close(1000, ""));
+    until_written(wire, &expected).await;
+    let expected: Vec<_> = "acdfghi"
+        .chars()
+        .map(|c| wire::text(c.to_string()))
+        .collect();
+    until_written(&members[1].2, &expected).await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_handler_to_its_group_leave_before_its_close() {
+    let group = Arc::new(Broadcast::new());
+    let (ws, wire) = server(Config::default()).await;
+    let ended = tokio::spawn(handled(ws, {
+        let group = Arc::clone(&group);
+        async move |ws| {
+            let (_read, write) = ws.split();
+            let sender = write.into_sender(Overflow::Wait);
+            group.join(0, &sender);
+            group.send(&text("bye"));
+        }
+    }));
+    until_written(&wire, &[wire::text("bye"), wire::close(1000, "")]).await;
+    ended.abort();
+}
+
+#[tokio::test]
+async fn a_message_is_for_those_who_are_members_when_it_is_sent() {
+    let (group, members) = group(3).await;
+    let late = roomy().await;
+    let other = roomy().await;
+    group.send(&text("one"));
+    group.join(3, &late.1);
+    group.leave(&0);
+    assert_eq!(counts(group.send(&text("two"))), [3, 0, 0, 0, 0]);
+    group.join(1, &other.1);
+    assert_eq!(counts(group.send(&text("three"))), [3, 0, 0, 0, 0]);
+    yield_now().await;
+    group.send(&text("four"));
+    yield_now().await;
+    let got = |wire: &Wire| {
+        let all = ["one", "two", "three", "four"];
+        let frames = wire.frames();
+        let got = all.map(|text| frames.contains(&wire::text(text)));
+        assert_eq!(frames.len(), got.iter().filter(|got| **got).count());
+        got
+    };
+    assert_eq!(got(&members[0].2), [true, false, false, false]);
+    assert_eq!(got(&members[1].2), [true, true, false, false]);
+    assert_eq!(got(&members[2].2), [true, true, true, true]);
+    assert_eq!(got(&late.2), [false, true, true, true]);
+    assert_eq!(got(&other.2), [false, false, true, true]);
+}
+
+#[tokio::test]
+async fn what_many_get_and_what_few_get_stays_in_order() {
+    let (group, members) = group(5).await;
+    group.send(&text("all"));
+    assert_eq!(group.send_where(&text("not 0"), |key| *key != 0).sent, 4);
+    assert_eq!(group.send_where(&text("only 1"), |key| *key == 1).sent, 1);
+    assert_eq!(
+        group.send_where(&text("nobody"), |_| false),
+        Delivery::default()
+    );
+    group.send(&text("all again"));
+    yield_now().await;
+    let expected: [&[&str]; 3] = [
+        &["all", "all again"],
+        &["all", "not 0", "only 1", "all again"],
+        &["all", "not 0", "all again"],
+    ];
+    for (place, (_, _, wire)) in members.iter().enumerate() {
+        let expected: Vec<_> = expected[place.min(2)]
+            .iter()
+            .map(|text| wire::text(*text))
+            .collect();
+        assert_eq!(wire.writes(), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_stops_at_any_byte_goes_on_there() {
+    let expected: Vec<_> = ["one", "two", "three"].map(wire::text).to_vec();
+    for buffered in [false, true] {
+        for at in 0..20 {
+            let (group, members) = group(2).await;
+            let (_, _, wire) = &members[0];
+            if buffered {
+                wire.script.buffer_writes();
+            }
+            wire.script
+                .fault_writes_at(wire.script.written().len() + at, Fault::Stall);
+            group.send(&text("one"));
+            group.send(&text("two"));
+            yield_now().await;
+            group.send(&text("three"));
+            until_written(&members[1].2, &expected).await;
+            wire.script.heal();
+            until_written(wire, &expected).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_fails_while_a_group_is_written_ends_its_connection() {
+    for fault in [
+        Fault::Error(std::io::ErrorKind::ConnectionReset),
+        Fault::End,
+    ] {
+        let (group, members) = group(2).await;
+        let (_, sender, wire) = &members[0];
+        wire.script
+            .fault_writes_at(wire.script.written().len() + 3, fault);
+        group.send(&text("one"));
+        yield_now().await;
+        timeout(PATIENCE, sender.closed()).await.expect("noticed");
+        assert_eq!(counts(group.send(&text("two"))), [1, 0, 0, 0, 1]);
+        until_written(&members[1].2, &["one", "two"].map(wire::text)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_is_sent_much_without_a_pause_writes_meanwhile() {
+    let (group, members) = group(3).await;
+    let long = "x".repeat(1000);
+    for _ in 0..1000 {
+        // More than any queue takes.
+        assert_eq!(counts(group.send(&text(&long))), [3, 0, 0, 0, 0]);
+    }
+    let (_, sender, wire) = &members[0];
+    assert!(sender.queued() < 64 << 10, "{} queued", sender.queued());
+    let expected = vec![wire::text(long); 1000];
+    until_written(wire, &expected).await;
+}
+
+#[tokio::test]
+async fn long_and_compressed_messages_keep_their_places() {
+    let group = Broadcast::new();
+    let mut clients = Vec::new();
+    for deflate in [
+        Some(Deflate::for_server()),
+        Some(Deflate::for_client()),
+        None,
+    ] {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let mut acceptor = Acceptor::new();
+        let mut client = Client::new("ws://example.com/").unwrap();
+        if let Some(deflate) = deflate {
+            acceptor = acceptor.deflate(deflate);
+            client = client.deflate(deflate);
+        }
+        let (accepted, connected) = tokio::join!(acceptor.accept(far), client.connect_over(near));
+        let (read, write) = accepted.unwrap().split();
+        let sender = write.into_sender(Overflow::Wait);
+        group.join(clients.len(), &sender);
+        clients.push((connected.unwrap().0, read, sender));
+    }
+    let long = Message::text("long ".repeat(2_000));
+    let longest = Message::text("longest ".repeat(20_000));
+    let messages = [
+        Prepared::new(&Message::text("short")),
+        Prepared::compressed(&long, &Deflate::for_server()),
+        Prepared::new(&long),
+        Prepared::new(&longest),
+        Prepared::new(&Message::text("the end")),
+    ];
+    for message in messages.iter().chain(&messages) {
+        assert_eq!(group.send(message).sent, 3);
+    }
+    for (client, _, _) in &mut clients {
+        for message in messages.iter().chain(&messages) {
+            let received = timeout(PATIENCE, client.recv()).await.expect("it comes");
+            assert!(received.unwrap().unwrap().as_bytes() == message.payload());
+        }
+    }
+}
+
+#[test]
+fn what_a_runtime_that_ended_did_not_write_leaves_with_the_next() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (group, members) = runtime.block_on(group(3));
+    let other = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    other.block_on(async { group.send(&text("one")) });
+    drop(other);
+    assert!(members[0].1.queued() > 0);
+    group.send(&text("two"));
+    runtime.block_on(async {
+        for (_, _, wire) in &members {
+            until_written(wire, &["one", "two"].map(wire::text)).await;
+        }
+    });
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    SendAll,
+    SendExcept(usize),
+    SendOnly(usize),
+    SendAlone(usize),
+    Leave(usize),
+    Join(usize),
+    Stall(usize, usize),
+    Heal(usize),
+    Flush(usize),
+    Turn,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let who = || 0..4_usize;
+    let act = prop_oneof![
+        6 => Just(Act::SendAll),
+        2 => who().prop_map(Act::SendExcept),
+        1 => who().prop_map(Act::SendOnly),
+        2 => who().prop_map(Act::SendAlone),
+        1 => who().prop_map(Act::Leave),
+        1 => who().prop_map(Act::Join),
+        1 => (who(), 0..30_usize).prop_map(|(who, at)| Act::Stall(who, at)),
+        1 => who().prop_map(Act::Heal),
+        1 => who().prop_map(Act::Flush),
+        3 => Just(Act::Turn),
+    ];
+    prop::collection::vec(act, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Two groups that share their members, who are sent to alone, too, and stall: everybody gets what was sent to it, in order.
+    #[test]
+    fn whatever_happens_each_member_gets_what_it_was_sent_in_order(acts in prop::collection::vec((0..2_usize, acts()), 1..4)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(model(acts));
+    }
+}
+
+async fn model(acts: Vec<(usize, Vec<Act>)>) {
+    let (first, members) = group(4).await;
+    let groups = [first, Broadcast::new()];
+    let mut joined = [[true; 4], [false; 4]];
+    let mut expected = vec![Vec::new(); 4];
+    let mut number = 0;
+    for (which, act) in acts
+        .iter()
+        .flat_map(|(which, acts)| acts.iter().map(move |act| (*which, act)))
+    {
+        number += 1;
+        let said = number.to_string();
+        let mut send = |chosen: &dyn Fn(usize) -> bool| {
+            let chosen = |key: usize| joined[which][key] && chosen(key);
+            let delivery = groups[which].send_where(&text(&said), |key| chosen(*key));
+            let who: Vec<_> = (0..4).filter(|key| chosen(*key)).collect();
+            assert_eq!(counts(delivery), [who.len(), 0, 0, 0, 0]);
+            for key in who {
+                expected[key].push(wire::text(said.clone()));
+            }
+        };
+        match *act {
+            Act::SendAll => send(&|_| true),
+            Act::SendExcept(who) => send(&|key| key != who),
+            Act::SendOnly(who) => send(&|key| key == who),
+            Act::SendAlone(who) => {
+                members[who].1.try_send(said.as_str()).unwrap();
+                expected[who].push(wire::text(said));
+            }
+            Act::Leave(who) => {
+                assert_eq!(groups[which].leave(&who), joined[which][who]);
+                joined[which][who] = false;
+            }
+            Act::Join(who) => {
+                assert_eq!(
+                    groups[which].join(who, &members[who].1),
+                    !joined[which][who]
+                );
+                joined[which][who] = true;
+            }
+            Act::Stall(who, at) => {
+                let script = &members[who].2.script;
+                script.fault_writes_at(script.written().len() + at, Fault::Stall);
+            }
+            Act::Heal(who) => members[who].2.script.heal(),
+            Act::Flush(who) => {
+                assert!(
+                    futures_util::FutureExt::now_or_never(members[who].1.flush())
+                        != Some(Err(fullduplex::Error::Closing))
+                );
+            }
+            Act::Turn => yield_now().await,
+        }
+    }
+    for ((_, _, wire), expected) in members.iter().zip(expected) {
+        wire.script.heal();
+        until_written(wire, &expected).await;
     }
 }

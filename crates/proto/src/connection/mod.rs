@@ -29,6 +29,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut, buf::Limit};
 
+pub(crate) use self::transmit::QUEUE_COST;
 use self::{
     assembly::Delivery,
     closing::Closing,
@@ -609,6 +610,16 @@ impl Connection {
         if self.closing.is_none() {
             self.fail_on(Deadline::Write, now);
         }
+    }
+
+    /// Whether a [frame](crate::Prepared::frame) of so many bytes, sent now, would leave at once and as it is, unless it [may be
+    /// compressed](crate::Prepared::may_be_compressed). Then a driver may write it without queueing it here.
+    pub fn forwards(&self, len: usize) -> bool {
+        self.closing.is_none()
+            && self.role == Role::Server
+            && len <= self.config.limits.fragment
+            && self.transmit.is_empty()
+            && !self.transmit.in_parts()
     }
 
     /// Whether the transport is to be read: until its end was reported.

@@ -32,7 +32,7 @@ pub(super) const BATCH_INLINE: usize = 64 << 10;
 const BATCH_TOTAL: usize = 512 << 10;
 
 /// Bytes that a queued message counts for beside its payload: its place in the queue and its header.
-pub(super) const QUEUE_COST: usize = 64;
+pub(crate) const QUEUE_COST: usize = 64;
 
 /// Something to send.
 #[derive(Clone, Debug)]
