@@ -117,31 +117,38 @@ where
     }
 
     /// Runs the handler, and tells how it ended. The place is free again afterwards.
-    async fn converse(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would hold its arguments twice, and every connection has this future"
+    )]
+    fn converse(
         self: Arc<Self>,
         ws: WebSocket,
         identity: T,
         peer: SocketAddr,
-        _place: Place,
-    ) {
-        let begun = Instant::now();
-        let handle = ws.handle.clone();
-        let _entry = self.open.enter(&handle.shared);
-        let outcome = handler::run(ws, &handle, |ws| (self.handler)(ws, identity)).await;
-        let duration = begun.elapsed();
-        tracing::info!(
-            %peer,
-            path = %handle.shared.info.path(),
-            duration = ?Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX)),
-            %outcome,
-            "closed"
-        );
-        let closed = Closed {
-            outcome,
-            duration,
-            rate_limited: handle.shared.lock().rate_limited(),
-        };
-        self.observed
-            .tell(|observer| observer.closed(peer, &closed));
+        place: Place,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        async move {
+            let begun = Instant::now();
+            let handle = ws.handle.clone();
+            let entry = self.open.enter(&handle.shared);
+            let outcome = handler::run(ws, &handle, |ws| (self.handler)(ws, identity)).await;
+            let duration = begun.elapsed();
+            tracing::info!(
+                %peer,
+                path = %handle.shared.info.path(),
+                duration = ?Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX)),
+                %outcome,
+                "closed"
+            );
+            let closed = Closed {
+                outcome,
+                duration,
+                rate_limited: handle.shared.lock().rate_limited(),
+            };
+            self.observed
+                .tell(|observer| observer.closed(peer, &closed));
+            drop((entry, handle, place));
+        }
     }
 }
