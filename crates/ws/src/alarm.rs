@@ -14,6 +14,8 @@ pub(crate) struct Alarm {
     sleep: Pin<Box<Sleep>>,
     /// Whom it wakes when it fires.
     waker: Option<Waker>,
+    /// Its deadline moves only away until something else is said.
+    lasts: bool,
 }
 
 impl Alarm {
@@ -21,11 +23,23 @@ impl Alarm {
         Self {
             sleep: Box::pin(sleep_until(deadline)),
             waker: None,
+            lasts: false,
         }
+    }
+
+    /// Whether there is no need to [`poll`](Self::poll) it: it will wake this task early enough.
+    pub(crate) fn is_set_for(&self, waker: &Waker) -> bool {
+        self.lasts && self.wakes(waker) && !self.sleep.is_elapsed()
+    }
+
+    /// Says whether the deadline of the last poll moves only away.
+    pub(crate) fn set_lasts(&mut self, lasts: bool) {
+        self.lasts = lasts;
     }
 
     /// `Ready` when `deadline` has passed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.lasts = false;
         if self.sleep.deadline() > deadline {
             self.move_to(deadline);
         }

@@ -34,6 +34,10 @@ use crate::{
 const MAX_SLICES: usize = 64;
 
 /// A connection with its transport and its timer.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, in any combination"
+)]
 #[derive(Debug)]
 pub(crate) struct Driver {
     connection: Connection,
@@ -54,6 +58,8 @@ pub(crate) struct Driver {
     clock: Clock,
     /// More than one task may wait for it: halves, or a helper beside the handler.
     pub(crate) several: bool,
+    /// The task that polls has waited before, and nobody else has since: it is known whom to wake.
+    pub(crate) waits_as_before: bool,
     /// A stream has yielded the error that it ended with.
     told: bool,
     /// Handles that share it (see `shared.rs`).
@@ -86,6 +92,7 @@ impl Driver {
             handler: Handler::None,
             clock: Clock::Runs,
             several: false,
+            waits_as_before: false,
             told: false,
             owners: 1,
             owed: None,
@@ -125,24 +132,16 @@ impl Driver {
     /// It has been polled. Writes what it sent; false if the transport did not take all.
     pub(crate) fn uncork(&mut self, handler: Handler) -> bool {
         self.handler = handler;
-        let written = !self.wants_write()
-            || self
-                .poll_write(&mut Context::from_waker(Waker::noop()))
-                .is_ready();
+        let written = if self.wants_write() {
+            self.connection.write_begins(self.clock.now());
+            self.poll_write(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        } else {
+            true
+        };
         self.clock = Clock::Runs;
         scratch::put_room(self.connection.take_room());
         written
-    }
-
-    /// The next event; `None` once the connection is over and its outcome known.
-    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        loop {
-            ready!(self.poll_hold(cx));
-            let event = ready!(self.poll_unlimited(cx));
-            if event.as_ref().is_none_or(|event| self.admits(event)) {
-                return Poll::Ready(event);
-            }
-        }
     }
 
     /// Waits until the rate limit lets more be read. What is queued leaves meanwhile; deadlines are not looked at, since what
@@ -177,32 +176,51 @@ impl Driver {
         verdict == Verdict::Take
     }
 
-    /// The next event, whatever the rate.
-    fn poll_unlimited(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    /// Goes on until there is an event of which `pick` makes something; `None` once the connection is over and its outcome known.
+    ///
+    /// Everything that is received comes by here. An event is large, so it is handed to `pick` instead of up, layer by layer.
+    #[inline]
+    fn poll_for<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut pick: impl FnMut(Event) -> Option<T>,
+    ) -> Poll<Option<T>> {
         loop {
-            if self.connection.has_events() {
-                let now = self.clock.now();
-                if let Some(event) = self.connection.poll_event(now) {
-                    self.notice(&event, cx);
-                    return Poll::Ready(Some(event));
-                }
+            if self.rate.is_some() {
+                ready!(self.poll_hold(cx));
             }
-            let nothing_due = self.is_corked() && self.connection.state() == State::Open;
-            if !nothing_due && !self.settle(cx) {
+            if let Some(event) = ready!(self.poll_once(cx)) {
+                self.notice(&event, cx);
+                if self.admits(&event)
+                    && let Some(picked) = pick(event)
+                {
+                    return Poll::Ready(Some(picked));
+                }
+            } else if self.is_over() {
                 return Poll::Ready(None);
             }
-            match self.poll_read(cx) {
-                Poll::Ready(Some(event)) => {
-                    self.notice(&event, cx);
-                    return Poll::Ready(Some(event));
-                }
-                Poll::Ready(None) => {}
-                Poll::Pending => {
-                    ready!(self.poll_deadline(cx, self.connection.poll_timeout()));
-                    self.connection.handle_timeout(now());
-                }
+        }
+    }
+
+    /// One step: an event that is here already, or a read, or a deadline.
+    #[inline]
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.connection.has_events() {
+            let now = self.clock.now();
+            if let Some(event) = self.connection.poll_event(now) {
+                return Poll::Ready(Some(event));
             }
         }
+        let nothing_due = self.is_corked() && self.connection.state() == State::Open;
+        if !nothing_due && !self.settle(cx) {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(event) = self.poll_read(cx) {
+            return Poll::Ready(event);
+        }
+        ready!(self.poll_timeout(cx));
+        self.connection.handle_timeout(now());
+        Poll::Ready(None)
     }
 
     /// Something is to be written, or to be flushed out of the transport.
@@ -216,37 +234,45 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Event>, Error>> {
         self.deliver_parts(false);
-        Poll::Ready(match ready!(self.poll_any(cx)) {
-            Some(event) => Ok(Some(event)),
-            None if self
-                .connection
-                .outcome()
-                .is_some_and(|outcome| outcome.clean) =>
-            {
-                Ok(None)
-            }
-            None => Err(self.closed()),
-        })
+        let event = ready!(self.poll_for(cx, Some));
+        self.or_end(event)
     }
 
     /// The next message, or the end.
+    #[inline]
     pub(crate) fn poll_message(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
-        loop {
-            if let Some(message) = self.next_message() {
-                return Poll::Ready(Ok(Some(message)));
-            }
-            match ready!(self.poll_event(cx))? {
-                Some(Event::Message(message)) => return Poll::Ready(Ok(Some(message))),
-                Some(_) => {}
-                None => return Poll::Ready(Ok(None)),
-            }
+        match self.next_message() {
+            Some(message) => Poll::Ready(Ok(Some(message))),
+            None => self.poll_message_event(cx),
         }
     }
 
+    // Apart, so that what is usual stays small enough to become part of what calls it.
+    #[inline(never)]
+    fn poll_message_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+        self.deliver_parts(false);
+        let message = ready!(self.poll_for(cx, |event| match event {
+            Event::Message(message) => Some(message),
+            _ => None,
+        }));
+        self.or_end(message)
+    }
+
+    /// What came, or that nothing more will: because of a clean end, or because of another.
+    fn or_end<T>(&self, came: Option<T>) -> Poll<Result<Option<T>, Error>> {
+        let is_clean = || self.connection.outcome().is_some_and(|end| end.clean);
+        Poll::Ready(if came.is_some() || is_clean() {
+            Ok(came)
+        } else {
+            Err(self.closed())
+        })
+    }
+
     /// The next message, if it is here and nothing else has to be looked at.
+    #[inline]
     fn next_message(&mut self) -> Option<Message> {
         if self.rate.is_some() || self.in_parts || self.connection.wants_control_write() {
             return None;
@@ -260,19 +286,15 @@ impl Driver {
         cx: &mut Context<'_>,
         begun: bool,
     ) -> Poll<Result<Option<Part>, Error>> {
-        loop {
-            self.deliver_parts(true);
-            match ready!(self.poll_any(cx)) {
-                Some(Event::Part { kind, payload, fin }) => {
-                    return Poll::Ready(Ok(Some(Part { kind, payload, fin })));
-                }
-                Some(_) => {}
-                None if !begun && self.connection.outcome().is_some_and(|end| end.clean) => {
-                    return Poll::Ready(Ok(None));
-                }
-                None => return Poll::Ready(Err(self.closed())),
-            }
+        self.deliver_parts(true);
+        let part = ready!(self.poll_for(cx, |event| match event {
+            Event::Part { kind, payload, fin } => Some(Part { kind, payload, fin }),
+            _ => None,
+        }));
+        if part.is_none() && begun {
+            return Poll::Ready(Err(self.closed()));
         }
+        self.or_end(part)
     }
 
     /// Whether messages are handed out in parts, or whole again: then what is left of one in parts is thrown away.
@@ -380,20 +402,32 @@ impl Driver {
     }
 
     /// Takes a message and writes it; while corked it is only taken, unless the queue is over its soft limit.
+    #[inline]
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         slot: &mut Option<Outgoing>,
     ) -> Poll<Result<(), Error>> {
-        let sent = self.leaves_later()
-            && slot
-                .as_ref()
-                .is_some_and(|outgoing| self.connection.send_small(self.clock.now(), outgoing));
-        if sent {
+        if let Some(outgoing) = slot
+            && self.leaves_later()
+            && self.connection.send_small(outgoing)
+        {
             *slot = None;
-        } else {
-            ready!(self.poll_feed(cx, slot))?;
+            if self.leaves_later() {
+                return Poll::Ready(Ok(()));
+            }
         }
+        self.poll_send_any(cx, slot)
+    }
+
+    // Apart for the reason above.
+    #[inline(never)]
+    fn poll_send_any(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<Outgoing>,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.poll_feed(cx, slot))?;
         self.poll_flush_unless_corked(cx)
     }
 
@@ -485,8 +519,8 @@ impl Driver {
             self.close(frame);
         }
         loop {
-            let event = ready!(self.poll_any(cx));
-            if let (None, Some(outcome)) = (event, self.connection.outcome()) {
+            ready!(self.poll_end(cx));
+            if let Some(outcome) = self.connection.outcome() {
                 return Poll::Ready(outcome);
             }
         }
@@ -511,12 +545,15 @@ impl Driver {
         if self.connection.state() == State::Open {
             ready!(self.poll_write(cx));
         }
-        while self.connection.state() != State::Open {
-            if ready!(self.poll_any(cx)).is_none() {
-                break;
-            }
+        if self.connection.state() != State::Open {
+            ready!(self.poll_end(cx));
         }
         Poll::Ready(())
+    }
+
+    /// Goes through the closing handshake, or on until there is one. Messages that arrive are thrown away.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_for(cx, |_| None::<()>).map(|_| ())
     }
 
     /// Lets go of the transport at once.
@@ -786,6 +823,25 @@ impl Driver {
             self.connection.handle_timeout(now());
         }
         Poll::Ready(())
+    }
+
+    /// `Ready` when the connection has something to do that nothing but time brings.
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lasts = self.connection.is_quiet();
+        if lasts
+            && self
+                .alarm
+                .as_ref()
+                .is_some_and(|alarm| alarm.is_set_for(cx.waker()))
+        {
+            self.waits_as_before = true;
+            return Poll::Pending;
+        }
+        let polled = self.poll_deadline(cx, self.connection.poll_timeout());
+        if let Some(alarm) = &mut self.alarm {
+            alarm.set_lasts(lasts);
+        }
+        polled
     }
 
     /// `Ready` when `deadline` has passed.

@@ -69,6 +69,16 @@ impl Shared {
         self.ended.notify_waiters();
     }
 
+    /// The connection has come to another state.
+    #[cold]
+    fn wake_for(&self, state: State) {
+        if state == State::Closed {
+            self.wake_ended();
+        } else {
+            self.wake_all();
+        }
+    }
+
     /// Begins the closing handshake for whoever owns the connection, who may be busy elsewhere.
     pub(crate) fn close(&self, frame: CloseFrame) {
         {
@@ -140,6 +150,7 @@ impl Handle {
     }
 
     /// Polls the driver under its lock, and sees to it that `cx` is woken when it is worth polling again.
+    #[inline]
     pub(crate) fn poll<R>(
         &self,
         side: Side,
@@ -154,7 +165,7 @@ impl Handle {
                 return f(driver, &mut Context::from_waker(&self.waker()));
             }
             let result = f(driver, cx);
-            if result.is_pending() {
+            if result.is_pending() && !std::mem::take(&mut driver.waits_as_before) {
                 replaced = self.shared.wait(side, cx.waker());
             }
             result
@@ -173,16 +184,15 @@ impl Handle {
 
     /// Uses the driver under its lock. If the end begins by that, or is reached, all that wait are woken: there may be a Close
     /// to write, and another deadline to wait for, or the transport is gone.
+    #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Driver) -> R) -> R {
         let mut driver = self.shared.lock();
         let before = driver.connection().state();
         let result = f(&mut driver);
         let after = driver.connection().state();
         drop(driver);
-        match after {
-            _ if after == before => {}
-            State::Closed => self.shared.wake_ended(),
-            _ => self.shared.wake_all(),
+        if after != before {
+            self.shared.wake_for(after);
         }
         result
     }

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::outcome::{Cause, Initiator, Outcome};
+use super::{
+    State,
+    outcome::{Cause, Initiator, Outcome},
+};
 use crate::{close::CloseFrame, role::Role};
 
 /// What is known about the end once it has begun.
@@ -46,6 +49,15 @@ impl Closing {
             eof: false,
             over: false,
             drained: 0,
+        }
+    }
+
+    /// Where the connection stands.
+    pub(super) fn state(&self) -> State {
+        if self.is_over() {
+            State::Closed
+        } else {
+            State::Closing
         }
     }
 

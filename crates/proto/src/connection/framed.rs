@@ -4,7 +4,7 @@
 //! its own memory is free again before the next one comes.
 
 use super::transmit::{BATCH_INLINE, Outgoing, QUEUE_COST};
-use crate::frame::{FrameHeader, HeaderRules};
+use crate::frame::{FrameHeader, HeaderRules, MAX_HEADER_LEN};
 
 /// Whole frames, at most as many as one batch holds, and one.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ impl Frames {
         match outgoing {
             Outgoing::Message(message) | Outgoing::Uncompressed(message) => {
                 let payload = message.as_bytes();
+                self.bytes.reserve(MAX_HEADER_LEN + payload_len);
                 let header = FrameHeader {
                     fin: true,
                     rsv1: false,

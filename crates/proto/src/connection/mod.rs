@@ -108,9 +108,23 @@ impl Connection {
     /// which has to be asked until it has no more before the next read. After the connection failed, or after the
     /// peer's Close, the bytes are thrown away.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) -> Option<Event> {
-        self.arrived(now, input.len(), |receive, role, config| {
-            receive.input(input, role, config)
-        })
+        if self.closing.is_none()
+            && let Some(message) = self.receive.message(input, self.role, &self.config)
+        {
+            return Some(self.usual(now, message));
+        }
+        self.heard(now);
+        if self.is_deaf() {
+            self.drain(input.len());
+            self.end_overdue(now);
+            return None;
+        }
+        let incoming = self.receive.input(input, self.role, &self.config);
+        let event = self
+            .take_incoming(now, incoming)
+            .or_else(|| self.poll_event(now));
+        self.end_overdue(now);
+        event
     }
 
     /// The same with a buffer that the driver lends to one connection after the other: a message that fills at least half of it is
@@ -119,32 +133,25 @@ impl Connection {
     /// What the buffer holds afterwards means nothing. [`BytesMut::try_reclaim`] gets its room back once nobody has the message
     /// any more.
     pub fn handle_buffer(&mut self, now: Instant, buffer: &mut BytesMut) -> Option<Event> {
-        self.arrived(now, buffer.len(), |receive, role, config| {
-            receive.buffer(buffer, role, config)
-        })
+        if self.closing.is_none()
+            && let Some(message) = self.receive.split(buffer, self.role, &self.config)
+        {
+            return Some(self.usual(now, message));
+        }
+        self.handle_input(now, buffer)
     }
 
-    /// So many bytes have arrived, which `take` hands to the receiver.
-    #[inline]
-    fn arrived(
-        &mut self,
-        now: Instant,
-        n: usize,
-        take: impl FnOnce(&mut Receive, Role, &Config) -> Result<Option<Incoming>, Violation>,
-    ) -> Option<Event> {
+    /// Bytes have arrived.
+    fn heard(&mut self, now: Instant) {
         self.late = false;
         self.timers.bytes_received(now, &self.config);
-        if self.is_deaf() {
-            self.drain(n);
-            self.end_overdue(now);
-            return None;
-        }
-        let incoming = take(&mut self.receive, self.role, &self.config);
-        let event = self
-            .take_incoming(now, incoming)
-            .or_else(|| self.poll_event(now));
-        self.end_overdue(now);
-        event
+    }
+
+    /// A message of the usual kind has arrived, by which nothing else changes.
+    fn usual(&mut self, now: Instant, message: Message) -> Event {
+        self.heard(now);
+        self.timers.data_received(now);
+        Event::Message(message)
     }
 
     /// Keeps bytes that came along with the opening handshake for [`poll_event`](Self::poll_event).
@@ -179,8 +186,7 @@ impl Connection {
 
     /// Takes note of `n` bytes that were appended to [`payload_space`](Self::payload_space).
     pub fn handle_payload(&mut self, now: Instant, n: usize) -> Option<Event> {
-        self.late = false;
-        self.timers.bytes_received(now, &self.config);
+        self.heard(now);
         let incoming = self.receive.payload_received(n);
         let event = self.take_incoming(now, incoming);
         self.end_overdue(now);
@@ -297,18 +303,23 @@ impl Connection {
         self.send_reserved(now, outgoing)
     }
 
-    /// Queues a small message of a server as [`send`](Self::send) does, in less time; false if it has to be sent by that.
-    pub fn send_small(&mut self, now: Instant, outgoing: &Outgoing) -> bool {
+    /// Queues a small message of a server as [`send`](Self::send) does, in less time; false if it has to be sent by that. It is for
+    /// drivers that collect what is sent: the write deadline does not count before [`write_begins`](Self::write_begins).
+    #[inline]
+    pub fn send_small(&mut self, outgoing: &Outgoing) -> bool {
         let limits = &self.config.limits;
-        let sent = self.refusal().is_none()
+        self.refusal().is_none()
             && self.transmit.queued() < limits.hard_queue.saturating_sub(outgoing.len())
             && self
                 .transmit
-                .push_small(outgoing, self.role, limits.fragment);
-        if sent {
+                .push_small(outgoing, self.role, limits.fragment)
+    }
+
+    /// What was collected is about to be written.
+    pub fn write_begins(&mut self, now: Instant) {
+        if !self.transmit.is_empty() {
             self.timers.write_begins(now);
         }
-        sent
     }
 
     /// Queues a message for which room was found earlier, when fewer than
@@ -495,6 +506,7 @@ impl Connection {
 
     /// The message that [`poll_event`](Self::poll_event) would return next, in less time; `None` says nothing about other events,
     /// nor about messages that are not of the usual kind: whole, in one frame and not compressed.
+    #[inline]
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         if self.closing.is_some() || self.late {
             return None;
@@ -545,6 +557,12 @@ impl Connection {
         }
     }
 
+    /// Whether [`poll_timeout`](Self::poll_timeout) has moved only away, if at all, since it was last asked: nothing is under
+    /// way that has a deadline of its own. A timer that was set by it may stay as it is.
+    pub fn is_quiet(&self) -> bool {
+        self.closing.is_none() && self.timers.are_quiet() && self.transmit.idle_at().is_none()
+    }
+
     /// When [`handle_write_timeout`](Self::handle_write_timeout) has something to do.
     pub fn poll_write_timeout(&self) -> Option<Instant> {
         self.timers.write(&self.config)
@@ -562,11 +580,11 @@ impl Connection {
     // What is.
 
     /// Where the connection stands.
+    #[inline]
     pub fn state(&self) -> State {
         match &self.closing {
             None => State::Open,
-            Some(closing) if closing.is_over() => State::Closed,
-            Some(_) => State::Closing,
+            Some(closing) => closing.state(),
         }
     }
 

@@ -97,15 +97,6 @@ impl Receive {
             self.hold(input);
             return self.resume(role, config);
         }
-        if self.is_between_messages()
-            && let Some((message, len)) = usual::take(input, role, config)
-        {
-            self.data_seen = true;
-            if let Some(left) = input.get(len..).filter(|left| !left.is_empty()) {
-                self.pending = Pending::new(left);
-            }
-            return Ok(Some(Incoming::Message(message)));
-        }
         let mut input = Input(input);
         let incoming = self.parse(&mut input, role, config)?;
         if !input.0.is_empty() {
@@ -114,25 +105,43 @@ impl Receive {
         Ok(incoming)
     }
 
-    /// The same, but a message that fills at least half of `buffer` is taken out of it instead of copied.
-    pub(super) fn buffer(
+    /// The message with which `input` begins, copied, if it is of the usual kind. What is behind it is kept; if there is none, all
+    /// of `input` is still to be read.
+    #[inline]
+    pub(super) fn message(
+        &mut self,
+        input: &mut [u8],
+        role: Role,
+        config: &Config,
+    ) -> Option<Message> {
+        if !self.pending.is_empty() || !self.is_between_messages() {
+            return None;
+        }
+        let (message, len) = usual::take(input, role, config)?;
+        if let Some(left) = input.get(len..).filter(|left| !left.is_empty()) {
+            self.pending = Pending::new(left);
+        }
+        Some(message)
+    }
+
+    /// The same, taken out of `buffer` if it fills at least half of it.
+    #[inline]
+    pub(super) fn split(
         &mut self,
         buffer: &mut BytesMut,
         role: Role,
         config: &Config,
-    ) -> Result<Option<Incoming>, Violation> {
-        if self.pending.is_empty()
-            && self.is_between_messages()
-            && let Some(message) = usual::split(buffer, role, config)
-        {
-            self.data_seen = true;
-            self.hold(buffer);
-            return Ok(Some(Incoming::Message(message)));
+    ) -> Option<Message> {
+        if !self.pending.is_empty() || !self.is_between_messages() {
+            return None;
         }
-        self.input(buffer, role, config)
+        let message = usual::split(buffer, role, config)?;
+        self.hold(buffer);
+        Some(message)
     }
 
     /// The next message, if an earlier read left one of the usual kind.
+    #[inline]
     pub(super) fn next_message(&mut self, role: Role, config: &Config) -> Option<Message> {
         if self.pending.is_empty() || !self.is_between_messages() {
             return None;

@@ -141,6 +141,11 @@ impl Timers {
         self.late = true;
     }
 
+    /// Only signs of life count, and each moves what it is counted for away.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.message_begun.is_none() && self.write_waiting.is_none() && self.probe.is_none()
+    }
+
     /// The next moment at which [`due`](Self::due) has something.
     pub(super) fn next(&self, config: &Config) -> Option<Instant> {
         let mut next = self.keepalive(config).map(|(at, _)| at);

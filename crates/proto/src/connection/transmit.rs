@@ -229,6 +229,7 @@ impl Transmit {
     }
 
     /// Frames a message at once, if it is small and goes as it is, and nothing is before it that is not framed.
+    #[inline]
     pub(super) fn push_small(&mut self, outgoing: &Outgoing, role: Role, fragment: usize) -> bool {
         let len = outgoing.len();
         let small = role == Role::Server
