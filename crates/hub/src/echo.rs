@@ -1,25 +1,27 @@
 //! `/echo`: everything comes back as it went.
 
-use fullduplex::{CloseCode, Outcome, WebSocket};
+use std::pin::pin;
+
+use fullduplex::{CloseCode, WebSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::session::close_frame;
 
 /// Sends every message back, until the client goes or the hub stops.
-pub(crate) async fn echo(ws: WebSocket, stopping: CancellationToken) -> Outcome {
-    let (mut reader, mut writer) = ws.split();
-    let echoing = async {
-        while let Ok(Some(message)) = reader.recv().await {
-            if writer.send(message).await.is_err() {
-                break;
+pub(crate) async fn echo(mut ws: WebSocket, stopping: CancellationToken) {
+    let mut stopping = pin!(stopping.cancelled_owned());
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = ws.recv() => message,
+            () = &mut stopping => {
+                ws.close(close_frame(CloseCode::GOING_AWAY, "the server stops")).await;
+                return;
             }
+        };
+        let Ok(Some(message)) = message else { return };
+        if ws.send(message).await.is_err() {
+            return;
         }
-    };
-    tokio::select! {
-        () = echoing => {}
-        () = stopping.cancelled() => {}
     }
-    writer
-        .close(close_frame(CloseCode::GOING_AWAY, "the server stops"))
-        .await
 }

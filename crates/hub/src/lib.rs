@@ -21,6 +21,7 @@ mod echo;
 mod http;
 mod hub;
 mod identity;
+mod lane;
 pub mod log;
 mod logs;
 mod rooms;

@@ -2,14 +2,14 @@
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use fullduplex::{CloseCode, Outcome, ReadHalf, WebSocket, WriteHalf};
+use fullduplex::{CloseCode, Outgoing, ReadHalf, WebSocket, WriteHalf};
 use fullduplex_tail::{Backlog, FileEvent, FollowError, Item, Options, Reader, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{LogInput, LogSource},
     hub::Shared,
-    session::{Alarm, HIGH_WATER, Heartbeat, Stop, feed},
+    session::{Alarm, HIGH_WATER, Heartbeat, Stop},
     wire::{event, log},
 };
 
@@ -77,11 +77,11 @@ impl Viewer {
         }))
     }
 
-    /// Lives as long as the connection does. Returns how that ended.
-    pub(crate) async fn run(mut self: Box<Self>, ws: WebSocket) -> Outcome {
+    /// Lives as long as the connection does.
+    pub(crate) async fn run(mut self: Box<Self>, ws: WebSocket) {
         let (mut reader, mut writer) = ws.split();
         let Err(stop) = self.serve(&mut reader, &mut writer).await;
-        stop.carry_out(&mut writer).await
+        writer.close(stop.frame()).await;
     }
 
     async fn serve(
@@ -158,6 +158,12 @@ impl Viewer {
         self.heartbeat.iter_mut().for_each(Heartbeat::sent);
         Ok(())
     }
+}
+
+/// Queues a frame. Does not wait as long as the queue is below [`HIGH_WATER`], the connection's
+/// own limit.
+async fn feed(writer: &mut WriteHalf, frame: impl Into<Outgoing>) -> Result<(), Stop> {
+    writer.feed(frame).await.map_err(|_| Stop::Over)
 }
 
 const fn name_of(what: FileEvent) -> &'static str {

@@ -4,7 +4,6 @@
 //! never across an await or a write. What a lock protects is [`core`](crate::core).
 
 use std::{
-    collections::VecDeque,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,6 +20,7 @@ use crate::{
         Shard, ShardLimits, Slot, User, Wake,
     },
     log::Committed,
+    session::Seat,
 };
 
 /// How many shards there are: enough that threads seldom meet at one, few enough that each has a
@@ -34,50 +34,16 @@ pub(crate) struct RoomRef {
     slot: Slot,
 }
 
-/// Tells one session which rooms have something for it.
-///
-/// A room tells once until it was read to the end, so the list is as long as the session has rooms,
-/// at most.
-#[derive(Debug, Default)]
-pub(crate) struct Signal {
-    ready: Mutex<Vec<RoomRef>>,
-    notify: Notify,
-}
-
-impl Signal {
-    /// Moves the rooms that have something into `rooms`, unless they are in it.
-    pub(crate) fn take(&self, rooms: &mut VecDeque<RoomRef>) {
-        for room in lock(&self.ready).drain(..) {
-            if !rooms.contains(&room) {
-                rooms.push_back(room);
-            }
-        }
-    }
-
-    /// Waits until there may be something to take. Cancel safe: nothing is lost.
-    pub(crate) async fn ready(&self) {
-        self.notify.notified().await;
-    }
-
-    fn push(&self, room: RoomRef) {
-        let mut ready = lock(&self.ready);
-        ready.push(room);
-        if ready.len() == 1 {
-            self.notify.notify_one();
-        }
-    }
-}
-
-/// A session's signal, as one shard knows it.
+/// A session's seat, as one shard knows it.
 #[derive(Debug)]
-pub(crate) struct ShardSignal {
+pub(crate) struct ShardSeat {
     shard: usize,
-    signal: Arc<Signal>,
+    seat: Arc<Seat>,
 }
 
-impl Wake for ShardSignal {
+impl Wake for ShardSeat {
     fn wake(&self, slot: Slot) {
-        self.signal.push(RoomRef {
+        self.seat.tell(RoomRef {
             shard: self.shard,
             slot,
         });
@@ -88,14 +54,14 @@ impl Wake for ShardSignal {
 #[derive(Debug)]
 pub(crate) struct Visitor {
     pub(crate) session: SessionId,
-    pub(crate) signal: Arc<Signal>,
+    pub(crate) seat: Arc<Seat>,
     /// Whether it has a form for presence.
     pub(crate) wants_presence: bool,
     /// Where it comes from.
     pub(crate) address: IpAddr,
 }
 
-type RoomShard = Shard<Prepared, ShardSignal>;
+type RoomShard = Shard<Prepared, ShardSeat>;
 
 #[derive(Debug)]
 pub(crate) struct Rooms {
@@ -145,9 +111,9 @@ impl Rooms {
     ) -> Result<(RoomRef, Joined), JoinRefused> {
         let shard = self.shard_of(name);
         let join = || {
-            let wake = ShardSignal {
+            let wake = ShardSeat {
                 shard,
-                signal: Arc::clone(&visitor.signal),
+                seat: Arc::clone(&visitor.seat),
             };
             let member = Member::new(visitor.session, wake, user.cloned(), visitor.wants_presence);
             let mut rooms = self.lock(shard);

@@ -1,8 +1,8 @@
 //! The sessions in a room.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use super::{event::User, shard::Slot};
+use super::{event::User, own_number::OwnNumberMap, shard::Slot};
 
 /// Names one connection's session for as long as the process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,14 +61,14 @@ impl<W: Wake> Member<W> {
 #[derive(Debug)]
 pub(crate) struct Members<W> {
     list: Vec<Member<W>>,
-    index: HashMap<SessionId, usize>,
+    index: OwnNumberMap<SessionId, usize>,
 }
 
 impl<W: Wake> Members<W> {
     pub(crate) fn new() -> Self {
         Self {
             list: Vec::new(),
-            index: HashMap::new(),
+            index: OwnNumberMap::default(),
         }
     }
 

@@ -10,6 +10,7 @@
 mod event;
 mod members;
 mod name;
+mod own_number;
 mod presence;
 mod quota;
 mod ring;
@@ -20,6 +21,7 @@ pub use event::{Author, Event, User};
 pub(crate) use event::{Entry, Form, Notice};
 pub(crate) use members::{Member, SessionId, Wake};
 pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_name, is_room_name, shown_name};
+pub(crate) use own_number::OwnNumberMap;
 pub(crate) use quota::{JoinRefused, Quota};
 pub(crate) use ring::Gap;
 pub(crate) use room::RoomState;

@@ -290,7 +290,7 @@ fn open<F, Fut>(
 ) -> Response
 where
     F: FnOnce(WebSocket) -> Fut + Send + 'static,
-    Fut: Future<Output = Outcome> + Send,
+    Fut: Future<Output = ()> + Send,
 {
     let path = handshake.request().path().to_owned();
     let (response, upgrade) = handshake.accept::<Body>();
@@ -299,7 +299,7 @@ where
         match upgrade.await {
             Ok(ws) => {
                 let since = Instant::now();
-                let outcome = handled(ws, async |ws| drop(session(ws).await)).await;
+                let outcome = handled(ws, session).await;
                 log_end(peer, &path, since, &outcome);
             }
             Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),

@@ -1,6 +1,10 @@
 //! One timer for all of a session's deadlines.
 
-use std::{future, pin::Pin};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -21,10 +25,15 @@ impl Alarm {
 
     /// Waits for the deadline; for ever if none is set. Cancel safe.
     pub(crate) async fn rings(&mut self) {
-        match &mut self.0 {
-            Some(sleep) => sleep.as_mut().await,
-            None => future::pending().await,
-        }
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(sleep) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        ready!(sleep.as_mut().poll(cx));
         self.0 = None;
+        Poll::Ready(())
     }
 }

@@ -8,8 +8,9 @@ use std::{
 use fullduplex::Prepared;
 
 use crate::{
-    core::{Batch, JoinRefused, RoomState, User},
-    rooms::{RoomRef, Rooms, Signal, Visitor},
+    core::{Batch, JoinRefused, OwnNumberMap, RoomState, User},
+    rooms::{RoomRef, Rooms, Visitor},
+    session::Seat,
 };
 
 /// A session's rooms and its cursor in each. Leaves them all when dropped, however the session
@@ -19,7 +20,7 @@ pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
     by_name: HashMap<Arc<str>, RoomRef>,
-    joined: HashMap<RoomRef, Membership>,
+    joined: OwnNumberMap<RoomRef, Membership>,
 }
 
 /// A session's place in a room.
@@ -40,12 +41,12 @@ impl Memberships {
             rooms,
             visitor,
             by_name: HashMap::new(),
-            joined: HashMap::new(),
+            joined: OwnNumberMap::default(),
         }
     }
 
-    pub(crate) fn signal(&self) -> Arc<Signal> {
-        Arc::clone(&self.visitor.signal)
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.visitor.seat
     }
 
     pub(crate) fn len(&self) -> usize {

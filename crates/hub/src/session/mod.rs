@@ -1,33 +1,40 @@
 //! One connection's session: reads what the client says, writes what it is owed.
 //!
-//! What a session is owed lives in three places: replies in a small outbox, messages and presence
+//! What a session is owed lives in two places: replies in a small outbox, messages and presence
 //! in the rooms, at the session's cursors. [`Session::write_owed`] moves from there to the
 //! connection as long as it takes more, and everything moved leaves in one write. When the
 //! connection takes no more, the outbox fills and commands are no longer read; rooms simply go on.
+//! Who calls it is in `seat.rs`.
 
 mod alarm;
 mod heartbeat;
 mod memberships;
+mod open;
 mod outbox;
 mod plain;
+mod seat;
 mod v1;
 
 use std::{
-    collections::VecDeque, convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration,
+    collections::VecDeque,
+    future::Future,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use fullduplex::{
-    CloseCode, CloseFrame, Message, Outcome, Prepared, ReadHalf, WebSocket, WriteHalf,
-};
+use fullduplex::{CloseCode, CloseFrame, Message, Outgoing, Prepared, WebSocket};
 use tokio::time::Instant;
 
-pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat};
+pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat, open::Open, seat::Seat};
 use self::{memberships::Memberships, outbox::Outbox};
 use crate::{
     core::{Batch, Entry, Form, Gap, SessionId},
     hub::Shared,
     log::{Append, AppendError, Appended},
-    rooms::{RoomRef, Signal, Visitor},
+    rooms::{RoomRef, Visitor},
     wire::{self, command::Id, event},
 };
 
@@ -69,11 +76,11 @@ impl Stop {
         Self::Close(close_frame(code, reason))
     }
 
-    /// Ends the connection, if it has not ended, and says how it did.
-    pub(crate) async fn carry_out(self, writer: &mut WriteHalf) -> Outcome {
+    /// What to close the connection with, if it has not ended.
+    pub(crate) fn frame(self) -> CloseFrame {
         match self {
-            Self::Over => writer.close(CloseFrame::empty()).await,
-            Self::Close(frame) => writer.close(frame).await,
+            Self::Over => CloseFrame::empty(),
+            Self::Close(frame) => frame,
         }
     }
 }
@@ -97,7 +104,6 @@ pub(crate) struct Session {
     id: SessionId,
     dialect: Dialect,
     rooms: Memberships,
-    signal: Arc<Signal>,
     /// Rooms with something to read, in turn.
     ready: VecDeque<RoomRef>,
     outbox: Outbox,
@@ -118,7 +124,7 @@ impl Session {
         let is_v1 = matches!(dialect, Dialect::V1 { .. });
         let visitor = Visitor {
             session: id,
-            signal: Arc::default(),
+            seat: Seat::new(hub.lane(id)),
             wants_presence: is_v1,
             address,
         };
@@ -131,7 +137,6 @@ impl Session {
             hub: Arc::clone(hub),
             id,
             dialect,
-            signal: rooms.signal(),
             rooms,
             ready: VecDeque::new(),
             outbox: Outbox::default(),
@@ -144,51 +149,14 @@ impl Session {
         })
     }
 
-    /// Lives as long as the connection does. Returns how that ended.
-    pub(crate) async fn run(mut self: Box<Self>, ws: WebSocket) -> Outcome {
-        let (mut reader, mut writer) = ws.split();
-        let Err(stop) = self.serve(&mut reader, &mut writer).await;
-        // Out of the rooms first: the closing handshake may take its time.
-        drop(self);
-        stop.carry_out(&mut writer).await
+    /// Lives as long as the connection does.
+    pub(crate) async fn run(self: Box<Self>, ws: WebSocket) {
+        Arc::clone(self.rooms.seat()).run(self, ws).await;
     }
 
-    async fn serve(
-        &mut self,
-        reader: &mut ReadHalf,
-        writer: &mut WriteHalf,
-    ) -> Result<Infallible, Stop> {
-        // A token of its own: polling it takes no lock that sessions share.
-        let stopping = self.hub.stopping.child_token();
-        let mut stopping = pin!(stopping.cancelled());
-        let mut alarm = Alarm::default();
-        let mut commands = 0;
-        loop {
-            self.write_owed(writer).await?;
-            alarm.set(self.next_deadline());
-            if writer.queued() == 0 {
-                commands = 0;
-            }
-            let may_read =
-                self.outbox.has_room(self.sending.len()) && commands < MAX_COMMANDS_PER_FLUSH;
-            tokio::select! {
-                biased;
-                () = &mut stopping => {
-                    return Err(Stop::close(CloseCode::GOING_AWAY, "the server stops"));
-                }
-                (id, result) = next_decided(&mut self.sending) => self.decided(id.as_ref(), result),
-                message = reader.recv(), if may_read => {
-                    commands += 1;
-                    self.take(message.map_err(|_| Stop::Over)?.ok_or(Stop::Over)?)?;
-                }
-                () = self.signal.ready() => {}
-                flushed = writer.flush(), if writer.queued() > 0 => {
-                    flushed.map_err(|_| Stop::Over)?;
-                    commands = 0;
-                }
-                () = alarm.rings() => self.on_alarm(writer.queued() > 0)?,
-            }
-        }
+    /// Whether the replies to another command have room.
+    fn has_room(&self) -> bool {
+        self.outbox.has_room(self.sending.len())
     }
 
     /// Takes one message from the client.
@@ -210,23 +178,22 @@ impl Session {
         }
     }
 
-    /// Hands the connection what the session is owed, as much as it takes. Replies first.
-    async fn write_owed(&mut self, writer: &mut WriteHalf) -> Result<(), Stop> {
-        self.signal.take(&mut self.ready);
-        let queued = writer.queued();
-        while writer.queued() < HIGH_WATER {
+    /// Hands the connection what the session is owed, as much as it takes; replies first. Says whether that was all.
+    fn write_owed(&mut self, ws: &mut WebSocket) -> Result<bool, Stop> {
+        self.rooms.seat().take(&mut self.ready);
+        let queued = ws.queued();
+        while ws.queued() < HIGH_WATER {
             if let Some(reply) = self.outbox.pop() {
-                feed(writer, reply).await?;
+                feed(ws, reply)?;
             } else if let Some(room) = self.ready.pop_front() {
-                // Boxed, so that an idle session keeps no room for it.
-                if !Box::pin(self.write_room(room, writer)).await? {
+                if !self.write_room(room, ws)? {
                     self.ready.push_back(room);
                 }
             } else {
                 break;
             }
         }
-        if writer.queued() > queued
+        if ws.queued() > queued
             && let Some(heartbeat) = &mut self.heartbeat
         {
             heartbeat.sent();
@@ -236,22 +203,22 @@ impl Session {
             None => Some(Instant::now() + LAG_CHECK),
             at => at,
         };
-        Ok(())
+        Ok(self.ready.is_empty() && self.outbox.is_empty())
     }
 
     /// Hands over what a room has for this session. Says whether that was all.
-    async fn write_room(&mut self, room: RoomRef, writer: &mut WriteHalf) -> Result<bool, Stop> {
+    fn write_room(&mut self, room: RoomRef, ws: &mut WebSocket) -> Result<bool, Stop> {
         let Some(batch) = self.rooms.read(room, MAX_BATCH, HIGH_WATER) else {
             return Ok(true);
         };
         if let Some(gap) = batch.gap {
-            self.write_gap(room, gap, writer).await?;
+            self.write_gap(room, gap, ws)?;
         }
         let entries = match self.dialect {
-            Dialect::Text => self.write_lines(room, &batch, writer).await?,
-            Dialect::V1 { .. } | Dialect::Json => self.write_entries(room, &batch, writer).await?,
+            Dialect::Text => self.write_lines(room, &batch, ws)?,
+            Dialect::V1 { .. } | Dialect::Json => self.write_entries(room, &batch, ws)?,
         };
-        let notices = self.write_notices(room, &batch, writer).await?;
+        let notices = self.write_notices(room, &batch, ws)?;
         Ok(
             batch.reaches_head()
                 && entries == batch.entries.len()
@@ -259,12 +226,7 @@ impl Session {
         )
     }
 
-    async fn write_gap(
-        &mut self,
-        room: RoomRef,
-        gap: Gap,
-        writer: &mut WriteHalf,
-    ) -> Result<(), Stop> {
+    fn write_gap(&mut self, room: RoomRef, gap: Gap, ws: &mut WebSocket) -> Result<(), Stop> {
         if !matches!(self.dialect, Dialect::V1 { .. }) {
             return Err(too_slow());
         }
@@ -272,39 +234,43 @@ impl Session {
             return Ok(());
         };
         place.cursor = gap.to + 1;
-        feed(writer, event::gap(&place.name, gap)).await
+        feed(ws, event::gap(&place.name, gap))
     }
 
-    async fn write_entries(
+    fn write_entries(
         &mut self,
         room: RoomRef,
         batch: &Batch<Prepared>,
-        writer: &mut WriteHalf,
+        ws: &mut WebSocket,
     ) -> Result<usize, Stop> {
-        for (written, entry) in batch.entries.iter().enumerate() {
-            if writer.queued() >= HIGH_WATER {
-                return Ok(written);
+        let mut written = 0;
+        for entry in &batch.entries {
+            if ws.queued() >= HIGH_WATER {
+                break;
             }
-            feed(writer, self.frame(entry)).await?;
-            if let Some(place) = self.rooms.get_mut(room) {
-                place.cursor = entry.event.seq + 1;
-            }
+            feed(ws, self.frame(entry))?;
+            written += 1;
         }
-        Ok(batch.entries.len())
+        if let Some(last) = batch.entries[..written].last()
+            && let Some(place) = self.rooms.get_mut(room)
+        {
+            place.cursor = last.event.seq + 1;
+        }
+        Ok(written)
     }
 
-    async fn write_notices(
+    fn write_notices(
         &mut self,
         room: RoomRef,
         batch: &Batch<Prepared>,
-        writer: &mut WriteHalf,
+        ws: &mut WebSocket,
     ) -> Result<usize, Stop> {
         for (written, notice) in batch.notices.iter().enumerate() {
-            if writer.queued() >= HIGH_WATER {
+            if ws.queued() >= HIGH_WATER {
                 return Ok(written);
             }
             let frame = notice.frame(|notice| prepare(event::pres(notice)));
-            feed(writer, frame.clone()).await?;
+            feed(ws, frame.clone())?;
             let unread = batch.notices.len() - written - 1;
             if let Some(place) = self.rooms.get_mut(room) {
                 place.notices = batch.notices_read - unread as u64;
@@ -368,6 +334,16 @@ impl Session {
         Ok(())
     }
 
+    /// Takes the log's decisions about messages under way, the oldest first.
+    fn poll_decided(&mut self, cx: &mut Context<'_>) {
+        while let Some(first) = self.sending.front_mut()
+            && let Poll::Ready(result) = Pin::new(&mut first.append).poll(cx)
+        {
+            let id = self.sending.pop_front().and_then(|sending| sending.id);
+            self.decided(id.as_ref(), result);
+        }
+    }
+
     /// The log has decided about a message.
     fn decided(&mut self, id: Option<&Id>, result: Result<Appended, AppendError>) {
         if let Dialect::V1 { .. } = self.dialect {
@@ -385,27 +361,14 @@ fn too_slow() -> Stop {
     Stop::close(CloseCode::TRY_AGAIN_LATER, "too slow")
 }
 
-/// Waits for the log's decision about the oldest message under way; for ever if there is none.
-/// Cancel safe: the message stays first until it is decided.
-async fn next_decided(
-    sending: &mut VecDeque<Sending>,
-) -> (Option<Id>, Result<Appended, AppendError>) {
-    let Some(first) = sending.front_mut() else {
-        return std::future::pending().await;
-    };
-    let result = (&mut first.append).await;
-    (sending.pop_front().and_then(|sending| sending.id), result)
-}
-
 fn prepare(text: String) -> Prepared {
     Prepared::new(&Message::Text(text.into()))
 }
 
-/// Queues a frame. Does not wait as long as the queue is below [`HIGH_WATER`], the connection's
-/// own limit.
-pub(crate) async fn feed(
-    writer: &mut WriteHalf,
-    frame: impl Into<fullduplex::Outgoing>,
-) -> Result<(), Stop> {
-    writer.feed(frame).await.map_err(|_| Stop::Over)
+/// Queues a frame. The queue is below [`HIGH_WATER`], the connection's own limit, so there is no wait for room.
+fn feed(ws: &mut WebSocket, frame: impl Into<Outgoing>) -> Result<(), Stop> {
+    match pin!(ws.feed(frame)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(fed) => fed.map_err(|_| Stop::Over),
+        Poll::Pending => Err(too_slow()),
+    }
 }

@@ -37,6 +37,10 @@ impl Outbox {
         Some(reply)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
     /// Whether another command may be read while the replies to `coming` are still to come.
     pub(super) fn has_room(&self, coming: usize) -> bool {
         self.replies.len() + coming < MAX_REPLIES && self.bytes < MAX_BYTES

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fullduplex::{CloseCode, Prepared, WriteHalf};
+use fullduplex::{CloseCode, Prepared, WebSocket};
 
 use super::{HIGH_WATER, Sending, Session, Stop, feed};
 use crate::{
@@ -68,21 +68,21 @@ impl Session {
     }
 
     /// Hands over a batch as lines, several to a frame. Returns how many.
-    pub(super) async fn write_lines(
+    pub(super) fn write_lines(
         &mut self,
         room: RoomRef,
         batch: &Batch<Prepared>,
-        writer: &mut WriteHalf,
+        ws: &mut WebSocket,
     ) -> Result<usize, Stop> {
         let mut written = 0;
-        while written < batch.entries.len() && writer.queued() < HIGH_WATER {
+        while written < batch.entries.len() && ws.queued() < HIGH_WATER {
             let rest = &batch.entries[written..];
             let frames: Vec<_> = rest.iter().map(|entry| self.frame(entry)).collect();
             let count = fitting(&frames);
             if count == 1 {
-                feed(writer, frames[0].clone()).await?;
+                feed(ws, frames[0].clone())?;
             } else {
-                feed(writer, joined(&frames[..count])).await?;
+                feed(ws, joined(&frames[..count]))?;
             }
             written += count;
             if let Some(place) = self.rooms.get_mut(room) {
