@@ -1,13 +1,9 @@
 //! One message to many connections.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
 use fullduplex_proto::{Outgoing, Prepared};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     drain::{Current, Drain},
@@ -195,7 +191,7 @@ impl<K: Eq + Hash> Broadcast<K> {
     }
 
     fn members(&self) -> MutexGuard<'_, Members<K>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock()
     }
 }
 

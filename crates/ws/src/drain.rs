@@ -1,6 +1,8 @@
 //! The way out of a group: one task that ends when there is nothing left to write.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::{runtime::Handle, task};
 
@@ -24,7 +26,7 @@ pub(crate) struct Current {
 
 impl Drain {
     pub(crate) fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 
     /// Sees to it that the current round is written once the task that sends has had its turn.

@@ -7,12 +7,13 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use fullduplex_proto::{CloseCode, CloseFrame, Connection, Outcome, Outgoing, State};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{runtime, sync::Notify};
 
 use crate::{
@@ -380,7 +381,7 @@ impl Outbox {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock()
     }
 }
 

@@ -1,11 +1,12 @@
 //! A connection as its owners share it: one short lock, never held across an await.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
 use fullduplex_proto::{CloseFrame, State};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::{driver::Driver, info::Info};
@@ -44,8 +45,8 @@ pub(crate) enum Side {
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Driver> {
-        // A panic under the lock can only be a transport's; the state it leaves is still one that can be closed.
-        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+        // A panic under it can only be a transport's, and the state that leaves is still one that can be closed: no poisoning.
+        self.driver.lock()
     }
 
     /// Wakes whoever waits for this connection.
@@ -99,7 +100,7 @@ impl Shared {
     }
 
     fn wakers(&self) -> MutexGuard<'_, Wakers> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wakers.lock()
     }
 
     /// Notes who waits, and returns who waited before, to be dropped once no lock is held: the last waker of a task may take

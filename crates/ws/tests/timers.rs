@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{client, server};
-use fullduplex::{Cause, Config, Deadline, Error, Life};
+use fullduplex::{Cause, Config, Deadline, Error, Life, corked};
 use fullduplex_testkit::{Fault, wire};
 use tokio::time::{Instant, sleep};
 
@@ -45,6 +45,52 @@ async fn p83_a_peer_that_answers_pings_stays_and_its_latency_is_known() {
     let (received, ()) = tokio::join!(ws.recv(), answering);
     assert_eq!(received, Ok(Some("still here".into())));
     assert_eq!(ws.latency(), Some(Duration::from_millis(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p83_a_ping_that_may_stay_unanswered_for_long_does_not_put_off_the_ping_after_its_pong() {
+    let mut config = Config::default();
+    config.keepalive_interval = Some(Duration::from_secs(5));
+    config.keepalive_timeout = Duration::from_secs(600);
+    for corking in [false, true] {
+        let (mut ws, wire) = server(config.clone()).await;
+        let begun = Instant::now();
+        let receiving = async {
+            if corking {
+                corked(ws, async |mut ws| ws.recv().await).await
+            } else {
+                ws.recv().await
+            }
+        };
+        let answering = async {
+            for n in 1..=5 {
+                wire.script.until(|_| wire.frames().len() == n).await;
+                wire.push([wire::pong(&wire.frames()[n - 1].payload)]);
+            }
+            wire.push([wire::text("done")]);
+        };
+        let (received, ()) = tokio::join!(receiving, answering);
+        assert_eq!(received, Ok(Some("done".into())));
+        assert_eq!(begun.elapsed().as_secs(), 25, "corked: {corking}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_was_set_for_one_task_wakes_the_one_that_waits_now() {
+    let (mut ws, wire) = server(Config::default()).await;
+    // The first waits a while, and is gone before anything is due.
+    let first = tokio::spawn(async move {
+        let waited = tokio::time::timeout(Duration::from_secs(1), ws.recv()).await;
+        assert!(waited.is_err());
+        ws
+    });
+    let mut ws = first.await.expect("the task ends");
+    let second = tokio::spawn(async move { cause(ws.recv().await) });
+    assert_eq!(
+        second.await.expect("the task ends"),
+        Cause::Timeout(Deadline::Keepalive)
+    );
+    assert_eq!(wire.frames().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

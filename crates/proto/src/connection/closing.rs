@@ -53,6 +53,7 @@ impl Closing {
     }
 
     /// Where the connection stands.
+    #[cold]
     pub(super) fn state(&self) -> State {
         if self.is_over() {
             State::Closed

@@ -159,3 +159,71 @@ struct Frame {
     /// What its message counts for in the queue.
     cost: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    /// Three messages, of 1, 2 and 3 bytes: frames of 3, 4 and 5.
+    fn three() -> Frames {
+        let mut frames = Frames::default();
+        for payload in ["a", "bb", "ccc"] {
+            frames.push(&Message::text(payload).into(), payload.len());
+        }
+        frames
+    }
+
+    #[test]
+    fn wherever_a_write_ends_the_rest_of_that_frame_is_given_out_and_whole_frames_stay() {
+        let all = three().bytes;
+        let ends = [0, 3, 7, 12];
+        for n in 0..=all.len() {
+            let mut frames = three();
+            let rest = frames.written(n).unwrap_or_default();
+            let end = ends.into_iter().find(|end| *end >= n).unwrap();
+            assert_eq!(rest, all[n..end], "after {n} bytes");
+            assert_eq!(frames.as_bytes(), &all[end..], "after {n} bytes");
+            let left = ends.iter().filter(|at| **at > end).count();
+            let payloads: usize = [1, 2, 3].iter().rev().take(left).sum();
+            assert_eq!(
+                frames.cost(),
+                left * QUEUE_COST + payloads,
+                "after {n} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn the_oldest_are_dropped_first_and_no_more_than_there_are() {
+        let mut frames = three();
+        assert_eq!(frames.costs().collect::<Vec<_>>(), [65, 66, 67]);
+        assert_eq!(frames.drop_oldest(2), 2);
+        assert_eq!(frames.as_bytes(), b"\x81\x03ccc");
+        assert_eq!(frames.drop_oldest(2), 1);
+        assert_eq!((frames.is_empty(), frames.cost()), (true, 0));
+    }
+
+    #[test]
+    fn lent_room_comes_back_empty_and_what_waits_there_stays() {
+        let mut frames = Frames::default();
+        frames.lend_room(Vec::with_capacity(1000));
+        frames.push(&Message::text("waits").into(), 5);
+        assert_eq!(frames.held(), 7);
+        let room = frames.take_room();
+        assert_eq!((room.len(), room.capacity()), (0, 1000));
+        assert_eq!(frames.as_bytes(), b"\x81\x05waits");
+        assert!(frames.held() < 100);
+        frames.written(7);
+        frames.release_when_empty();
+        assert_eq!(frames.held(), 0);
+    }
+
+    #[test]
+    fn room_is_lent_once_and_not_over_what_waits() {
+        let mut frames = three();
+        frames.lend_room(Vec::with_capacity(1000));
+        assert_eq!(frames.as_bytes().len(), 12);
+        assert_eq!(frames.take_room().capacity(), 0);
+    }
+}
