@@ -48,26 +48,34 @@ impl Future for Pong {
 /// Who waits for which pong, in the order of the pings. No more than pings may be unanswered.
 #[derive(Debug, Default)]
 pub(crate) struct Pings {
-    waiting: VecDeque<(Bytes, oneshot::Sender<Duration>)>,
+    /// Boxed, as there are none most of the time.
+    #[expect(clippy::box_collection, reason = "the place of an empty one counts")]
+    waiting: Option<Box<VecDeque<Waiting>>>,
 }
+
+type Waiting = (Bytes, oneshot::Sender<Duration>);
 
 impl Pings {
     pub(crate) fn wait_for(&mut self, payload: Bytes) -> oneshot::Receiver<Duration> {
-        self.waiting.retain(|(_, waiting)| !waiting.is_closed());
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.retain(|(_, waiting)| !waiting.is_closed());
         let (sender, receiver) = oneshot::channel();
-        self.waiting.push_back((payload, sender));
+        waiting.push_back((payload, sender));
         receiver
     }
 
     /// A pong has come. It answers earlier pings, too (RFC 6455 §5.5.3), so it may be one to a keepalive's that followed them.
     pub(crate) fn answered(&mut self, latency: Duration, is_awaited: impl Fn(&[u8]) -> bool) {
-        let answered = self.waiting.iter().rposition(|(sent, _)| !is_awaited(sent));
-        for (_, waiting) in self.waiting.drain(..answered.map_or(0, |at| at + 1)) {
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        let answered = waiting.iter().rposition(|(sent, _)| !is_awaited(sent));
+        for (_, waiting) in waiting.drain(..answered.map_or(0, |at| at + 1)) {
             // Whoever asked may have gone.
             let _ = waiting.send(latency);
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
+        if waiting.is_empty() {
+            self.waiting = None;
         }
     }
 }

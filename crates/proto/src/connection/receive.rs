@@ -49,7 +49,8 @@ pub(super) struct Receive {
     frame: Option<Current>,
     /// What has arrived of a control frame's payload.
     control: Vec<u8>,
-    message: Option<Assembly>,
+    /// Boxed, as the usual message needs none.
+    message: Option<Box<Assembly>>,
     delivery: Delivery,
     /// There if compression was agreed on.
     inflater: Option<Box<Inflater>>,
@@ -242,7 +243,10 @@ impl Receive {
     pub(super) fn held(&self) -> usize {
         self.pending.bytes.capacity()
             + self.control.capacity()
-            + self.message.as_ref().map_or(0, Assembly::capacity)
+            + self
+                .message
+                .as_ref()
+                .map_or(0, |message| message.capacity())
             + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
     }
 
@@ -331,7 +335,7 @@ impl Receive {
             (Some(kind), None) if !config.accept.takes(kind) => {
                 return Err(Violation::UnsupportedData);
             }
-            (Some(kind), slot) => slot.insert(Assembly::new(kind, header.rsv1)),
+            (Some(kind), slot) => slot.insert(Box::new(Assembly::new(kind, header.rsv1))),
         };
         message.begin_fragment(header.payload_len, self.delivery, &config.limits)
     }

@@ -34,7 +34,9 @@ pub(super) struct Timers {
     probe: Option<Instant>,
     /// That it is late was said.
     late: bool,
-    pings: VecDeque<Ping>,
+    /// Boxed, as there are none most of the time.
+    #[expect(clippy::box_collection, reason = "the place of an empty one counts")]
+    pings: Option<Box<VecDeque<Ping>>>,
     latency: Option<Duration>,
 }
 
@@ -57,7 +59,7 @@ impl Timers {
             write_waiting: None,
             probe: None,
             late: false,
-            pings: VecDeque::new(),
+            pings: None,
             latency: None,
         }
     }
@@ -93,27 +95,26 @@ impl Timers {
     }
 
     pub(super) fn outstanding_pings(&self) -> usize {
-        self.pings.len()
+        self.pings.as_ref().map_or(0, |pings| pings.len())
     }
 
     /// Waits no longer for the oldest ping, and returns its payload.
     pub(super) fn forget_oldest_ping(&mut self) -> Option<Bytes> {
-        self.pings.pop_front().map(|ping| ping.payload)
+        Some(self.pings.as_mut()?.pop_front()?.payload)
     }
 
     pub(super) fn ping_sent(&mut self, payload: Bytes, now: Instant) {
-        self.pings.push_back(Ping { payload, sent: now });
+        let pings = self.pings.get_or_insert_default();
+        pings.push_back(Ping { payload, sent: now });
     }
 
     /// Finds the ping that this pong answers; earlier ones count as answered too (RFC 6455 §5.5.3).
     pub(super) fn pong_received(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
-        let answered = self
-            .pings
-            .iter()
-            .rposition(|ping| ping.payload == payload)?;
-        let ping = self.pings.drain(..=answered).next_back()?;
-        if self.pings.is_empty() {
-            self.pings = VecDeque::new();
+        let pings = self.pings.as_mut()?;
+        let answered = pings.iter().rposition(|ping| ping.payload == payload)?;
+        let ping = pings.drain(..=answered).next_back()?;
+        if pings.is_empty() {
+            self.pings = None;
         }
         self.answered = now;
         self.probe = None;
@@ -123,7 +124,8 @@ impl Timers {
 
     /// A ping with this payload is not answered.
     pub(super) fn awaits_pong(&self, payload: &[u8]) -> bool {
-        self.pings.iter().any(|ping| ping.payload == payload)
+        let mut pings = self.pings.iter().flat_map(|pings| pings.iter());
+        pings.any(|ping| ping.payload == payload)
     }
 
     pub(super) fn latency(&self) -> Option<Duration> {
