@@ -42,9 +42,12 @@ async fn chat(room: Arc<Broadcast<u64>>, ws: WebSocket) -> Result<(), Error> {
     Ok(())
 }
 
-/// No takeover, either way, is the default of a server.
+/// No takeover, either way, is the default of a server; and so is the level, unless `LEVEL` says another.
 fn compressing() -> Acceptor {
     let mut deflate = Deflate::for_server();
     deflate.threshold = 0;
+    if let Some(level) = std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()) {
+        deflate.level = level;
+    }
     Acceptor::new().deflate(deflate)
 }
