@@ -17,10 +17,12 @@ pub fn apply_mask(payload: &mut [u8], key: MaskingKey, phase: usize) {
     let [a, b, c, d] = key;
     let key = [a, b, c, d, a, b, c, d];
     let (words, rest) = payload.as_chunks_mut::<8>();
-    if words.len() < MANY {
-        words.iter_mut().for_each(|word| mask_word(word, key));
-    } else {
+    if words.len() >= MANY {
         mask_words(words, key);
+    } else {
+        for word in words {
+            mask_word(word, key);
+        }
     }
     for (byte, key_byte) in rest.iter_mut().zip(key) {
         *byte ^= key_byte;
