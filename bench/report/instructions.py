@@ -46,7 +46,7 @@ def count(bench: Bench, binary: str, name: str, in_flight: int, messages: int, f
     arguments = ["echo", f"--connections={CONNECTIONS}", f"--in-flight={in_flight}", "--size=32", f"--messages={messages}"]
     if name in (RAW, "raw-tokio"):
         arguments.append("--raw")
-    with running(command, bench.server_core) as (pid, address):
+    with running(command, str(bench.server_core)) as (pid, address):
         load(bench, arguments, pid, address, LIMIT)
     with open(output) as file:
         found = COLLECTED.search(file.read())

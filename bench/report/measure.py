@@ -58,11 +58,11 @@ class Result:
 
 
 @contextlib.contextmanager
-def running(command: list[str], core: int) -> Iterator[tuple[int, str]]:
+def running(command: list[str], cores: str) -> Iterator[tuple[int, str]]:
     """The process and address of a server, which is ended whatever happens."""
     with tempfile.TemporaryFile("w+") as errors:
         server = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            ["taskset", "-c", cores, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -119,7 +119,8 @@ def once(bench: Bench, row: Row, server: Server) -> dict[str, float]:
         arguments.append(f"--path={server.paths[row.mode]}")
     elif server.name in (RAW, "raw-tokio") and row.load[0] == "echo":
         arguments.append("--raw")
-    with running(server.start(row.mode), bench.server_core) as (pid, address):
+    cores = f"{bench.server_core},{bench.load_core}" if row.both_cores else str(bench.server_core)
+    with running(server.start(row.mode), cores) as (pid, address):
         return load(bench, arguments, pid, address, bench.seconds + bench.warm_up + SLACK)
 
 

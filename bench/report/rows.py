@@ -1,6 +1,6 @@
 """What is measured, and what is wanted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RAW = "raw-epoll"
 
@@ -24,6 +24,12 @@ class Row:
     servers: tuple[str, ...] = ()
     # Whether it lasts as long as it is told.
     timed: bool = True
+    # Whether the server may use the generator's core too.
+    both_cores: bool = False
+    # About how many seconds each run takes besides what is measured.
+    besides: float = 0.2
+    # Whether 10,000 connections are open.
+    many: bool = False
 
 
 def echo(name: str, title: str, mode: str = "echo", connections: int = 64, in_flight: int = 1, size: int = 32) -> Row:
@@ -34,13 +40,26 @@ def echo(name: str, title: str, mode: str = "echo", connections: int = 64, in_fl
 def fan_out(subscribers: int, window: int) -> Row:
     load = ("fan-out", f"--subscribers={subscribers}", f"--window={window}", "--json")
     title = f"fan-out of 128 B to {subscribers:,}, {window} outstanding"
-    return Row(f"fan-out-{subscribers}x{window}", title, "broadcast", load, unit="delivery")
+    # The generator gives the server 0.3 s to come to rest.
+    return Row(f"fan-out-{subscribers}x{window}", title, "broadcast", load, unit="delivery", besides=0.7)
 
 
 def beside(total: int) -> Row:
     load = ("echo", "--connections=10", f"--beside={total - 10}")
     title = f"32 B on 10 connections, {total:,} open"
-    return Row(f"beside-{total}", title, "echo", load, servers=(RAW, "fullduplex", "hub"))
+    return Row(f"beside-{total}", title, "echo", load, servers=(RAW, "fullduplex", "hub"), besides=0.2 + total / 8000, many=total >= 10_000)
+
+
+def rooms(total: int, busy: int) -> Row:
+    """All with eight messages outstanding; those with as many busy rooms differ in the number of rooms alone. The hub has one of its own."""
+    load = ("fan-out", f"--rooms={busy}", f"--idle-rooms={max(total - busy - 1, 0)}", "--subscribers=1", f"--window={8 // busy}", "--json")
+    title = f"128 B to 2 members, 8 outstanding in {busy} of {total:,} room{'s' if total > 1 else ''}"
+    return Row(f"rooms-{total}", title, "broadcast", load, unit="delivery", servers=("hub",), besides=0.7 + total / 4000)
+
+
+def threads(in_flight: int) -> Row:
+    row = echo(f"threads-{in_flight}", "32 B, server on both cores", in_flight=in_flight)
+    return replace(row, servers=("fullduplex", "fullduplex-workers", "fullduplex-per-core"), both_cores=True)
 
 
 ROWS = [
@@ -54,27 +73,38 @@ ROWS = [
     fan_out(100, 1),
     fan_out(1000, 1),
     Row("connect", "opened and closed, 32 at a time", "echo", ("connect",), unit="connection", raw=False),
-    Row("idle", "10,000 open, resident bytes each", "echo", ("idle",), raw=False, runs=1, timed=False),
-    Row("idle-room", "10,000 in a room, resident bytes each", "broadcast", ("idle", "--messages=0"), raw=False, runs=1, timed=False),
+    Row("idle", "10,000 open, resident bytes each", "echo", ("idle",), raw=False, runs=1, timed=False, besides=8, many=True),
+    Row("idle-room", "10,000 in a room, resident bytes each", "broadcast", ("idle", "--messages=0"), raw=False, runs=1, timed=False, besides=8, many=True),
     beside(10),
     beside(100),
     beside(1000),
     beside(10000),
-    Row("instructions", "instructions for a message of 32 B", "echo", (), runs=1, timed=False),
+    rooms(1, busy=1),
+    rooms(8, busy=8),
+    rooms(100, busy=8),
+    rooms(10000, busy=8),
+    threads(1),
+    threads(16),
+    Row("instructions", "instructions for a message of 32 B", "echo", (), runs=1, timed=False, besides=60),
 ]
 
-# These stand beside their like in the rows of small messages only.
-VARIANTS = {"raw-tokio", "tokio-tungstenite-send"}
 SMALL = {"32x1", "32x16", "instructions"}
+# Those that stand beside their like in some rows only.
+VARIANTS = {
+    "raw-tokio": SMALL,
+    "tokio-tungstenite-send": SMALL,
+    "tokio-tungstenite-plain": {row.name for row in ROWS if row.name.startswith("fan-out")},
+    "fullduplex-libdeflate": {"deflate"},
+    "fullduplex-workers": set(),
+    "fullduplex-per-core": set(),
+}
 
 
 def concerns(row: Row, server: str) -> bool:
     if row.servers:
         return server in row.servers
-    if server == "fullduplex-libdeflate":
-        return row.name == "deflate"
     if server in VARIANTS:
-        return row.name in SMALL
+        return row.name in VARIANTS[server]
     return row.raw or server != RAW
 
 
@@ -88,6 +118,8 @@ class Goal:
     sign: str
     bound: float
     to: str = ""
+    # Whom it is told of besides.
+    beside: str = ""
 
     def met(self, value: float) -> bool:
         return value >= self.bound if self.sign == ">=" else value <= self.bound
@@ -113,7 +145,7 @@ GOALS = [
     Goal("deflate", ("fullduplex-libdeflate",), "server_user_us", "<=", 14),
     Goal("deflate", ("fullduplex", "fullduplex-libdeflate"), "reply_bytes", "<=", 1.02, "zlib"),
     Goal("fan-out-1000x16", ("fullduplex", "hub"), "rate", ">=", 0.95, RAW),
-    Goal("fan-out-1000x16", ("fullduplex", "hub"), "rate", ">=", 3.5, "tokio-tungstenite"),
+    Goal("fan-out-1000x16", ("fullduplex", "hub"), "rate", ">=", 3.5, "tokio-tungstenite-plain", beside="tokio-tungstenite"),
     Goal("fan-out-100x1", ("fullduplex", "hub"), "rate", ">=", 0.95, RAW),
     Goal("fan-out-1000x1", ("fullduplex", "hub"), "rate", ">=", 0.95, RAW),
     Goal("connect", ("fullduplex",), "server_cpu_us", "<=", 1.0, "tokio-websockets"),

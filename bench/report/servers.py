@@ -19,19 +19,22 @@ RUST = [
     "raw-tokio",
     "fullduplex",
     "fullduplex-upgrade",
+    "fullduplex-workers",
+    "fullduplex-per-core",
     "fastwebsockets",
     "tokio-websockets",
     "yawc",
     "sockudo-ws",
     "tokio-tungstenite",
     "tokio-tungstenite-send",
+    "tokio-tungstenite-plain",
     "axum",
 ]
 LIBDEFLATE = "fullduplex-libdeflate"
 NODE = "ws"
 GO = "gorilla"
 HUB = "hub"
-NAMES = [*RUST[:4], LIBDEFLATE, *RUST[4:], NODE, GO]
+NAMES = [*RUST[:6], LIBDEFLATE, *RUST[6:], NODE, GO]
 
 # Every mode of a server, for those that are told by the resource instead.
 HUB_PATHS = {"echo": "/echo", "large": "/echo", "broadcast": "/ws"}

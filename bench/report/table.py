@@ -1,5 +1,7 @@
 """The table for the terminal."""
 
+from statistics import median
+
 from report.measure import Result
 from report.rows import GOALS, RAW, Goal, Row
 
@@ -7,6 +9,8 @@ from report.rows import GOALS, RAW, Goal, Row
 GENERATOR_LIMIT = 0.95
 # With less, on both cores, something else ran there.
 QUIET = 0.5
+# Of the rate from run to run, as part of its median; above it the median says little.
+STEADY = 0.3
 
 FIGURES = {
     "rate": "rate",
@@ -39,6 +43,15 @@ def spread(result: Result, raw: Result) -> str:
     return f"{min(ratios):.2f}..{max(ratios):.2f}" if len(ratios) > 1 else ""
 
 
+def unsteady(results: dict[str, Result]) -> str:
+    found = []
+    for name, result in results.items():
+        rates = [run["rate"] for run in result.runs if "rate" in run]
+        if rates and (apart := (max(rates) - min(rates)) / median(rates)) > STEADY:
+            found.append(f"{name} {apart:.0%}")
+    return ", ".join(found)
+
+
 def number(value: float | None) -> str:
     """With three digits that count, or all."""
     if value is None:
@@ -60,6 +73,8 @@ def lines(row: Row, results: dict[str, Result], zlib: float) -> list[str]:
         table.append(f"can't: {', '.join(missing)}")
     if any((result.figure("generator_cpu") or 0) >= GENERATOR_LIMIT for result in results.values()):
         table.append("* the generator was the limit: compare CPU")
+    if names := unsteady(results):
+        table.append(f"~ rates differ by more than {STEADY:.0%} of the median from run to run: {names}")
     if all(busiest(result) < QUIET for result in results.values() if result.runs) and row.name not in SPECIAL:
         table.append("! no server and no generator had its core for itself: rates mean nothing")
     return [f"{row.name}: {row.title}", *table, *(verdict for _, verdict in verdicts(row, results, zlib)), ""]
@@ -119,6 +134,8 @@ def verdicts(row: Row, results: dict[str, Result], zlib: float) -> list[tuple[bo
                 met = goal.met(value)
                 to = f" x {goal.to}" if goal.to else ""
                 text = f"{name}: {FIGURES[goal.figure]} {number(value)}{to}, goal {goal.sign} {goal.bound:g}"
+                other = ratio(results[name], results.get(goal.beside), goal.figure)
+                text += f" ({number(other)} x {goal.beside})" if other is not None else ""
                 found.append((met, f"goal {'met   ' if met else 'MISSED'} {text}"))
     return found
 

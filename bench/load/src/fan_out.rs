@@ -1,7 +1,7 @@
-//! Fan-out: one connection publishes, and every connection, the publisher too, gets each message.
+//! Fan-out: one connection publishes, and every connection, the publisher too, gets each message. In one room or in several.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,25 @@ use crate::{Server, upgrade};
 /// For a server to make a subscriber of whom it has just let in.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// Rooms made from one address: below what the hub allows. Every address in 127.0.0.0/8 is this machine.
+const ROOMS_PER_ADDRESS: usize = 900;
+
 #[derive(Args)]
 pub(crate) struct Load {
     #[command(flatten)]
     server: Server,
     #[command(flatten)]
     measured: Window,
-    /// Connections besides the publisher
+    /// Connections besides the publisher, in each room
     #[arg(long, default_value_t = 1000)]
     subscribers: usize,
-    /// Messages that not all have yet
+    /// Rooms in which messages are sent: `?room=` is added to the path; without it there is one, and the server does not know of rooms
+    #[arg(long)]
+    rooms: Option<usize>,
+    /// Rooms besides, into which somebody has looked: they exist, and are empty
+    #[arg(long, default_value_t = 0)]
+    idle_rooms: usize,
+    /// Messages that not all in the room have yet
     #[arg(long, default_value_t = 1)]
     window: usize,
     /// Bytes per message
@@ -46,21 +55,36 @@ impl Load {
             length: Some(payload.len() as u64),
             check: Box::new(move |reply| reply == payload),
         };
-        let subscribers = (0..=self.subscribers)
-            .map(|_| Subscriber::open(&self.server))
-            .collect::<io::Result<Vec<_>>>()?;
+        let rooms = self.open()?;
         sleep(SETTLE);
         Run {
-            missing: vec![0; self.window],
-            published: vec![Instant::now(); self.window],
-            begun: 0,
-            position: Position::default(),
             frames,
             expected,
-            subscribers,
+            rooms,
             meter: Meter::new(self.server.pid, &self.measured),
         }
         .drive()
+    }
+
+    fn open(&self) -> io::Result<Vec<Room>> {
+        for number in 0..self.idle_rooms {
+            let server = self.room(&format!("idle-{number}"));
+            let host = 2 + u8::try_from(number / ROOMS_PER_ADDRESS).map_err(io::Error::other)?;
+            upgrade::open_from(Ipv4Addr::new(127, 0, 0, host), &server)?;
+        }
+        match self.rooms {
+            None => Ok(vec![Room::open(&self.server, self)?]),
+            Some(rooms) => (0..rooms)
+                .map(|number| Room::open(&self.room(&format!("busy-{number}")), self))
+                .collect(),
+        }
+    }
+
+    fn room(&self, name: &str) -> Server {
+        Server {
+            path: format!("{}?room={name}", self.server.path),
+            ..self.server.clone()
+        }
     }
 
     fn payload(&self) -> Vec<u8> {
@@ -100,9 +124,7 @@ impl Subscriber {
     }
 }
 
-struct Run {
-    frames: Frames,
-    expected: Expected,
+struct Room {
     /// The last one publishes.
     subscribers: Vec<Subscriber>,
     position: Position,
@@ -111,57 +133,89 @@ struct Run {
     /// By a message's number, modulo the window: how many do not have it yet, and since when.
     missing: Vec<usize>,
     published: Vec<Instant>,
+}
+
+struct Run {
+    frames: Frames,
+    expected: Expected,
+    rooms: Vec<Room>,
     meter: Meter,
 }
 
 impl Run {
     fn drive(mut self) -> io::Result<Report> {
         let mut poll = Poll::new()?;
-        for (index, subscriber) in self.subscribers.iter().enumerate() {
+        let members = self.rooms[0].subscribers.len();
+        let connections = self.rooms.iter().flat_map(|room| &room.subscribers);
+        for (index, subscriber) in connections.enumerate() {
             poll.add(&subscriber.stream, index)?;
         }
         let mut buffer = vec![0; BUFFER];
-        self.publish(self.missing.len(), Instant::now())?;
+        for room in &mut self.rooms {
+            room.publish(room.missing.len(), Instant::now(), &self.frames)?;
+        }
         while let Some(wait) = self.meter.turn(Instant::now())? {
             poll.wait(wait)?;
             for (index, readable) in poll.events() {
+                let (room, index) = (&mut self.rooms[index / members], index % members);
                 if readable {
-                    let complete = self.receive(index, &mut buffer)?;
+                    let complete =
+                        room.receive(index, &mut buffer, &self.expected, &mut self.meter)?;
                     if complete > 0 {
-                        self.publish(complete, Instant::now())?;
+                        room.publish(complete, Instant::now(), &self.frames)?;
                     }
-                } else if index + 1 == self.subscribers.len() {
-                    self.publish(0, Instant::now())?;
+                } else if index + 1 == members {
+                    room.publish(0, Instant::now(), &self.frames)?;
                 }
             }
         }
         self.meter.report()
     }
+}
+
+impl Room {
+    fn open(server: &Server, load: &Load) -> io::Result<Self> {
+        Ok(Self {
+            subscribers: (0..=load.subscribers)
+                .map(|_| Subscriber::open(server))
+                .collect::<io::Result<_>>()?,
+            position: Position::default(),
+            begun: 0,
+            missing: vec![0; load.window],
+            published: vec![Instant::now(); load.window],
+        })
+    }
 
     /// Sends `count` more messages, and what an earlier write left.
-    fn publish(&mut self, count: usize, now: Instant) -> io::Result<()> {
+    fn publish(&mut self, count: usize, now: Instant, frames: &Frames) -> io::Result<()> {
         let window = self.missing.len();
         for number in self.begun..self.begun + count {
             self.missing[number % window] = self.subscribers.len();
             self.published[number % window] = now;
         }
         self.begun += count;
-        let due = self.frames.due(&mut self.position, count);
+        let due = frames.due(&mut self.position, count);
         if let (false, Some(publisher)) = (due.is_empty(), self.subscribers.last()) {
             let written = write(&publisher.stream, due)?;
-            self.frames.written(&mut self.position, written);
+            frames.written(&mut self.position, written);
         }
         Ok(())
     }
 
     /// Reads all that is there for one subscriber: how many messages nobody misses any more.
-    fn receive(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<usize> {
+    fn receive(
+        &mut self,
+        index: usize,
+        buffer: &mut [u8],
+        expected: &Expected,
+        meter: &mut Meter,
+    ) -> io::Result<usize> {
         let subscriber = &mut self.subscribers[index];
         let mut complete = 0;
         loop {
             let count = read(&subscriber.stream, buffer)?;
-            let came = subscriber.replies.take(&buffer[..count], &self.expected)?;
-            self.meter.count(came, count);
+            let came = subscriber.replies.take(&buffer[..count], expected)?;
+            meter.count(came, count);
             for _ in 0..came {
                 if subscriber.next == self.begun {
                     return Err(io::Error::other("a message came that was not sent"));
@@ -170,7 +224,7 @@ impl Run {
                 subscriber.next += 1;
                 self.missing[slot] -= 1;
                 if self.missing[slot] == 0 {
-                    self.meter.latency.add(self.published[slot].elapsed(), 1);
+                    meter.latency.add(self.published[slot].elapsed(), 1);
                     complete += 1;
                 }
             }

@@ -1,8 +1,10 @@
 //! The opening handshake, as a client and one connection after the other.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 
 use crate::Server;
 
@@ -24,7 +26,22 @@ pub(crate) fn connect(server: &Server) -> io::Result<TcpStream> {
 
 /// An open WebSocket, and what came behind the response.
 pub(crate) fn open(server: &Server, extension: Option<&str>) -> io::Result<(TcpStream, Vec<u8>)> {
-    let mut stream = connect(server)?;
+    upgrade(connect(server)?, server, extension)
+}
+
+/// An open WebSocket whose own address is this one.
+pub(crate) fn open_from(address: Ipv4Addr, server: &Server) -> io::Result<TcpStream> {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddrV4::new(address, 0))?;
+    rustix::net::connect(&socket, &server.address)?;
+    Ok(upgrade(socket.into(), server, None)?.0)
+}
+
+fn upgrade(
+    mut stream: TcpStream,
+    server: &Server,
+    extension: Option<&str>,
+) -> io::Result<(TcpStream, Vec<u8>)> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(&request(server, extension))?;
     let mut received = Vec::with_capacity(RESPONSE);

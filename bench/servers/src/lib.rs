@@ -12,6 +12,10 @@ use tokio::net::TcpStream;
 /// More than any row opens.
 pub const MAX_CONNECTIONS: u32 = 20_000;
 
+/// Connections not yet accepted: where there are more, the kernel drops some, and each of those comes a second later. A raw
+/// server's client does not wait for an answer before it opens the next.
+pub const BACKLOG: i32 = 4096;
+
 /// What is asked of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -28,6 +32,12 @@ pub enum Mode {
 /// Reads the arguments, listens on loopback, and says where. Ends the process with 2 if the mode is none of `modes`.
 #[must_use]
 pub fn start(modes: &[Mode]) -> (Mode, TcpListener) {
+    start_with(modes, listen)
+}
+
+/// The same with a way of one's own to listen.
+#[must_use]
+pub fn start_with<L>(modes: &[Mode], listen: fn(u16) -> io::Result<(L, SocketAddr)>) -> (Mode, L) {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
     let mode = match arguments.next().as_deref() {
@@ -61,6 +71,7 @@ fn refuse(sentence: &str) -> ! {
 
 fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     Ok((listener, address))

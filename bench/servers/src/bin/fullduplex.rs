@@ -46,7 +46,10 @@ async fn chat(room: Arc<Broadcast<u64>>, ws: WebSocket) -> Result<(), Error> {
 fn compressing() -> Acceptor {
     let mut deflate = Deflate::for_server();
     deflate.threshold = 0;
-    if let Some(level) = std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()) {
+    if let Some(level) = std::env::var("LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok())
+    {
         deflate.level = level;
     }
     Acceptor::new().deflate(deflate)
