@@ -13,7 +13,7 @@ use tokio::{
     task::{unconstrained, yield_now},
 };
 
-use crate::session::Seat;
+use crate::session::{Parcel, Seat};
 
 /// Sessions written for before others of the runtime get their turn: well under a millisecond.
 const SEATS_PER_TURN: usize = 64;
@@ -55,10 +55,11 @@ impl Lane {
 
     async fn run(self: Arc<Self>) {
         let mut seats = Vec::new();
+        let mut parcel = Parcel::default();
         while self.take(&mut seats) {
             for turn in seats.chunks(SEATS_PER_TURN) {
                 for seat in turn {
-                    seat.deliver();
+                    seat.deliver(&mut parcel);
                 }
                 yield_now().await;
             }

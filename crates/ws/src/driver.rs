@@ -4,6 +4,7 @@
 //! loses nothing: whatever was read is in the [`Connection`], whatever was accepted is in its queue.
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -399,6 +400,52 @@ impl Driver {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes messages and writes them together, in room that the thread lends.
+    pub(crate) fn poll_send_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        messages: &mut VecDeque<Outgoing>,
+    ) -> Poll<Result<(), Error>> {
+        if self.is_corked() {
+            return self.poll_send_each(cx, messages);
+        }
+        self.clock = Clock::Stands(None);
+        self.connection.lend_room(scratch::take_room());
+        let sent = self.poll_send_each(cx, messages);
+        self.clock = Clock::Runs;
+        scratch::put_room(self.connection.take_room());
+        sent
+    }
+
+    fn poll_send_each(
+        &mut self,
+        cx: &mut Context<'_>,
+        messages: &mut VecDeque<Outgoing>,
+    ) -> Poll<Result<(), Error>> {
+        let soft = self.connection.config().limits.soft_queue.max(1);
+        while let Some(next) = messages.pop_front() {
+            if self.connection.queued() < soft && self.connection.send_small(&next) {
+                continue;
+            }
+            let mut slot = Some(next);
+            self.write_begins();
+            let fed = self.poll_feed(cx, &mut slot);
+            if let Some(refused) = slot {
+                messages.push_front(refused);
+            }
+            ready!(fed)?;
+        }
+        self.write_begins();
+        self.poll_flush_unless_corked(cx)
+    }
+
+    /// What was taken is about to be written: from now on its deadline counts.
+    fn write_begins(&mut self) {
+        if self.connection.wants_write() {
+            self.connection.write_begins(self.clock.now());
+        }
     }
 
     /// Takes a message and writes it; while corked it is only taken, unless the queue is over its soft limit.

@@ -69,6 +69,7 @@
 //! | [`Pong`] | can be awaited by reference; the ping has gone |
 //! | [`MessageWriter::write`] | **not cancel-safe**: the part may have been queued or not |
 //! | [`MessageWriter::finish`] | abandons the message: 1011 if a part of it has been sent |
+//! | [`send_many`](WebSocket::send_many) | what was taken out of the caller's queue is queued and leaves with the next operation; the rest is still there |
 //! | [`Sender::send`], [`Sender::feed`] | all or nothing: while it waits for room the message is dropped with it, later it is queued and leaves |
 //! | [`Sender::reserve`] | its place among those that wait is lost |
 //! | [`Sender::flush`], [`Sender::close`], [`Sender::closed`] | nothing: the writing and the closing go on |

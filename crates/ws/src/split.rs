@@ -1,6 +1,9 @@
 //! The two halves of a connection. Neither holds a lock while it waits, and either keeps both directions going.
 
-use std::future::{Future, poll_fn};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+};
 
 use bytes::Bytes;
 use fullduplex_proto::{CloseFrame, Message, MessageKind, Outcome, Outgoing};
@@ -111,6 +114,22 @@ impl WriteHalf {
         message: impl Into<Outgoing>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         websocket::send(&self.handle, Side::Writer, message.into())
+    }
+
+    /// Sends messages in as few writes as they have room in. See [`WebSocket::send_many`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send_many`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe, as [`WebSocket::send_many`].
+    pub fn send_many(
+        &mut self,
+        messages: &mut VecDeque<Outgoing>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        websocket::send_many(&self.handle, Side::Writer, messages)
     }
 
     /// Queues a message without writing it. See [`WebSocket::feed`].

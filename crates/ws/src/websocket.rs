@@ -1,6 +1,7 @@
 //! An open connection, whole.
 
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     sync::Arc,
     task::{Poll, ready},
@@ -109,6 +110,24 @@ impl WebSocket {
         message: impl Into<Outgoing>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         send(&self.handle, Side::Whole, message.into())
+    }
+
+    /// Sends messages, the first one first, in as few writes as they have room in. They are taken out of `messages`, whose memory
+    /// can be used again.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send). The messages that were not queued are still there, but for the one that was refused.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was taken out of `messages` is queued and leaves with the next operation; what is still in it was not
+    /// sent. Call it again to go on.
+    pub fn send_many(
+        &mut self,
+        messages: &mut VecDeque<Outgoing>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        send_many(&self.handle, Side::Whole, messages)
     }
 
     /// Queues a message without writing it; waits only while more than
@@ -240,6 +259,14 @@ pub(crate) fn send(
 ) -> impl Future<Output = Result<(), Error>> {
     let mut slot = Some(message);
     poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_send(cx, &mut slot)))
+}
+
+pub(crate) fn send_many(
+    handle: &Handle,
+    side: Side,
+    messages: &mut VecDeque<Outgoing>,
+) -> impl Future<Output = Result<(), Error>> {
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_send_many(cx, messages)))
 }
 
 pub(crate) fn feed(

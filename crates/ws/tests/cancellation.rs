@@ -6,6 +6,7 @@
 mod common;
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::{Pin, pin},
 };
@@ -128,6 +129,31 @@ async fn p87_feed_that_waits_for_room_and_is_dropped_queues_nothing() {
     wire.script.heal();
     ws.flush().await.unwrap();
     assert_eq!(wire.frames(), [wire::text("more than the soft limit")]);
+}
+
+#[tokio::test]
+async fn p87_send_many_dropped_after_every_poll_has_queued_what_it_has_taken() {
+    let texts: Vec<_> = (0..20).map(|i| format!("message {i}")).collect();
+    for polls in 0..3 {
+        let mut config = Config::default();
+        config.limits.soft_queue = 200;
+        let (mut ws, wire) = server(config).await;
+        wire.script.chunk_writes(7);
+        wire.script.single_steps();
+        let mut messages: VecDeque<_> = texts.iter().map(|text| text.as_str().into()).collect();
+        while poll_times(pin!(ws.send_many(&mut messages)), polls)
+            .await
+            .is_none()
+        {
+            if polls == 0 {
+                assert_eq!(messages.len(), 20);
+                break;
+            }
+        }
+        ws.send_many(&mut messages).await.unwrap();
+        let frames: Vec<_> = texts.iter().map(wire::text).collect();
+        assert_eq!(wire.frames(), frames, "{polls} polls");
+    }
 }
 
 #[tokio::test]

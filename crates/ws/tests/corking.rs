@@ -10,6 +10,7 @@
 mod common;
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -18,7 +19,9 @@ use std::{
 };
 
 use common::{REQUEST, Wire, server};
-use fullduplex::{Acceptor, Config, Error, Message, Overflow, WebSocket, corked};
+use fullduplex::{
+    Acceptor, Config, Error, Message, Outgoing, Overflow, Prepared, WebSocket, corked,
+};
 use fullduplex_testkit::{Fault, Script, wire};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -63,6 +66,53 @@ async fn without_a_cork_each_send_writes_before_it_returns() {
     wire.script.push_end();
     assert!(matches!(echo(ws).await, Err(Error::Ended(_))));
     assert_eq!(wire.writes().len(), 3);
+}
+
+#[tokio::test]
+async fn messages_sent_together_leave_in_one_write_in_their_order() {
+    let (mut ws, wire) = server(Config::default()).await;
+    ws.feed("before").await.unwrap();
+    let prepared = Prepared::new(&Message::text("for many"));
+    let large = vec![1; 10_000];
+    let mut messages: VecDeque<Outgoing> =
+        ["one".into(), prepared.into(), large.clone().into()].into();
+    ws.send_many(&mut messages).await.unwrap();
+    assert!(messages.is_empty());
+    let frames = [
+        wire::text("before"),
+        wire::text("one"),
+        wire::text("for many"),
+        wire::binary(large),
+    ];
+    assert_eq!(wire.writes(), [frames]);
+}
+
+#[tokio::test]
+async fn messages_sent_together_in_a_corked_handler_leave_at_its_end() {
+    let (ws, wire) = server(Config::default()).await;
+    corked(ws, async |mut ws| {
+        let mut messages = VecDeque::from(["one".into(), "two".into()]);
+        ws.send_many(&mut messages).await.unwrap();
+        assert_eq!(wire.writes().len(), 0);
+        ws.send("three").await.unwrap();
+    })
+    .await;
+    let frames = ["one", "two", "three"].map(wire::text);
+    assert_eq!(wire.writes(), [frames]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_sent_together_to_a_peer_that_takes_nothing_wait_no_longer_than_others() {
+    let mut config = Config::default();
+    config.limits.soft_queue = 100;
+    config.write_timeout = Duration::from_secs(7);
+    let (mut ws, wire) = server(config).await;
+    let written = wire.script.written().len();
+    wire.script.fault_writes_at(written, Fault::Stall);
+    let mut messages = VecDeque::from(["one".into(), "two".into(), "three".into()]);
+    let begun = tokio::time::Instant::now();
+    ws.send_many(&mut messages).await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_secs(7));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod common;
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     pin::{Pin, pin},
@@ -22,7 +23,7 @@ use std::{
 use allocation_counter::measure;
 use common::{REQUEST, poll_times, raw::echo};
 use fullduplex::{
-    Acceptor, Config, Deflate, DeflateParams, Message, Prepared, Role, Server, WebSocket,
+    Acceptor, Config, Deflate, DeflateParams, Message, Outgoing, Prepared, Role, Server, WebSocket,
 };
 use fullduplex_testkit::{
     Endpoint,
@@ -525,6 +526,23 @@ fn endless_empty_fragments_cost_nothing() {
             .repeat(8_000),
     );
     assert!(peak_of(&Config::default(), 10_000, bytes) <= 2048);
+}
+
+#[test]
+fn prepared_messages_sent_together_cost_no_allocation() {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut ws = accept(Config::default()).await;
+        let prepared = Prepared::new(&Message::text("to all of a room"));
+        let mut messages = VecDeque::with_capacity(16);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut send = || {
+            messages.extend((0..16).map(|_| Outgoing::from(prepared.clone())));
+            assert!(pin!(ws.send_many(&mut messages)).poll(&mut cx).is_ready());
+        };
+        send();
+        assert_eq!(measure(send).count_total, 0);
+    });
 }
 
 #[test]

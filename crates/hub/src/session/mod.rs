@@ -1,8 +1,8 @@
 //! One connection's session: reads what the client says, writes what it is owed.
 //!
 //! What a session is owed lives in two places: replies in a small outbox, messages and presence
-//! in the rooms, at the session's cursors. [`Session::write_owed`] moves from there to the
-//! connection as long as it takes more, and everything moved leaves in one write. When the
+//! in the rooms, at the session's cursors. [`Session::pack`] moves from there into a [`Parcel`] as
+//! much as the connection takes, and everything moved leaves in one write. When the
 //! connection takes no more, the outbox fills and commands are no longer read; rooms simply go on.
 //! Who calls it is in `seat.rs`.
 
@@ -11,24 +11,27 @@ mod heartbeat;
 mod memberships;
 mod open;
 mod outbox;
+mod parcel;
 mod plain;
 mod seat;
+#[cfg(test)]
+mod seat_tests;
 mod v1;
 
 use std::{
     collections::VecDeque,
     future::Future,
     net::IpAddr,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use fullduplex::{CloseCode, CloseFrame, Message, Outgoing, Prepared, WebSocket};
+use fullduplex::{CloseCode, CloseFrame, Message, Prepared, WebSocket};
 use tokio::time::Instant;
 
-pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat, open::Open, seat::Seat};
+pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat, open::Open, parcel::Parcel, seat::Seat};
 use self::{memberships::Memberships, outbox::Outbox};
 use crate::{
     core::{Batch, Entry, Form, Gap, SessionId},
@@ -178,22 +181,21 @@ impl Session {
         }
     }
 
-    /// Hands the connection what the session is owed, as much as it takes; replies first. Says whether that was all.
-    fn write_owed(&mut self, ws: &mut WebSocket) -> Result<bool, Stop> {
+    /// Packs what the session is owed, as much as its connection takes; replies first. Says whether that was all.
+    fn pack(&mut self, parcel: &mut Parcel) -> Result<bool, Stop> {
         self.rooms.seat().take(&mut self.ready);
-        let queued = ws.queued();
-        while ws.queued() < HIGH_WATER {
+        while !parcel.is_full() {
             if let Some(reply) = self.outbox.pop() {
-                feed(ws, reply)?;
+                parcel.push(reply);
             } else if let Some(room) = self.ready.pop_front() {
-                if !self.write_room(room, ws)? {
+                if !self.pack_room(room, parcel)? {
                     self.ready.push_back(room);
                 }
             } else {
                 break;
             }
         }
-        if ws.queued() > queued
+        if !parcel.is_empty()
             && let Some(heartbeat) = &mut self.heartbeat
         {
             heartbeat.sent();
@@ -206,19 +208,19 @@ impl Session {
         Ok(self.ready.is_empty() && self.outbox.is_empty())
     }
 
-    /// Hands over what a room has for this session. Says whether that was all.
-    fn write_room(&mut self, room: RoomRef, ws: &mut WebSocket) -> Result<bool, Stop> {
+    /// Packs what a room has for this session. Says whether that was all.
+    fn pack_room(&mut self, room: RoomRef, parcel: &mut Parcel) -> Result<bool, Stop> {
         let Some(batch) = self.rooms.read(room, MAX_BATCH, HIGH_WATER) else {
             return Ok(true);
         };
         if let Some(gap) = batch.gap {
-            self.write_gap(room, gap, ws)?;
+            self.pack_gap(room, gap, parcel)?;
         }
         let entries = match self.dialect {
-            Dialect::Text => self.write_lines(room, &batch, ws)?,
-            Dialect::V1 { .. } | Dialect::Json => self.write_entries(room, &batch, ws)?,
+            Dialect::Text => self.pack_lines(room, &batch, parcel),
+            Dialect::V1 { .. } | Dialect::Json => self.pack_entries(room, &batch, parcel),
         };
-        let notices = self.write_notices(room, &batch, ws)?;
+        let notices = self.pack_notices(room, &batch, parcel);
         Ok(
             batch.reaches_head()
                 && entries == batch.entries.len()
@@ -226,57 +228,57 @@ impl Session {
         )
     }
 
-    fn write_gap(&mut self, room: RoomRef, gap: Gap, ws: &mut WebSocket) -> Result<(), Stop> {
+    fn pack_gap(&mut self, room: RoomRef, gap: Gap, parcel: &mut Parcel) -> Result<(), Stop> {
         if !matches!(self.dialect, Dialect::V1 { .. }) {
             return Err(too_slow());
         }
-        let Some(place) = self.rooms.get_mut(room) else {
-            return Ok(());
-        };
-        place.cursor = gap.to + 1;
-        feed(ws, event::gap(&place.name, gap))
+        if let Some(place) = self.rooms.get_mut(room) {
+            place.cursor = gap.to + 1;
+            parcel.push(event::gap(&place.name, gap));
+        }
+        Ok(())
     }
 
-    fn write_entries(
+    fn pack_entries(
         &mut self,
         room: RoomRef,
         batch: &Batch<Prepared>,
-        ws: &mut WebSocket,
-    ) -> Result<usize, Stop> {
-        let mut written = 0;
+        parcel: &mut Parcel,
+    ) -> usize {
+        let mut packed = 0;
         for entry in &batch.entries {
-            if ws.queued() >= HIGH_WATER {
+            if parcel.is_full() {
                 break;
             }
-            feed(ws, self.frame(entry))?;
-            written += 1;
+            parcel.push(self.frame(entry));
+            packed += 1;
         }
-        if let Some(last) = batch.entries[..written].last()
+        if let Some(last) = batch.entries[..packed].last()
             && let Some(place) = self.rooms.get_mut(room)
         {
             place.cursor = last.event.seq + 1;
         }
-        Ok(written)
+        packed
     }
 
-    fn write_notices(
+    fn pack_notices(
         &mut self,
         room: RoomRef,
         batch: &Batch<Prepared>,
-        ws: &mut WebSocket,
-    ) -> Result<usize, Stop> {
-        for (written, notice) in batch.notices.iter().enumerate() {
-            if ws.queued() >= HIGH_WATER {
-                return Ok(written);
+        parcel: &mut Parcel,
+    ) -> usize {
+        for (packed, notice) in batch.notices.iter().enumerate() {
+            if parcel.is_full() {
+                return packed;
             }
             let frame = notice.frame(|notice| prepare(event::pres(notice)));
-            feed(ws, frame.clone())?;
-            let unread = batch.notices.len() - written - 1;
+            parcel.push(frame.clone());
+            let unread = batch.notices.len() - packed - 1;
             if let Some(place) = self.rooms.get_mut(room) {
                 place.notices = batch.notices_read - unread as u64;
             }
         }
-        Ok(batch.notices.len())
+        batch.notices.len()
     }
 
     /// The frame of an entry in this session's dialect, made if nobody needed it before.
@@ -363,12 +365,4 @@ fn too_slow() -> Stop {
 
 fn prepare(text: String) -> Prepared {
     Prepared::new(&Message::Text(text.into()))
-}
-
-/// Queues a frame. The queue is below [`HIGH_WATER`], the connection's own limit, so there is no wait for room.
-fn feed(ws: &mut WebSocket, frame: impl Into<Outgoing>) -> Result<(), Stop> {
-    match pin!(ws.feed(frame)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(fed) => fed.map_err(|_| Stop::Over),
-        Poll::Pending => Err(too_slow()),
-    }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use fullduplex::{CloseCode, Prepared, WebSocket};
+use fullduplex::{CloseCode, Prepared};
 
-use super::{HIGH_WATER, Sending, Session, Stop, feed};
+use super::{HIGH_WATER, Parcel, Sending, Session, Stop};
 use crate::{
     core::{Author, Batch, JoinRefused, MAX_NAME_CHARS},
     rooms::RoomRef,
@@ -67,29 +67,29 @@ impl Session {
             .extend(append.map(|append| Sending { id: None, append }));
     }
 
-    /// Hands over a batch as lines, several to a frame. Returns how many.
-    pub(super) fn write_lines(
+    /// Packs a batch as lines, several to a frame. Returns how many.
+    pub(super) fn pack_lines(
         &mut self,
         room: RoomRef,
         batch: &Batch<Prepared>,
-        ws: &mut WebSocket,
-    ) -> Result<usize, Stop> {
-        let mut written = 0;
-        while written < batch.entries.len() && ws.queued() < HIGH_WATER {
-            let rest = &batch.entries[written..];
+        parcel: &mut Parcel,
+    ) -> usize {
+        let mut packed = 0;
+        while packed < batch.entries.len() && !parcel.is_full() {
+            let rest = &batch.entries[packed..];
             let frames: Vec<_> = rest.iter().map(|entry| self.frame(entry)).collect();
             let count = fitting(&frames);
             if count == 1 {
-                feed(ws, frames[0].clone())?;
+                parcel.push(frames[0].clone());
             } else {
-                feed(ws, joined(&frames[..count]))?;
+                parcel.push(joined(&frames[..count]));
             }
-            written += count;
+            packed += count;
             if let Some(place) = self.rooms.get_mut(room) {
                 place.cursor = rest[count - 1].event.seq + 1;
             }
         }
-        Ok(written)
+        packed
     }
 }
 

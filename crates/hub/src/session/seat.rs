@@ -17,7 +17,7 @@ use std::{
 
 use fullduplex::{CloseCode, WebSocket};
 
-use super::{Alarm, MAX_COMMANDS_PER_FLUSH, Session, Stop};
+use super::{Alarm, MAX_COMMANDS_PER_FLUSH, Parcel, Session, Stop, too_slow};
 use crate::{lane::Lane, rooms::RoomRef};
 
 /// A session, as rooms and its lane know it.
@@ -61,13 +61,13 @@ impl Seat {
     }
 
     /// Writes what rooms have for the session.
-    pub(crate) fn deliver(&self) {
+    pub(crate) fn deliver(&self, parcel: &mut Parcel) {
         self.is_due.store(false, Ordering::Release);
         let mut seated = lock(&self.live);
         // Not open yet, or no longer.
         let Some(live) = &mut *seated else { return };
         // A panic ends this session and none of its neighbours.
-        let written = catch_unwind(AssertUnwindSafe(|| live.write()));
+        let written = catch_unwind(AssertUnwindSafe(|| live.write(parcel)));
         match written.unwrap_or_else(|_| Err(Stop::close(CloseCode::INTERNAL_ERROR, ""))) {
             Ok(true) => {}
             Ok(false) => live.wake(),
@@ -164,9 +164,9 @@ impl Live {
     }
 
     /// For the lane: writes what rooms have, as far as that goes without waiting. Says whether that was all.
-    fn write(&mut self) -> Result<bool, Stop> {
-        let all = self.session.write_owed(&mut self.ws)?;
-        Ok(self.flush(&mut Context::from_waker(Waker::noop()))? && all)
+    fn write(&mut self, parcel: &mut Parcel) -> Result<bool, Stop> {
+        let (all, sent) = self.send(parcel, &mut Context::from_waker(Waker::noop()))?;
+        Ok(all && sent)
     }
 
     /// For the task: does all that can be done without waiting, until the session ends.
@@ -191,11 +191,11 @@ impl Live {
 
     /// Takes commands and writes, until the client says nothing more or the socket takes nothing more.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        let mut parcel = Parcel::default();
         loop {
             let silent = self.take_commands(cx)?;
-            let all = self.session.write_owed(&mut self.ws)?;
-            let flushed = self.flush(cx)?;
-            if (silent || !self.may_take()) && (all || !flushed) {
+            let (all, sent) = self.send(&mut parcel, cx)?;
+            if (silent || !self.may_take()) && (all || !sent) {
                 return Ok(());
             }
         }
@@ -220,13 +220,20 @@ impl Live {
         self.session.has_room() && self.commands < MAX_COMMANDS_PER_FLUSH
     }
 
-    /// Writes all that is queued, or says that the socket does not take it.
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
-        let Poll::Ready(flushed) = pin!(self.ws.flush()).poll(cx) else {
-            return Ok(false);
+    /// Writes what the session is owed. Says whether that was all it is owed, and whether the socket has taken it.
+    fn send(&mut self, parcel: &mut Parcel, cx: &mut Context<'_>) -> Result<(bool, bool), Stop> {
+        parcel.begin(self.ws.queued());
+        let all = self.session.pack(parcel);
+        let sent = match parcel.poll_send(&mut self.ws, cx) {
+            Poll::Ready(sent) => sent.map(|()| true).map_err(|_| Stop::Over)?,
+            // It was packed so that the connection takes all, be the socket full or not.
+            Poll::Pending if !parcel.is_empty() => return Err(too_slow()),
+            Poll::Pending => false,
         };
-        self.commands = 0;
-        flushed.map(|()| true).map_err(|_| Stop::Over)
+        if sent {
+            self.commands = 0;
+        }
+        Ok((all?, sent))
     }
 }
 

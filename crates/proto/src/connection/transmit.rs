@@ -59,6 +59,14 @@ impl Outgoing {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// What it counts for at most in [`Connection::queued`](crate::Connection::queued), unless compressing makes it longer.
+    pub fn queue_cost(&self) -> usize {
+        match self {
+            Self::Message(message) | Self::Uncompressed(message) => message.len() + QUEUE_COST,
+            Self::Prepared(prepared) => prepared.queue_cost(),
+        }
+    }
 }
 
 impl<T: Into<Message>> From<T> for Outgoing {
