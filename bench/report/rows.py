@@ -91,6 +91,7 @@ ROWS = [
 SMALL = {"32x1", "32x16", "instructions"}
 # Those that stand beside their like in some rows only.
 VARIANTS = {
+    "fullduplex-bare": {"32x1", "32x16", "fan-out-1000x16"},
     "raw-tokio": SMALL,
     "tokio-tungstenite-send": SMALL,
     "tokio-tungstenite-plain": {row.name for row in ROWS if row.name.startswith("fan-out")},

@@ -19,6 +19,7 @@ RUST = [
     "raw-tokio",
     "fullduplex",
     "fullduplex-upgrade",
+    "fullduplex-bare",
     "fullduplex-workers",
     "fullduplex-per-core",
     "fastwebsockets",
@@ -34,7 +35,7 @@ LIBDEFLATE = "fullduplex-libdeflate"
 NODE = "ws"
 GO = "gorilla"
 HUB = "hub"
-NAMES = [*RUST[:6], LIBDEFLATE, *RUST[6:], NODE, GO]
+NAMES = [*RUST[:7], LIBDEFLATE, *RUST[7:], NODE, GO]
 
 # Every mode of a server, for those that are told by the resource instead.
 HUB_PATHS = {"echo": "/echo", "large": "/echo", "broadcast": "/ws"}
