@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 #[derive(Debug)]
 pub(crate) struct Alarm {
@@ -47,7 +50,9 @@ impl Alarm {
             return Poll::Pending;
         }
         loop {
-            if self.sleep.as_mut().poll(cx).is_pending() {
+            // Without budget it would not note who asks, and nobody asks again.
+            let mut sleep = unconstrained(self.sleep.as_mut());
+            if Pin::new(&mut sleep).poll(cx).is_pending() {
                 self.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }

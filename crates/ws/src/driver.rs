@@ -127,20 +127,26 @@ impl Driver {
     pub(crate) fn cork(&mut self) {
         self.handler = Handler::Runs;
         self.clock = Clock::Stands(None);
-        self.connection.lend_room(scratch::take_room());
+        self.lend_room();
+    }
+
+    fn lend_room(&mut self) {
+        if let Some(room) = self.connection.lend_room(scratch::take_room()) {
+            scratch::put_room(room);
+        }
     }
 
     /// It has been polled. Writes what it sent; false if the transport did not take all.
     pub(crate) fn uncork(&mut self, handler: Handler) -> bool {
         self.handler = handler;
-        let written = if self.wants_write() {
-            self.connection.write_begins(self.clock.now());
-            self.poll_write(&mut Context::from_waker(Waker::noop()))
-                .is_ready()
-        } else {
-            true
-        };
+        let written = !self.wants_write()
+            || self
+                .poll_write(&mut Context::from_waker(Waker::noop()))
+                .is_ready();
         self.clock = Clock::Runs;
+        if !written {
+            self.connection.write_begins(now());
+        }
         scratch::put_room(self.connection.take_room());
         written
     }
@@ -207,7 +213,7 @@ impl Driver {
     #[inline]
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         if self.connection.has_events() {
-            let now = self.clock.now();
+            let now = self.clock.tick();
             if let Some(event) = self.connection.poll_event(now) {
                 return Poll::Ready(Some(event));
             }
@@ -369,8 +375,7 @@ impl Driver {
 
     /// Takes a message into the queue, in which there was room.
     pub(crate) fn push(&mut self, outgoing: Outgoing) -> Result<(), Error> {
-        let now = self.clock.now();
-        let sent = self.connection.send_reserved(now, outgoing);
+        let sent = self.connection.send_reserved(now(), outgoing);
         sent.map_err(|_| self.closed())
     }
 
@@ -383,8 +388,7 @@ impl Driver {
         let soft = self.connection.config().limits.soft_queue.max(1);
         while let Some(outgoing) = slot.take() {
             if self.connection.queued() < soft {
-                let now = self.clock.now();
-                match self.connection.send(now, outgoing) {
+                match self.connection.send(now(), outgoing) {
                     Ok(()) => break,
                     Err(refused) if refused.kind == SendErrorKind::Full => {
                         *slot = Some(refused.outgoing);
@@ -412,7 +416,7 @@ impl Driver {
             return self.poll_send_each(cx, messages);
         }
         self.clock = Clock::Stands(None);
-        self.connection.lend_room(scratch::take_room());
+        self.lend_room();
         let sent = self.poll_send_each(cx, messages);
         self.clock = Clock::Runs;
         scratch::put_room(self.connection.take_room());
@@ -441,10 +445,10 @@ impl Driver {
         self.poll_flush_unless_corked(cx)
     }
 
-    /// What was taken is about to be written: from now on its deadline counts.
+    /// What was taken is about to be written: from now on its deadline counts. Corked, it is not yet.
     fn write_begins(&mut self) {
-        if self.connection.wants_write() {
-            self.connection.write_begins(self.clock.now());
+        if !self.is_corked() && self.connection.wants_write() {
+            self.connection.write_begins(now());
         }
     }
 
@@ -698,14 +702,14 @@ impl Driver {
             let read = ready!(poll_read_buf(transport, cx, &mut space));
             return Poll::Ready(match read {
                 Ok(0) => none(|| connection.handle_eof(now())),
-                Ok(n) => connection.handle_payload(clock.now(), n),
+                Ok(n) => connection.handle_payload(clock.tick(), n),
                 Err(error) => none(|| connection.handle_error(now(), error.kind())),
             });
         }
         scratch::with_read(|buffer| {
             Poll::Ready(match ready!(poll_read_buf(transport, cx, buffer)) {
                 Ok(0) => none(|| connection.handle_eof(now())),
-                Ok(_) => connection.handle_buffer(clock.now(), buffer),
+                Ok(_) => connection.handle_buffer(clock.tick(), buffer),
                 Err(error) => none(|| connection.handle_error(now(), error.kind())),
             })
         })
@@ -741,14 +745,17 @@ impl Driver {
         } = self;
         let written = if let Some(frames) = connection.small_to_transmit() {
             let written = ready!(poll_write_some(transport, cx, frames));
-            written.inspect(|n| connection.small_transmitted(clock.now(), *n))
+            // When all has gone, no deadline counts from it.
+            let rest = written.as_ref().is_ok_and(|n| *n < frames.len());
+            let at = if rest { clock.tick() } else { clock.now() };
+            written.inspect(|n| connection.small_transmitted(at, *n))
         } else {
             ready!(scratch::with_batch(|batch| {
                 if !connection.poll_transmit(batch, masking_key) {
                     return Poll::Ready(Ok(0));
                 }
                 let written = ready!(poll_write_batch(transport, cx, batch));
-                Poll::Ready(written.inspect(|n| connection.transmitted(clock.now(), batch, *n)))
+                Poll::Ready(written.inspect(|n| connection.transmitted(clock.tick(), batch, *n)))
             }))
         };
         match written {
@@ -884,9 +891,11 @@ impl Driver {
             self.waits_as_before = true;
             return Poll::Pending;
         }
-        let polled = self.poll_deadline(cx, self.connection.poll_timeout());
+        let deadline = self.connection.poll_timeout();
+        let polled = self.poll_deadline(cx, deadline);
         if let Some(alarm) = &mut self.alarm {
-            alarm.set_lasts(lasts);
+            // Where there is no deadline, nobody was noted.
+            alarm.set_lasts(lasts && deadline.is_some());
         }
         polled
     }
@@ -913,7 +922,7 @@ impl Driver {
 #[derive(Clone, Copy, Debug)]
 enum Clock {
     Runs,
-    /// While a handler is polled, which takes no time worth mentioning and looks often: at what it saw first.
+    /// While a handler is polled, which looks often: at what it saw last when something came or went.
     Stands(Option<Instant>),
 }
 
@@ -923,6 +932,15 @@ impl Clock {
             Self::Runs => now(),
             Self::Stands(at) => *at.get_or_insert_with(now),
         }
+    }
+
+    /// The same, looked at anew: something has come, or is about to leave, from which a deadline counts.
+    fn tick(&mut self) -> Instant {
+        let now = now();
+        if let Self::Stands(at) = self {
+            *at = Some(now);
+        }
+        now
     }
 }
 

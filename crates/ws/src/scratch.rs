@@ -38,9 +38,9 @@ pub(crate) fn take_room() -> Vec<u8> {
     ROOM.take()
 }
 
-/// Puts it back.
+/// Puts it back; or not, if it has grown too large, or was never taken.
 pub(crate) fn put_room(room: Vec<u8>) {
-    if room.capacity() <= MAX_ROOM {
+    if (1..=MAX_ROOM).contains(&room.capacity()) {
         ROOM.set(room);
     }
 }

@@ -4,14 +4,26 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use common::{client, server};
-use fullduplex::{Cause, Config, Deadline, Error, Life, corked};
+use common::{client, raw, server};
+use fullduplex::{
+    Acceptor, Cause, Client, Config, Deadline, Error, Life, Message, WebSocket, corked,
+};
 use fullduplex_testkit::{Fault, wire};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpListener,
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
 
-fn cause(result: Result<Option<fullduplex::Message>, Error>) -> Cause {
+fn cause(result: Result<Option<Message>, Error>) -> Cause {
     match result {
         Err(Error::Ended(outcome)) => outcome.cause,
         other => panic!("expected an abnormal end: {other:?}"),
@@ -80,7 +92,7 @@ async fn a_timer_that_was_set_for_one_task_wakes_the_one_that_waits_now() {
     let (mut ws, wire) = server(Config::default()).await;
     // The first waits a while, and is gone before anything is due.
     let first = tokio::spawn(async move {
-        let waited = tokio::time::timeout(Duration::from_secs(1), ws.recv()).await;
+        let waited = timeout(Duration::from_secs(1), ws.recv()).await;
         assert!(waited.is_err());
         ws
     });
@@ -97,7 +109,7 @@ async fn a_timer_that_was_set_for_one_task_wakes_the_one_that_waits_now() {
 async fn p83_an_application_that_was_away_finds_a_peer_that_answered_meanwhile_alive() {
     let (mut ws, wire) = server(Config::default()).await;
     // One ping leaves, then nobody receives for a long time; the pong waits in the transport.
-    let receiving = tokio::time::timeout(Duration::from_secs(21), ws.recv()).await;
+    let receiving = timeout(Duration::from_secs(21), ws.recv()).await;
     assert!(receiving.is_err());
     let ping = wire.frames().remove(0);
     wire.push([wire::pong(&ping.payload)]);
@@ -254,4 +266,198 @@ async fn p77_a_flood_does_not_put_off_the_close_timeout_or_the_end_of_a_message(
         // The message's minute, and five seconds to part.
         assert_eq!(begun.elapsed().as_secs(), if closing { 5 } else { 65 });
     }
+}
+
+/// Tokio gives each poll of a task a budget, and without it a timer notes neither its time nor who asks.
+#[tokio::test(start_paused = true)]
+async fn p83_a_connection_that_first_waits_when_its_task_has_no_budget_left_is_pinged_all_the_same()
+{
+    let (mut ws, wire) = server(Config::default()).await;
+    let waiting = tokio::spawn(async move {
+        let mut receiving = pin!(ws.recv());
+        let mut first = true;
+        poll_fn(move |cx| {
+            if std::mem::take(&mut first) {
+                while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+            }
+            receiving.as_mut().poll(cx)
+        })
+        .await
+    });
+    let received = timeout(Duration::from_secs(60), waiting).await;
+    let received = received.expect("a deadline is kept").expect("no panic");
+    assert_eq!(cause(received), Cause::Timeout(Deadline::Keepalive));
+    assert_eq!(wire.frames().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p83_a_peer_that_floods_and_falls_silent_is_given_up() {
+    let receive_all = async |mut ws: WebSocket| {
+        loop {
+            match ws.recv().await {
+                Ok(Some(_)) => {}
+                end => return cause(end),
+            }
+        }
+    };
+    for corking in [false, true] {
+        let (mut near, far) = tokio::io::duplex(64 << 20);
+        let request = raw::request("127.0.0.1:80".parse().expect("an address"), "");
+        let message = wire::binary(vec![7; 60_000]).masked().bytes();
+        near.write_all(request.as_bytes()).await.expect("room");
+        for _ in 0..300 {
+            near.write_all(&message).await.expect("room");
+        }
+        let ws = Acceptor::new().accept(far).await.expect("a handshake");
+        let receiving = tokio::spawn(async move {
+            if corking {
+                corked(ws, receive_all).await
+            } else {
+                receive_all(ws).await
+            }
+        });
+        let end = timeout(Duration::from_secs(60), receiving).await;
+        let end = end.expect("a deadline is kept").expect("no panic");
+        assert_eq!(
+            end,
+            Cause::Timeout(Deadline::Keepalive),
+            "corked: {corking}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn p83_a_client_that_says_a_lot_before_it_listens_notices_that_nobody_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let silent = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let mut config = Config::default();
+        config.keepalive_interval = None;
+        let acceptor = Acceptor::new().config(config);
+        let mut ws = acceptor.accept(stream).await.expect("a handshake");
+        for _ in 0..1000 {
+            ws.recv().await.expect("open").expect("a message");
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut config = Config::default();
+    // In the order of the defaults, which are 10, 20 and 20 s.
+    config.write_timeout = Duration::from_millis(100);
+    config.keepalive_interval = Some(Duration::from_millis(200));
+    config.keepalive_timeout = Duration::from_millis(200);
+    config.close_timeout = Duration::from_millis(200);
+    let client = Client::new(&url).expect("a URL").config(config);
+    let (mut ws, _) = client.connect().await.expect("a connection");
+    let talking = tokio::spawn(async move {
+        for _ in 0..1000 {
+            ws.send("hello").await.expect("open");
+        }
+        ws.recv().await
+    });
+    let received = timeout(Duration::from_secs(20), talking).await;
+    let received = received.expect("a deadline is kept").expect("no panic");
+    assert_eq!(cause(received), Cause::Timeout(Deadline::Keepalive));
+    silent.abort();
+}
+
+/// Lets time pass within one poll, as work does that blocks.
+fn be_busy(time: Duration) {
+    let mut advancing = pin!(tokio::time::advance(time));
+    let _ = advancing
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_has_all_its_time_after_a_handler_that_was_busy_for_longer() {
+    for size in [40_000, 4_000] {
+        let (ws, wire) = server(Config::default()).await;
+        let start = wire.script.written().len();
+        wire.script.fault_writes_at(start + 100, Fault::Stall);
+        wire.push([wire::text("go")]);
+        let handling = tokio::spawn(corked(ws, async move |mut ws| {
+            ws.recv().await?;
+            be_busy(Duration::from_secs(15));
+            ws.send(Message::binary(vec![1; size])).await?;
+            ws.recv().await
+        }));
+        sleep(Duration::from_secs(9)).await;
+        wire.script.heal();
+        let script = &wire.script;
+        script
+            .until(|_| script.written().len() > start + size)
+            .await;
+        wire.push([wire::text("thanks")]);
+        let received = handling.await.expect("no panic");
+        assert_eq!(received, Ok(Some("thanks".into())), "{size} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_talked_while_a_handler_was_busy_is_not_idle() {
+    let mut config = Config::default();
+    config.keepalive_interval = None;
+    config.idle_timeout = Some(Duration::from_secs(30));
+    let (ws, wire) = server(config).await;
+    let told = wire.script.clone();
+    wire.push([wire::text("one")]);
+    let handling = tokio::spawn(corked(ws, async move |mut ws| {
+        ws.recv().await?;
+        be_busy(Duration::from_secs(20));
+        told.push(wire::text("two").masked().bytes());
+        ws.recv().await?;
+        ws.recv().await
+    }));
+    sleep(Duration::from_secs(25)).await;
+    wire.push([wire::text("three")]);
+    let received = handling.await.expect("no panic");
+    assert_eq!(received, Ok(Some("three".into())));
+}
+
+/// Somebody waits, lets another look, and waits again: it is still the one to be woken.
+#[tokio::test]
+async fn who_waits_again_after_another_has_looked_is_told_of_the_end() {
+    let mut config = Config::default();
+    config.keepalive_interval = None;
+    config.close_timeout = Duration::from_secs(1);
+    let (server, addr) = raw::bound().await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (waits, mut is_waiting) = tokio::sync::mpsc::unbounded_channel();
+    let (ended, mut has_ended) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| {
+        let (waits, ended) = (waits.clone(), ended.clone());
+        async move {
+            ws.recv().await?;
+            {
+                let mut receiving = pin!(ws.recv());
+                poll_fn(|cx| {
+                    assert!(receiving.as_mut().poll(cx).is_pending());
+                    let mut other = Context::from_waker(Waker::noop());
+                    assert!(receiving.as_mut().poll(&mut other).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            waits.send(()).ok();
+            let end = ws.recv().await.map(|_| ());
+            ended.send(()).ok();
+            end
+        }
+    };
+    let stopped = async { stopped.await.unwrap_or_default() };
+    let server = server.acceptor(Acceptor::new().config(config));
+    let serving = tokio::spawn(server.serve_until(handler, stopped));
+    let mut peer = raw::Raw::open(addr).await;
+    // A message in two pieces has a deadline, and with it comes the timer.
+    let bytes = wire::text("hello").masked().bytes();
+    peer.send(&bytes[..8]).await;
+    sleep(Duration::from_millis(50)).await;
+    peer.send(&bytes[8..]).await;
+    is_waiting.recv().await.expect("it waits");
+    sleep(Duration::from_millis(50)).await;
+    stop.send(()).expect("it serves");
+    let told = timeout(Duration::from_secs(10), has_ended.recv()).await;
+    assert!(told.is_ok(), "it was not told");
+    serving.abort();
 }

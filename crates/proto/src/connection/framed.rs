@@ -93,13 +93,15 @@ impl Frames {
         (!rest.is_empty()).then_some(rest)
     }
 
-    /// From now on frames stand here.
-    pub(super) fn lend_room(&mut self, room: Vec<u8>) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = room;
-            self.bytes.clear();
-            self.lent = true;
+    /// From now on frames stand here; unless some wait already, and then the room comes back.
+    pub(super) fn lend_room(&mut self, room: Vec<u8>) -> Option<Vec<u8>> {
+        if self.bytes.capacity() > 0 {
+            return Some(room);
         }
+        self.bytes = room;
+        self.bytes.clear();
+        self.lent = true;
+        None
     }
 
     /// Gives back what was lent, empty. What waits there moves into room of its own.
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn lent_room_comes_back_empty_and_what_waits_there_stays() {
         let mut frames = Frames::default();
-        frames.lend_room(Vec::with_capacity(1000));
+        assert_eq!(frames.lend_room(Vec::with_capacity(1000)), None);
         frames.push(&Message::text("waits").into(), 5);
         assert_eq!(frames.held(), 7);
         let room = frames.take_room();
@@ -222,7 +224,8 @@ mod tests {
     #[test]
     fn room_is_lent_once_and_not_over_what_waits() {
         let mut frames = three();
-        frames.lend_room(Vec::with_capacity(1000));
+        let back = frames.lend_room(Vec::with_capacity(1000));
+        assert_eq!(back.map(|room| room.capacity()), Some(1000));
         assert_eq!(frames.as_bytes().len(), 12);
         assert_eq!(frames.take_room().capacity(), 0);
     }

@@ -536,9 +536,10 @@ impl Connection {
     }
 
     /// Lends room in which a server frames small messages as they are [sent](Self::send), for as long as the driver collects
-    /// them for one write: until [`take_room`](Self::take_room). Without it they wait in memory of the connection's own.
-    pub fn lend_room(&mut self, room: Vec<u8>) {
-        self.transmit.lend_room(room);
+    /// them for one write: until [`take_room`](Self::take_room). Without it they wait in memory of the connection's own. Where some wait there
+    /// already, the room comes back.
+    pub fn lend_room(&mut self, room: Vec<u8>) -> Option<Vec<u8>> {
+        self.transmit.lend_room(room)
     }
 
     /// Takes back what was lent, empty, or an empty vector if nothing was. Messages that wait move into memory of the

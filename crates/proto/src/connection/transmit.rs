@@ -227,8 +227,8 @@ impl Transmit {
 
     /// Lends room for small messages, in which they are framed at no cost of memory until it is
     /// [taken back](Self::take_room).
-    pub(super) fn lend_room(&mut self, room: Vec<u8>) {
-        self.framed.lend_room(room);
+    pub(super) fn lend_room(&mut self, room: Vec<u8>) -> Option<Vec<u8>> {
+        self.framed.lend_room(room)
     }
 
     /// Takes back room that was lent. What still waits in it is copied.
