@@ -448,10 +448,15 @@ fn p87_a_reserved_message_is_taken_over_every_limit_but_not_after_the_close() {
     assert_eq!(late.kind, SendErrorKind::Closed);
     let late = server.connection.send_displacing(now, "late", 1);
     assert_eq!(late.unwrap_err().kind, SendErrorKind::Closed);
+    let accepted = server.connection.send_accepted(now, "was accepted before");
+    assert!(accepted.is_ok());
     let expected = [
         wire::text("fills the queue"),
         wire::text("was promised room"),
+        wire::text("was accepted before"),
         wire::close(1000, ""),
     ];
     assert_eq!(server.transmit(), expected);
+    let late = server.connection.send_accepted(now, "late").unwrap_err();
+    assert_eq!(late.kind, SendErrorKind::Closed);
 }

@@ -6,7 +6,7 @@ use fullduplex_proto::{Outgoing, Prepared};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    drain::{Current, Drain},
+    drain::{Current, Drain, Turn, unbudgeted},
     outbox::Outbox,
     round::{Added, Round},
     sender::{Sender, Sent, TrySendErrorKind, WeakSender},
@@ -49,6 +49,8 @@ struct Member {
     sender: WeakSender,
     /// Its place in the current round; [`NOWHERE`] if it joined after that was opened.
     place: usize,
+    /// Its place among those apart, if it is there.
+    apart: usize,
     /// It is to get the message that is being sent.
     chosen: bool,
 }
@@ -94,6 +96,7 @@ impl<K: Eq + Hash> Broadcast<K> {
         let member = Member {
             sender: sender.downgrade(),
             place: NOWHERE,
+            apart: NOWHERE,
             chosen: false,
         };
         let replaced = members.all.insert(key, member);
@@ -118,7 +121,7 @@ impl<K: Eq + Hash> Broadcast<K> {
     pub fn send(&self, message: &Prepared) -> Delivery {
         let members = self.members();
         let all = members.all.len();
-        self.deliver(members, all, message)
+        self.deliver_unbudgeted(members, all, message)
     }
 
     /// As [`send`](Self::send), to the members whose key `f` chooses: `|key| *key != mine`. It is called under the group's lock, so it
@@ -130,7 +133,7 @@ impl<K: Eq + Hash> Broadcast<K> {
             member.chosen = f(key);
             chosen += usize::from(member.chosen);
         }
-        self.deliver(members, chosen, message)
+        self.deliver_unbudgeted(members, chosen, message)
     }
 
     /// How many members there are. Some may be dead.
@@ -143,7 +146,18 @@ impl<K: Eq + Hash> Broadcast<K> {
         self.len() == 0
     }
 
-    /// Sends a message to so many that are chosen.
+    /// Sends a message to so many that are chosen. To have used up a budget makes nobody a slow reader.
+    fn deliver_unbudgeted(
+        &self,
+        members: MutexGuard<'_, Members<K>>,
+        chosen: usize,
+        message: &Prepared,
+    ) -> Delivery {
+        let mut delivery = Delivery::default();
+        unbudgeted(|| delivery = self.deliver(members, chosen, message));
+        delivery
+    }
+
     fn deliver(
         &self,
         mut members: MutexGuard<'_, Members<K>>,
@@ -154,13 +168,19 @@ impl<K: Eq + Hash> Broadcast<K> {
         if chosen == 0 {
             return Delivery::default();
         }
+        let turn = Turn(&self.drain);
         let mut current = self.drain.current();
-        let Some(round) = members.round(&mut current) else {
+        // A round costs each member something, so it is not for what few get.
+        let most = chosen > members.all.len() / 2;
+        if most && !members.open_round(&mut current) {
             return members.bury();
-        };
+        }
         // Who gets what others do not takes no part, be it the message or be it all else.
-        let shared = Round::admits(message) && chosen > members.all.len() / 2;
-        if !(shared && members.everybody) {
+        let shared = most && Round::admits(message);
+        let round = current.round.as_deref();
+        if let Some(round) = round
+            && !(shared && members.everybody)
+        {
             let apart = |member: &&Member| members.is_chosen(member) != shared;
             let places = members
                 .all
@@ -169,14 +189,12 @@ impl<K: Eq + Hash> Broadcast<K> {
                 .map(|member| member.place);
             places.for_each(|place| round.part(place));
         }
-        let added = shared.then(|| round.add(message));
-        let (delivery, late) = members.queue(&round, added, message);
+        let added = round.filter(|_| shared).map(|round| round.add(message));
+        let delivery = members.queue(&mut current, added, message);
         let full = added
             .filter(|added| added.full)
             .and_then(|_| current.close());
-        drop((current, members));
-        self.drain.schedule(round.runtime());
-        late.iter().for_each(Outbox::write);
+        drop((current, members, turn));
         if let Some(full) = full {
             full.write();
         }
@@ -196,8 +214,8 @@ impl<K: Eq + Hash> Broadcast<K> {
 }
 
 impl<K: Eq + Hash> Members<K> {
-    /// The current round, opened if there is none; without anybody alive there is none.
-    fn round(&mut self, current: &mut Current) -> Option<Arc<Round>> {
+    /// Sees to it that there is a round; false without anybody alive.
+    fn open_round(&mut self, current: &mut Current) -> bool {
         if current.round.is_none() {
             let mut outboxes = Vec::with_capacity(self.all.len());
             for member in self.all.values_mut() {
@@ -209,31 +227,34 @@ impl<K: Eq + Hash> Members<K> {
             }
             current.round = Round::open(outboxes);
         }
-        current.round.clone()
+        current.round.is_some()
     }
 
-    /// Puts a message into the queues of the chosen that do not get it by taking part. Those among them that joined after the round
-    /// was opened are returned: its writing does not reach them.
+    /// Puts a message into the queues of the chosen that do not get it by taking part.
     fn queue(
         &mut self,
-        round: &Round,
+        current: &mut Current,
         added: Option<Added>,
         message: &Prepared,
-    ) -> (Delivery, Vec<Arc<Outbox>>) {
-        let mut late = Vec::new();
+    ) -> Delivery {
         let mut delivery = Delivery {
             sent: added.map_or(0, |added| added.level),
             ..Delivery::default()
         };
         if delivery.sent == self.all.len() {
-            return (delivery, late);
+            return delivery;
         }
+        let Current { round, apart, .. } = current;
+        let round = round.as_deref();
         self.all.retain(|_, member| {
-            let takes_part = added.is_some_and(|added| round.reaches(member.place, added));
+            let takes_part = round
+                .zip(added)
+                .is_some_and(|(round, added)| round.reaches(member.place, added));
             if takes_part || !(self.everybody || member.chosen) {
                 return true;
             }
-            if let Some(outbox) = round.outbox(member.place) {
+            let placed = round.and_then(|round| round.outbox(member.place));
+            if let Some(outbox) = placed.or_else(|| member.among(apart)) {
                 return delivery.count(outbox, message);
             }
             let Some(outbox) = member.sender.outbox.upgrade() else {
@@ -241,10 +262,11 @@ impl<K: Eq + Hash> Members<K> {
                 return false;
             };
             let stays = delivery.count(&outbox, message);
-            late.push(outbox);
+            member.apart = apart.len();
+            apart.push(outbox);
             stays
         });
-        (delivery, late)
+        delivery
     }
 
     fn is_chosen(&self, member: &Member) -> bool {
@@ -275,6 +297,14 @@ impl<K: Eq + Hash> Members<K> {
             lives
         });
         self.prune_at = PRUNE_FROM.max(self.all.len() * 2);
+    }
+}
+
+impl Member {
+    /// Its outbox among those apart, who may be others than when it got its place.
+    fn among<'a>(&self, apart: &'a [Arc<Outbox>]) -> Option<&'a Arc<Outbox>> {
+        let there = apart.get(self.apart)?;
+        (Arc::as_ptr(there) == self.sender.outbox.as_ptr()).then_some(there)
     }
 }
 

@@ -717,6 +717,10 @@ impl Driver {
 
     /// Writes all there is to write. `Pending` once the transport takes no more, or its deadline is not over.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.owed.is_some() && self.connection.state() != State::Open {
+            // It was sent before the end began, so it goes before our Close.
+            self.queue_owed();
+        }
         while self.connection.wants_write() && self.transport.is_some() {
             match self.poll_write_once(cx) {
                 Poll::Ready(true) => {}
@@ -787,8 +791,8 @@ impl Driver {
     /// only what they do, and the end, has to begin with this.
     pub(crate) fn queue_owed(&mut self) {
         if let Some(owed) = self.owed.take() {
-            // There was room for it when it took part, and it can be refused only if the end has begun.
-            owed.part(|frame| drop(self.connection.send_reserved(now(), frame)));
+            // There was room for it when it took part, and it is refused only when nothing can leave any more.
+            owed.part(|frame| drop(self.connection.send_accepted(now(), frame)));
         }
     }
 
@@ -798,7 +802,12 @@ impl Driver {
         let Some(owed) = self.owed.take_if(|owed| owed.is_of(round)) else {
             return false;
         };
-        let free = !self.is_corked() && self.connection.forwards(bytes.len());
+        if bytes.is_empty() {
+            // The round was opened for a message that others queued.
+            return true;
+        }
+        // Who waits for a flush would not be woken any more.
+        let free = !self.is_corked() && self.is_flushed() && self.connection.forwards(bytes.len());
         // Who then waits for a transport that is full does so with another waker.
         let cx = &mut Context::from_waker(Waker::noop());
         let written = match self.transport.as_mut().filter(|_| free) {

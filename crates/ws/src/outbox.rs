@@ -246,13 +246,21 @@ impl Outbox {
 
     /// Lets `f` put something into the queue, and counts it.
     fn push<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
+        self.counted(|driver| {
+            driver.queue_owed();
+            f(driver.connection_mut())
+        })
+    }
+
+    /// Uses the driver, and counts by how much its queue grows.
+    fn counted<R>(&self, f: impl FnOnce(&mut Driver) -> R) -> R {
         self.handle.with(|driver| {
             let before = driver.connection().queued();
-            driver.queue_owed();
-            let connection = driver.connection_mut();
-            let result = f(connection);
-            let grown = connection.queued().saturating_sub(before);
-            self.counts().accepted += grown as u64;
+            let result = f(driver);
+            let grown = driver.connection().queued().saturating_sub(before);
+            if grown > 0 {
+                self.counts().accepted += grown as u64;
+            }
             result
         })
     }
@@ -266,13 +274,14 @@ impl Outbox {
 
     /// Takes part in a round, unless it has to wait behind something, or be counted.
     pub(crate) fn follow(&self, round: &Arc<Round>, place: usize) -> bool {
-        let mut driver = self.handle.shared.lock();
-        driver.queue_owed();
-        let waits = {
-            let counts = self.counts();
-            counts.pumping || counts.permits > 0
-        };
-        !waits && driver.follow(round, place)
+        self.counted(|driver| {
+            driver.queue_owed();
+            let waits = {
+                let counts = self.counts();
+                counts.pumping || counts.permits > 0
+            };
+            !waits && driver.follow(round, place)
+        })
     }
 
     /// Queues what a round has so far.
@@ -282,7 +291,9 @@ impl Outbox {
 
     /// Writes a round, all of which `bytes` is, or what else there is to write.
     pub(crate) fn write_round(self: &Arc<Self>, round: &Arc<Round>, bytes: &[u8]) {
-        if !self.handle.with(|driver| driver.write_round(round, bytes)) {
+        // A transport may make timers when it is written to.
+        let _entered = self.runtime.enter();
+        if !self.counted(|driver| driver.write_round(round, bytes)) {
             self.write();
         }
     }
@@ -348,9 +359,10 @@ impl Outbox {
     fn flushed(&self, target: u64) -> Option<Result<(), Error>> {
         let driver = self.handle.shared.lock();
         let queued = driver.connection().queued() as u64;
-        let left = self.counts().accepted.saturating_sub(queued);
+        // What is queued when the end begins is not counted: there can be more in the queue than was accepted.
+        let left = self.counts().accepted >= target.saturating_add(queued);
         // While others send on, a transport with a buffer of its own may never be empty; what they send pushes it out.
-        if left >= target && (queued > 0 || driver.is_flushed()) {
+        if left && (queued > 0 || driver.is_flushed()) {
             return Some(Ok(()));
         }
         (driver.connection().state() == State::Closed).then(|| Err(driver.closed()))
@@ -360,7 +372,7 @@ impl Outbox {
 
     /// Begins the closing handshake and sees to it that it goes on.
     pub(crate) fn close(self: &Arc<Self>, frame: CloseFrame) {
-        self.handle.with(|driver| driver.close(frame));
+        self.counted(|driver| driver.close(frame));
         self.write_now();
     }
 

@@ -6,7 +6,8 @@
 //!
 //! What else a connection is to send has to go behind that. So it first *parts*: it queues what the round has so far
 //! (`Driver::queue_owed`), and from then on gets each message through its own queue. The same goes for members that never
-//! took part, because they are behind or their settings ask for more than copying.
+//! took part, because they are behind or their settings ask for more than copying. A message that few get opens no round: it
+//! goes through their queues.
 //!
 //! Locks are taken in this order: a group's, its drain's (`drain.rs`), a connection's, a round's.
 
@@ -77,23 +78,7 @@ impl Round {
 
     /// A round for these, of whom those take part that can. None for nobody.
     pub(crate) fn open(outboxes: Vec<Arc<Outbox>>) -> Option<Arc<Self>> {
-        let first = outboxes.first()?;
-        let runtime = Handle::try_current().unwrap_or_else(|_| first.runtime().clone());
-        let members = outboxes.into_iter().map(|outbox| Member {
-            outbox,
-            has: AtomicUsize::new(ALL),
-        });
-        let members: Box<[Member]> = members.collect();
-        let round = Arc::new(Self {
-            frames: Mutex::new(Frames {
-                level: members.len(),
-                ..Frames::default()
-            }),
-            members,
-            runtime,
-            bytes: OnceLock::new(),
-            next: AtomicUsize::new(0),
-        });
+        let round = Self::of(outboxes)?;
         for (place, member) in round.members.iter().enumerate() {
             if !member.outbox.follow(&round, place) {
                 round.parted(place, &mut round.frames());
@@ -102,7 +87,28 @@ impl Round {
         Some(round)
     }
 
-    /// Where it is to be written: where it was opened, or else where a member runs.
+    /// A round in which nobody takes part, to write to each of these what it has queued.
+    pub(crate) fn of(outboxes: Vec<Arc<Outbox>>) -> Option<Arc<Self>> {
+        // Not where somebody sends, who may have made a runtime for that alone and drive it no more.
+        let runtime = outboxes.first()?.runtime().clone();
+        let members = outboxes.into_iter().map(|outbox| Member {
+            outbox,
+            has: AtomicUsize::new(ALL),
+        });
+        let members: Box<[Member]> = members.collect();
+        Some(Arc::new(Self {
+            frames: Mutex::new(Frames {
+                level: members.len(),
+                ..Frames::default()
+            }),
+            members,
+            runtime,
+            bytes: OnceLock::new(),
+            next: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Where it is to be written: where a member runs.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
     }
@@ -150,10 +156,17 @@ impl Round {
         true
     }
 
-    /// Leaves to all members that nobody has written to what they are owed.
+    /// Leaves it to all members that nobody has written to, each on its own runtime.
     pub(crate) fn abandon(&self) {
         let next = self.next.load(Ordering::Relaxed);
-        (next..self.members.len()).for_each(|place| self.part(place));
+        for place in next..self.members.len() {
+            self.part(place);
+            if let Some(outbox) = self.outbox(place) {
+                let outbox = Arc::clone(outbox);
+                let runtime = outbox.runtime().clone();
+                runtime.spawn(async move { outbox.write() });
+            }
+        }
     }
 
     /// How many members it was opened for.

@@ -4,16 +4,32 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use common::{Wire, server};
+use common::{REQUEST, Wire, server};
 use fullduplex::{
     Acceptor, Broadcast, Client, CloseFrame, Config, Deflate, Delivery, Message, Overflow,
     Prepared, ReadHalf, Sender, handled,
 };
-use fullduplex_testkit::{Fault, wire};
+use fullduplex_testkit::{Fault, ScriptedIo, wire};
+use futures_util::FutureExt;
 use proptest::prelude::*;
-use tokio::{task::yield_now, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    runtime::Runtime,
+    task::yield_now,
+    time::timeout,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -43,6 +59,14 @@ async fn group(members: usize) -> (Broadcast<usize>, Vec<(ReadHalf, Sender, Wire
         all.push(member);
     }
     (group, all)
+}
+
+/// A runtime that does something only while it is driven.
+fn undriven() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 async fn until_written(wire: &Wire, expected: &[wire::Frame]) {
@@ -231,7 +255,7 @@ async fn all_members_get_the_messages_of_concurrent_senders_in_one_order() {
 
 #[test]
 fn members_beyond_those_written_at_once_are_written_to_from_outside_the_runtime_too() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = Runtime::new().unwrap();
     let group = Broadcast::new();
     let members: Vec<_> = (0..200)
         .map(|key| {
@@ -427,10 +451,7 @@ async fn a_write_that_stops_at_any_byte_goes_on_there() {
 
 #[tokio::test]
 async fn a_transport_that_fails_while_a_group_is_written_ends_its_connection() {
-    for fault in [
-        Fault::Error(std::io::ErrorKind::ConnectionReset),
-        Fault::End,
-    ] {
+    for fault in [Fault::Error(io::ErrorKind::ConnectionReset), Fault::End] {
         let (group, members) = group(2).await;
         let (_, sender, wire) = &members[0];
         wire.script
@@ -500,21 +521,295 @@ async fn long_and_compressed_messages_keep_their_places() {
 }
 
 #[test]
-fn what_a_runtime_that_ended_did_not_write_leaves_with_the_next() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+fn what_a_runtime_that_ended_did_not_write_leaves_elsewhere() {
+    let runtime = Runtime::new().unwrap();
     let (group, members) = runtime.block_on(group(3));
-    let other = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    other.block_on(async { group.send(&text("one")) });
+    let other = undriven();
+    let _theirs: Vec<_> = (3..20)
+        .map(|key| {
+            let member = other.block_on(roomy());
+            group.join(key, &member.1);
+            member
+        })
+        .collect();
+    group.send(&text("one"));
     drop(other);
-    assert!(members[0].1.queued() > 0);
-    group.send(&text("two"));
+    for last in ["one", "two"] {
+        if last == "two" {
+            group.send(&text(last));
+        }
+        runtime.block_on(async {
+            for (_, _, wire) in &members {
+                let last = [wire::text(last)];
+                let written = wire.script.until(|_| wire.frames().ends_with(&last));
+                timeout(PATIENCE, written).await.expect("written");
+            }
+        });
+    }
+}
+
+#[test]
+fn somebody_who_sends_and_drives_its_runtime_no_more_holds_up_nobody() {
+    let runtime = Runtime::new().unwrap();
+    let (group, members) = runtime.block_on(group(3));
+    let other = undriven();
+    other.block_on(async { group.send(&text("one")) });
     runtime.block_on(async {
         for (_, _, wire) in &members {
-            until_written(wire, &["one", "two"].map(wire::text)).await;
+            until_written(wire, &[wire::text("one")]).await;
         }
     });
+}
+
+#[tokio::test]
+async fn to_have_used_up_its_budget_makes_nobody_too_slow() {
+    const MEMBERS: usize = 200;
+    let group = Arc::new(Broadcast::new());
+    let mut members = Vec::new();
+    for key in 0..MEMBERS {
+        // Writing to it takes of the budget.
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        far.write_all(REQUEST.as_bytes()).await.unwrap();
+        let (read, write) = Acceptor::new().accept(near).await.unwrap().split();
+        let sender = write.into_sender(Overflow::Close);
+        group.join(key, &sender);
+        members.push((read, sender, far));
+    }
+    let sending = tokio::spawn(async move {
+        let long = text(&"x".repeat(1000));
+        for _ in 0..300 {
+            assert_eq!(counts(group.send(&long)), [MEMBERS, 0, 0, 0, 0]);
+        }
+    });
+    sending.await.unwrap();
+}
+
+#[test]
+fn a_small_group_that_is_sent_to_without_a_pause_leaves_its_runtime_to_others() {
+    let runtime = undriven();
+    let (group, _members) = runtime.block_on(group(60));
+    let done = AtomicBool::new(false);
+    let until = std::time::Instant::now() + PATIENCE / 4;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let tick = text("tick");
+            while !done.load(Relaxed) && std::time::Instant::now() < until {
+                group.send(&tick);
+            }
+        });
+        runtime.block_on(async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        done.store(true, Relaxed);
+    });
+    assert!(std::time::Instant::now() < until, "it has starved");
+}
+
+#[tokio::test]
+async fn who_is_sent_nothing_is_not_written_to() {
+    let (group, members) = group(3).await;
+    let written = || {
+        members
+            .iter()
+            .map(|(_, _, wire)| wire.script.writes().len())
+    };
+    let before: Vec<_> = written().collect();
+    let compressed = Message::text("x".repeat(200));
+    let compressed = Prepared::compressed(&compressed, &Deflate::for_server());
+    for message in [text("first"), text("second"), compressed] {
+        group.send_where(&message, |key| *key == 1);
+    }
+    yield_now().await;
+    let few: Vec<_> = before.iter().zip(written()).map(|(a, b)| b - a).collect();
+    assert_eq!(few, [0, 1, 0], "in one write");
+    let compressed = Message::text("x".repeat(200));
+    let compressed = Prepared::compressed(&compressed, &Deflate::for_server());
+    group.send_where(&compressed, |key| *key != 0);
+    yield_now().await;
+    let most: Vec<_> = before.iter().zip(written()).map(|(a, b)| b - a).collect();
+    assert_eq!(most, [0, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_what_a_group_has_sent() {
+    let (group, members) = group(1).await;
+    let (_, sender, wire) = &members[0];
+    stall(wire);
+    group.send(&text("one"));
+    yield_now().await;
+    assert!(sender.queued() > 0);
+    let flushed = sender.flush();
+    let mut flushed = std::pin::pin!(flushed);
+    assert!(
+        flushed.as_mut().now_or_never().is_none(),
+        "nothing has left"
+    );
+    wire.script.heal();
+    timeout(PATIENCE, flushed)
+        .await
+        .expect("it leaves")
+        .unwrap();
+    until_written(wire, &[wire::text("one")]).await;
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_peers_close_was_read_leaves() {
+    let (group, mut members) = group(1).await;
+    let (read, _sender, wire) = &mut members[0];
+    group.send(&text("one"));
+    wire.push([wire::close(1000, "")]);
+    // The server ends its direction and waits for the peer to do the same.
+    assert!(read.recv().now_or_never().is_none());
+    assert_eq!(wire.frames(), [wire::text("one"), wire::close(1000, "")]);
+}
+
+/// Something that is done before each write to a transport.
+trait BeforeWrite: FnMut(&mut ScriptedIo, &mut Context<'_>) + Send + Unpin + 'static {}
+
+impl<F: FnMut(&mut ScriptedIo, &mut Context<'_>) + Send + Unpin + 'static> BeforeWrite for F {}
+
+struct Peculiar<F> {
+    io: ScriptedIo,
+    before_write: F,
+}
+
+impl<F: BeforeWrite> AsyncRead for Peculiar<F> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<F: BeforeWrite> AsyncWrite for Peculiar<F> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { io, before_write } = self.get_mut();
+        before_write(io, cx);
+        Pin::new(io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+async fn peculiar(before_write: impl BeforeWrite) -> (ReadHalf, Sender, Wire) {
+    let (io, wire) = Wire::client();
+    let ws = Acceptor::new()
+        .accept(Peculiar { io, before_write })
+        .await
+        .unwrap();
+    let (read, write) = ws.split();
+    (read, write.into_sender(Overflow::Close), wire)
+}
+
+/// A connection whose transport panics once it is told to.
+async fn panicking() -> (ReadHalf, Sender, Arc<AtomicBool>) {
+    let panics = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&panics);
+    let before_write = move |_: &mut ScriptedIo, _: &mut Context<'_>| {
+        assert!(!told.load(Relaxed), "as the test wants it");
+    };
+    let (read, sender, _wire) = peculiar(before_write).await;
+    (read, sender, panics)
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_holds_up_nobody_else() {
+    let (group, members) = group(20).await;
+    let (_read, sender, panics) = panicking().await;
+    group.join(20, &sender);
+    panics.store(true, Relaxed);
+    group.send(&text("one"));
+    for (_, _, wire) in &members {
+        until_written(wire, &[wire::text("one")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_under_somebody_who_sends_holds_up_nobody_else() {
+    for is_full in [true, false] {
+        let (group, members) = group(20).await;
+        let (_read, sender, panics) = panicking().await;
+        group.join(20, &sender);
+        let long = "x".repeat(30_000);
+        if is_full {
+            sender.feed("x".repeat(64 << 10)).await.unwrap();
+        }
+        panics.store(true, Relaxed);
+        let mut sent = 0;
+        let sends = AssertUnwindSafe(|| {
+            while sent < 10 {
+                sent += 1;
+                group.send(&text(&long));
+            }
+        });
+        assert!(std::panic::catch_unwind(sends).is_err());
+        assert_eq!(sent, if is_full { 1 } else { 2 });
+        for (_, _, wire) in &members {
+            until_written(wire, &vec![wire::text(long.clone()); sent]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transport_makes_its_timers_wherever_somebody_sends() {
+    let makes_a_timer = |_: &mut ScriptedIo, _: &mut Context<'_>| {
+        drop(tokio::time::sleep(Duration::ZERO));
+    };
+    let (_read, sender, wire) = peculiar(makes_a_timer).await;
+    let group = Broadcast::new();
+    group.join(0, &sender);
+    let long = text(&"x".repeat(30_000));
+    std::thread::scope(|scope| {
+        let sends = scope.spawn(|| (0..10).map(|_| group.send(&long).sent).sum::<usize>());
+        assert_eq!(sends.join().unwrap(), 10);
+    });
+    until_written(&wire, &vec![wire::text("x".repeat(30_000)); 10]).await;
+}
+
+#[test]
+fn who_waits_for_a_flush_is_woken_though_a_group_has_something_to_write() {
+    let runtime = Runtime::new().unwrap();
+    let other = undriven();
+    // The task that writes runs with one of these, most likely.
+    let (group, theirs) = other.block_on(group(15));
+    let (_read, sender, wire) = runtime.block_on(peculiar(
+        // As TLS does with what it still has.
+        |io: &mut ScriptedIo, cx: &mut Context<'_>| drop(Pin::new(io).poll_flush(cx)),
+    ));
+    wire.script.buffer_writes();
+    group.join(15, &sender);
+    group.send(&text("one"));
+    runtime.block_on(async {
+        stall(&wire);
+        drop(sender.ping("p").unwrap());
+        // The pump begins to wait.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    });
+    other.block_on(async {
+        for _ in 0..5 {
+            yield_now().await;
+        }
+    });
+    runtime.block_on(async {
+        wire.script.heal();
+        let written = wire.script.until(|_| wire.frames().len() == 2);
+        timeout(PATIENCE, written).await.expect("it leaves");
+    });
+    drop(theirs);
 }
 
 #[derive(Clone, Debug)]
@@ -554,8 +849,7 @@ proptest! {
     /// Two groups that share their members, who are sent to alone, too, and stall: everybody gets what was sent to it, in order.
     #[test]
     fn whatever_happens_each_member_gets_what_it_was_sent_in_order(acts in prop::collection::vec((0..2_usize, acts()), 1..4)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(model(acts));
+        undriven().block_on(model(acts));
     }
 }
 
@@ -606,8 +900,7 @@ async fn model(acts: Vec<(usize, Vec<Act>)>) {
             Act::Heal(who) => members[who].2.script.heal(),
             Act::Flush(who) => {
                 assert!(
-                    futures_util::FutureExt::now_or_never(members[who].1.flush())
-                        != Some(Err(fullduplex::Error::Closing))
+                    members[who].1.flush().now_or_never() != Some(Err(fullduplex::Error::Closing))
                 );
             }
             Act::Turn => yield_now().await,

@@ -337,10 +337,33 @@ impl Connection {
         if let Some(kind) = self.refusal() {
             return Err(SendError { outgoing, kind });
         }
-        self.transmit
-            .push_data(now, outgoing, self.role, self.config.limits.fragment);
-        self.timers.write_begins(now);
+        self.push(now, outgoing);
         Ok(())
+    }
+
+    /// Queues a message as [`send_reserved`](Self::send_reserved) does, for a driver that accepted it before the end began: it
+    /// leaves before our Close.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] gives the message back: our Close has begun to leave, the connection failed, or a message in parts is not
+    /// complete.
+    pub fn send_accepted(
+        &mut self,
+        now: Instant,
+        outgoing: impl Into<Outgoing>,
+    ) -> Result<(), SendError> {
+        let outgoing = outgoing.into();
+        let kind = match &self.closing {
+            Some(closing) if closing.failed || closing.over => SendErrorKind::Closed,
+            _ if self.transmit.close_begun() => SendErrorKind::Closed,
+            _ if self.transmit.in_parts() => SendErrorKind::InParts,
+            _ => {
+                self.push(now, outgoing);
+                return Ok(());
+            }
+        };
+        Err(SendError { outgoing, kind })
     }
 
     /// Queues a message, for which older ones are dropped, the oldest first, until fewer than `below` bytes are queued; says
@@ -669,6 +692,12 @@ impl Connection {
     }
 
     // Helpers.
+
+    fn push(&mut self, now: Instant, outgoing: Outgoing) {
+        self.transmit
+            .push_data(now, outgoing, self.role, self.config.limits.fragment);
+        self.timers.write_begins(now);
+    }
 
     /// Nothing that arrives is looked at: the connection failed, or the peer has said its last.
     fn is_deaf(&self) -> bool {

@@ -446,13 +446,16 @@ impl Transmit {
                 .is_some_and(|control| !control.is_empty())
     }
 
+    /// The transport has taken some of the Close, behind which nothing goes.
+    pub(super) fn close_begun(&self) -> bool {
+        self.control
+            .as_ref()
+            .is_some_and(|control| control.close_begun)
+    }
+
     /// The transport has taken the whole Close.
     pub(super) fn close_written(&self) -> bool {
-        self.rest.is_none()
-            && self
-                .control
-                .as_ref()
-                .is_some_and(|control| control.close_begun)
+        self.rest.is_none() && self.close_begun()
     }
 
     /// Bytes of heap that are held, for the tests that bound it.
