@@ -93,12 +93,17 @@ impl<Fut: Future<Output: HandlerOutput>> Future for Caught<Fut> {
     type Output = Result<Option<String>, Panicked>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(future) = self.project().future.as_pin_mut() else {
+        let mut slot = self.project().future;
+        let Some(future) = slot.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Panicked));
         };
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(polled) => polled.map(|output| Ok(output.error())),
-            Err(_panic) => Poll::Ready(Err(Panicked)),
+            Err(_panic) => {
+                // What it holds must not wait for a peer that is slow to take the end.
+                slot.set(None);
+                Poll::Ready(Err(Panicked))
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ mod common;
 use std::{
     collections::VecDeque,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -20,7 +20,8 @@ use std::{
 
 use common::{REQUEST, Wire, server};
 use fullduplex::{
-    Acceptor, Config, Error, Message, Outgoing, Overflow, Prepared, WebSocket, corked,
+    Acceptor, CloseCode, Config, Error, Message, Outgoing, Overflow, Prepared, WebSocket, corked,
+    handled,
 };
 use fullduplex_testkit::{Fault, Script, wire};
 use tokio::{
@@ -200,6 +201,37 @@ async fn a_handler_that_panics_has_its_replies_written() {
     assert!(task.await.unwrap_err().is_panic());
     assert_eq!(wire.frames(), [wire::text("before the panic")]);
     assert!(wire.script.is_dropped());
+}
+
+/// A handler written by hand: a panic does not drop what it holds, as it does what an async block holds.
+struct Panics(#[expect(dead_code, reason = "held")] Arc<()>, WebSocket);
+
+impl Future for Panics {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let sent = pin!(self.1.send("before the panic")).poll(cx);
+        assert!(sent.is_pending(), "as the test wants");
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_that_panics_holds_does_not_wait_for_a_slow_peer() {
+    let (ws, wire) = server(Config::default()).await;
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let held = Arc::new(());
+    let handler = |ws| Panics(Arc::clone(&held), ws);
+    let mut run = pin!(handled(ws, handler));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(run.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(Arc::strong_count(&held), 1);
+    wire.script.heal();
+    wire.push([wire::close(1011, "")]);
+    wire.script.push_end();
+    assert_eq!(run.await.code(), CloseCode::INTERNAL_ERROR);
+    assert_eq!(wire.frames()[0], wire::text("before the panic"));
 }
 
 #[tokio::test]
