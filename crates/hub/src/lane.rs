@@ -66,6 +66,13 @@ impl Lane {
         }
     }
 
+    /// Forgets the sessions that are due, for the end: in a runtime that has ended nobody takes them out, and they keep the lane
+    /// as it keeps them.
+    pub(crate) fn clear(&self) {
+        let seats = mem::take(&mut self.due().seats);
+        drop(seats);
+    }
+
     /// Replaces `seats` by those that are due. With none the task has to end.
     fn take(&self, seats: &mut Vec<Arc<Seat>>) -> bool {
         seats.clear();

@@ -45,9 +45,9 @@ use crate::{
 pub(crate) const HIGH_WATER: usize = 64 << 10;
 /// Events taken from a room in one go, under its lock.
 const MAX_BATCH: usize = 64;
-/// Commands handled before what is owed must have been flushed, so that a client that only ever
-/// talks gets its replies too.
-const MAX_COMMANDS_PER_FLUSH: usize = 64;
+/// Commands handled in one turn. Before the next one others of the runtime had theirs, and what is owed has been flushed, so
+/// that a client that only ever talks holds up nobody and gets its replies too.
+const MAX_COMMANDS_PER_TURN: usize = 64;
 /// How long a session may take to catch up before its lag is looked at, and then how often.
 const LAG_CHECK: Duration = Duration::from_secs(1);
 

@@ -1,7 +1,8 @@
 //! Where a session meets the others: what rooms tell it, and who writes for it.
 //!
 //! A session has a task, which takes its commands, and a [`Lane`], which writes what rooms have for it. Both work on the same
-//! state, under a lock of its own. When the socket takes no more, the lane leaves the rest to the task.
+//! state, under a lock of its own. The lane waits for nobody: while the task is at work, or when the socket takes no more, it
+//! leaves the rest to the task.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +18,7 @@ use std::{
 
 use fullduplex::{CloseCode, WebSocket};
 
-use super::{Alarm, MAX_COMMANDS_PER_FLUSH, Parcel, Session, Stop, too_slow};
+use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, too_slow};
 use crate::{lane::Lane, rooms::RoomRef};
 
 /// A session, as rooms and its lane know it.
@@ -29,6 +30,9 @@ pub(crate) struct Seat {
     told: Mutex<Vec<RoomRef>>,
     /// The lane has it.
     is_due: AtomicBool,
+    /// Wakes the session's task. There from its first poll on, while the connection is open; set before that poll takes `live`,
+    /// so whoever finds that taken can wake who has it.
+    task: Mutex<Option<Waker>>,
     /// There while the connection is open.
     live: Mutex<Option<Live>>,
 }
@@ -39,6 +43,7 @@ impl Seat {
             lane,
             told: Mutex::default(),
             is_due: AtomicBool::new(false),
+            task: Mutex::default(),
             live: Mutex::default(),
         })
     }
@@ -60,25 +65,38 @@ impl Seat {
         }
     }
 
-    /// Writes what rooms have for the session.
+    /// Writes what rooms have for the session, or has its task do so.
     pub(crate) fn deliver(&self, parcel: &mut Parcel) {
         self.is_due.store(false, Ordering::Release);
-        let mut seated = lock(&self.live);
+        let task = lock(&self.task);
         // Not open yet, or no longer.
-        let Some(live) = &mut *seated else { return };
+        let Some(task) = &*task else { return };
+        let Ok(mut live) = self.live.try_lock() else {
+            // Somebody is at it, perhaps past looking at what rooms have told: the task looks once more. Or it has panicked there.
+            task.wake_by_ref();
+            return;
+        };
+        let Some(live) = live.as_mut().filter(|live| live.stop.is_none()) else {
+            return;
+        };
+        let cx = &mut Context::from_waker(task);
         // A panic ends this session and none of its neighbours.
-        let written = catch_unwind(AssertUnwindSafe(|| live.write(parcel)));
+        let written = catch_unwind(AssertUnwindSafe(|| live.write(parcel, cx)));
         match written.unwrap_or_else(|_| Err(Stop::close(CloseCode::INTERNAL_ERROR, ""))) {
-            Ok(true) => {}
-            Ok(false) => live.wake(),
-            Err(stop) => live.stop(stop),
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(stop) => live.stop = Some(stop),
         }
+        task.wake_by_ref();
     }
 
-    /// Ends the session.
+    /// Ends the session, for the first reason given.
     pub(crate) fn stop(&self, stop: Stop) {
         if let Some(live) = &mut *lock(&self.live) {
-            live.stop(stop);
+            live.stop.get_or_insert(stop);
+        }
+        if let Some(task) = &*lock(&self.task) {
+            task.wake_by_ref();
         }
     }
 
@@ -88,9 +106,12 @@ impl Seat {
         *lock(&self.live) = Some(Live::new(session, ws));
         let taken = Taken(self);
         let _open = hub.open.enter(id, &taken.0);
-        let stop = poll_fn(|cx| taken.poll(cx)).await;
+        poll_fn(|cx| taken.poll(cx)).await;
         let Some(Live {
-            session, mut ws, ..
+            session,
+            mut ws,
+            stop: Some(stop),
+            ..
         }) = taken.leave()
         else {
             return;
@@ -105,15 +126,19 @@ impl Seat {
 struct Taken(Arc<Seat>);
 
 impl Taken {
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Stop> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        lock(&self.0.task)
+            .get_or_insert_with(|| cx.waker().clone())
+            .clone_from(cx.waker());
         match &mut *lock(&self.0.live) {
             Some(live) => live.poll(cx),
-            None => Poll::Ready(Stop::Over),
+            None => Poll::Ready(()),
         }
     }
 
     /// What is dropped must not be so under the lock: it tells rooms, and they tell seats.
     fn leave(&self) -> Option<Live> {
+        let _task = lock(&self.0.task).take();
         lock(&self.0.live).take()
     }
 }
@@ -130,11 +155,9 @@ struct Live {
     session: Box<Session>,
     ws: WebSocket,
     alarm: Alarm,
-    /// Wakes the session's task.
-    task: Option<Waker>,
-    /// Why the task has to end.
+    /// Why the task has to end. From then on nothing is written.
     stop: Option<Stop>,
-    /// Commands taken since the last flush.
+    /// Commands taken in this turn.
     commands: usize,
 }
 
@@ -144,39 +167,27 @@ impl Live {
             session,
             ws,
             alarm: Alarm::default(),
-            task: None,
             stop: None,
             commands: 0,
         }
     }
 
-    /// Lets the task go on.
-    fn wake(&self) {
-        if let Some(task) = &self.task {
-            task.wake_by_ref();
-        }
-    }
-
-    /// Lets the task end, for the first reason given.
-    fn stop(&mut self, stop: Stop) {
-        self.stop.get_or_insert(stop);
-        self.wake();
-    }
-
     /// For the lane: writes what rooms have, as far as that goes without waiting. Says whether that was all.
-    fn write(&mut self, parcel: &mut Parcel) -> Result<bool, Stop> {
-        let (all, sent) = self.send(parcel, &mut Context::from_waker(Waker::noop()))?;
+    fn write(&mut self, parcel: &mut Parcel, cx: &mut Context<'_>) -> Result<bool, Stop> {
+        let (all, sent) = self.send(parcel, cx)?;
         Ok(all && sent)
     }
 
-    /// For the task: does all that can be done without waiting, until the session ends.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
-        if let Some(stop) = self.stop.take() {
-            return Poll::Ready(stop);
+    /// For the task: goes on until the session has to end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stop.is_none() {
+            self.stop = Some(ready!(self.poll_stop(cx)));
         }
-        self.task
-            .get_or_insert_with(|| cx.waker().clone())
-            .clone_from(cx.waker());
+        Poll::Ready(())
+    }
+
+    /// Does what can be done without waiting, until there is a reason to end.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         loop {
             if let Err(stop) = self.go_on(cx) {
                 return Poll::Ready(stop);
@@ -189,8 +200,9 @@ impl Live {
         }
     }
 
-    /// Takes commands and writes, until the client says nothing more or the socket takes nothing more.
+    /// Takes commands and writes, until the client says nothing more, the socket takes nothing more, or its turn is over.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        self.begin_turn(cx)?;
         let mut parcel = Parcel::default();
         loop {
             let silent = self.take_commands(cx)?;
@@ -201,6 +213,17 @@ impl Live {
         }
     }
 
+    /// Begins another turn if one is over and what it brought has left; else what it waits for wakes the task.
+    fn begin_turn(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.commands >= MAX_COMMANDS_PER_TURN {
+            let flushed = pin!(self.ws.flush()).poll(cx).map_err(|_| Stop::Over)?;
+            if flushed.is_ready() {
+                self.commands = 0;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes commands while the replies to them have room. Says whether there were no more.
     fn take_commands(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         self.session.poll_decided(cx);
@@ -209,6 +232,10 @@ impl Live {
                 return Ok(true);
             };
             self.commands += 1;
+            if self.commands == MAX_COMMANDS_PER_TURN {
+                // Others are next, then this one again.
+                cx.waker().wake_by_ref();
+            }
             self.session
                 .take(message.map_err(|_| Stop::Over)?.ok_or(Stop::Over)?)?;
             self.session.poll_decided(cx);
@@ -217,7 +244,7 @@ impl Live {
     }
 
     fn may_take(&self) -> bool {
-        self.session.has_room() && self.commands < MAX_COMMANDS_PER_FLUSH
+        self.session.has_room() && self.commands < MAX_COMMANDS_PER_TURN
     }
 
     /// Writes what the session is owed. Says whether that was all it is owed, and whether the socket has taken it.
@@ -230,9 +257,6 @@ impl Live {
             Poll::Pending if !parcel.is_empty() => return Err(too_slow()),
             Poll::Pending => false,
         };
-        if sent {
-            self.commands = 0;
-        }
         Ok((all?, sent))
     }
 }
