@@ -533,3 +533,17 @@ fn a_message_is_judged_before_it_is_taken() {
         assert_eq!(said, copied.transmit());
     }
 }
+
+#[test]
+fn a_driver_that_reads_while_a_message_waits_keeps_what_waits_and_no_more() {
+    let mut server = Endpoint::new(Role::Server, Config::default());
+    let one = masked(&[wire::binary(vec![7; 100])]);
+    let mut input = one.repeat(2);
+    server.connection.handle_input(server.now, &mut input);
+    for _ in 0..1000 {
+        let event = server.connection.handle_input(server.now, &mut one.clone());
+        assert_eq!(event, Some(Event::Message(vec![7; 100].into())));
+    }
+    let held = server.connection.buffered();
+    assert!(held < 4 * one.len(), "{held} bytes for one message");
+}

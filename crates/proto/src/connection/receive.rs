@@ -475,6 +475,9 @@ impl Pending {
     }
 
     fn append(&mut self, bytes: &[u8]) {
+        // Where something always waits, what is gone would otherwise never go.
+        self.bytes.drain(..self.gone);
+        self.gone = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
