@@ -175,7 +175,8 @@ where
     match upgrade.await {
         Ok(ws) => {
             let handle = ws.handle.clone();
-            let outcome = handler::run(ws, &handle, handler).await;
+            let end = handler::run(&handle, || handler(ws)).await;
+            let outcome = handler::close(&handle, end).await;
             let info = &handle.shared.info;
             tracing::info!(
                 peer = info.peer.map(tracing::field::display),

@@ -53,8 +53,16 @@ pin_project! {
     pub(crate) struct Corked<'a, Fut: Future> {
         handle: &'a Handle,
         #[pin]
-        future: Fut,
-        output: Option<Fut::Output>,
+        stage: Stage<Fut>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<Fut: Future> {
+        Runs { #[pin] future: Fut },
+        /// What it sent at last may still have to be written.
+        Done { output: Option<Fut::Output> },
     }
 }
 
@@ -62,8 +70,7 @@ impl<'a, Fut: Future> Corked<'a, Fut> {
     pub(crate) fn new(handle: &'a Handle, future: Fut) -> Self {
         Self {
             handle,
-            future,
-            output: None,
+            stage: Stage::Runs { future },
         }
     }
 }
@@ -72,20 +79,21 @@ impl<Fut: Future> Future for Corked<'_, Fut> {
     type Output = Fut::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.output.is_none() {
+        let mut this = self.project();
+        if let StageProjection::Runs { future } = this.stage.as_mut().project() {
             let scope = Scope::enter(this.handle, cx.waker());
-            let polled = this.future.poll(cx);
+            let polled = future.poll(cx);
             scope.leave(polled.is_ready());
-            *this.output = Some(ready!(polled));
+            let output = Some(ready!(polled));
+            this.stage.set(Stage::Done { output });
         }
         // What the last poll sent has been accepted, so it leaves before the connection may go.
         if let Err(error) = ready!(this.handle.poll(Side::Helper, cx, Driver::poll_flush)) {
             tracing::debug!(%error, "not all was written");
         }
-        match this.output.take() {
-            Some(output) => Poll::Ready(output),
-            None => Poll::Pending,
+        match this.stage.project() {
+            StageProjection::Done { output } => output.take().map_or(Poll::Pending, Poll::Ready),
+            StageProjection::Runs { .. } => Poll::Pending,
         }
     }
 }

@@ -50,19 +50,23 @@ where
     Fut: Future<Output: HandlerOutput>,
 {
     let handle = ws.handle.clone();
-    run(ws, &handle, handler).await
+    let end = run(&handle, || handler(ws)).await;
+    close(&handle, end).await
 }
 
-/// As [`handled`], for a caller that has a handle of its own.
-pub(crate) async fn run<F, Fut>(ws: WebSocket, handle: &Handle, handler: F) -> Outcome
+/// The first half of [`handled`]: runs the handler. Plain functions both, as an async one would hold its arguments twice, and
+/// every connection has this future.
+pub(crate) fn run<Fut>(handle: &Handle, handler: impl FnOnce() -> Fut) -> impl Future<Output = End>
 where
-    F: FnOnce(WebSocket) -> Fut,
     Fut: Future<Output: HandlerOutput>,
 {
-    let guarded = Caught {
-        future: catch_unwind(AssertUnwindSafe(|| handler(ws))).ok(),
-    };
-    let close = match Corked::new(handle, guarded).await {
+    let future = catch_unwind(AssertUnwindSafe(handler)).ok();
+    Corked::new(handle, Caught { future })
+}
+
+/// The second half: closes as the handler's end asks.
+pub(crate) fn close(handle: &Handle, end: End) -> impl Future<Output = Outcome> {
+    let frame = match end {
         Ok(None) => CloseFrame::normal(),
         Ok(Some(error)) => {
             tracing::debug!(%error, "handler failed");
@@ -70,7 +74,7 @@ where
         }
         Err(Panicked) => internal_error(),
     };
-    websocket::close(handle, Side::Helper, close).await
+    websocket::close(handle, Side::Helper, frame)
 }
 
 /// 1011 without a reason: what went wrong in here is nobody's business out there.
@@ -86,11 +90,14 @@ pin_project! {
     }
 }
 
+/// How a handler ended: with its error, if it had one.
+type End = Result<Option<String>, Panicked>;
+
 /// The handler panicked; the panic's hook has reported it.
-struct Panicked;
+pub(crate) struct Panicked;
 
 impl<Fut: Future<Output: HandlerOutput>> Future for Caught<Fut> {
-    type Output = Result<Option<String>, Panicked>;
+    type Output = End;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut slot = self.project().future;

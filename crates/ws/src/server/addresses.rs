@@ -1,18 +1,18 @@
 //! How many connections each address has.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
 
 /// Connections from one address: a tenth of all, and far more than an office behind one address has.
 const MAX_PER_ADDRESS: u32 = 1_000;
 
-/// The bits of an IPv6 address that tell customers apart; one of them has all addresses that share these (RFC 6177).
-const PREFIX: u128 = !0 << 64;
+/// The bits of an IPv6 address after those that tell customers apart; one of them has all addresses that differ in these alone
+/// (RFC 6177).
+const INTERFACE_BITS: u32 = 64;
+
+/// Where IPv4 addresses stand among the IPv6 prefixes: among the multicast ones (RFC 4291 §2.7), from which nobody connects.
+const IPV4: u64 = 0xFF << 56;
 
 /// The connections of each address that has any.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Addresses {
     max: u32,
     /// Loopback may have any number: there a proxy forwards for everybody.
     spares_loopback: bool,
-    taken: Mutex<HashMap<IpAddr, u32>>,
+    taken: Mutex<HashMap<Counted, u32>>,
 }
 
 impl Addresses {
@@ -35,10 +35,11 @@ impl Addresses {
 
     /// A place for one more connection from here, or none if there are as many as there may be.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = counted_as(address);
+        let address = address.to_canonical();
         if self.spares_loopback && address.is_loopback() {
             return Some(Place(None));
         }
+        let address = Counted::from(address);
         let mut taken = self.lock();
         let count = taken.entry(address).or_default();
         // An entry that was just made has room, so none stays behind empty.
@@ -49,7 +50,7 @@ impl Addresses {
         Some(Place(Some((Arc::clone(self), address))))
     }
 
-    fn leave(&self, address: IpAddr) {
+    fn leave(&self, address: Counted) {
         let mut taken = self.lock();
         if let Some(count) = taken.get_mut(&address) {
             *count -= 1;
@@ -59,22 +60,28 @@ impl Addresses {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Counted, u32>> {
         self.taken.lock()
     }
 }
 
-/// IPv6 by its /64; IPv4 written as IPv6, as on a listener for both, is IPv4.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & PREFIX).into(),
-        other => other,
+/// What counts as one address, in as few bytes as it takes, since every connection has it: IPv6 by its /64, IPv4 whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Counted(u64);
+
+impl From<IpAddr> for Counted {
+    /// IPv4 written as IPv6, as on a listener for both, has to be IPv4 here.
+    fn from(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(v4) => IPV4 | u64::from(v4.to_bits()),
+            IpAddr::V6(v6) => (v6.to_bits() >> INTERFACE_BITS) as u64,
+        })
     }
 }
 
 /// One connection's place, free again when it is dropped. `None` where nothing is counted.
 #[derive(Debug)]
-pub(super) struct Place(Option<(Arc<Addresses>, IpAddr)>);
+pub(super) struct Place(Option<(Arc<Addresses>, Counted)>);
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -2,44 +2,45 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
 };
 
 use fullduplex_proto::CloseFrame;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::shared::Shared;
+use crate::shared::{Handle, Shared};
 
 /// Every open connection of a server.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    next: AtomicU64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    open: HashMap<u64, Weak<Shared>>,
+    /// By where they are in memory.
+    open: HashMap<usize, Weak<Shared>>,
     /// What all are closed with, once they are.
     closing: Option<CloseFrame>,
 }
 
 impl Registry {
     /// Adds a connection, and closes it if all are being closed.
-    pub(super) fn enter(&self, shared: &Arc<Shared>) -> Entry<'_> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn enter(&self, handle: Handle) -> Entry<'_> {
+        let entry = Entry {
+            registry: self,
+            handle,
+        };
+        let shared = &entry.handle.shared;
         let closing = {
             let mut state = self.lock();
-            state.open.insert(id, Arc::downgrade(shared));
+            state.open.insert(entry.id(), Arc::downgrade(shared));
             state.closing.clone()
         };
         if let Some(frame) = closing {
             shared.close(frame);
         }
-        Entry { registry: self, id }
+        entry
     }
 
     /// Closes all, and those that are added from now on.
@@ -73,11 +74,18 @@ impl Registry {
 /// A connection's place in the registry.
 pub(super) struct Entry<'a> {
     registry: &'a Registry,
-    id: u64,
+    pub(super) handle: Handle,
+}
+
+impl Entry<'_> {
+    /// Nobody else's while the connection is in memory.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.handle.shared).addr()
+    }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.registry.lock().open.remove(&self.id);
+        self.registry.lock().open.remove(&self.id());
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     accept::{Acceptor, Handshake},
     error::HandshakeError,
     handler::{self, HandlerOutput},
+    info::Info,
     observer::{Closed, Observed},
     websocket::WebSocket,
 };
@@ -44,6 +45,20 @@ impl<J, H> Service<J, H> {
         return self.tls.is_some();
         #[cfg(not(feature = "tls"))]
         return false;
+    }
+
+    /// Tells how a connection ended.
+    fn tell_closed(&self, info: &Info, closed: &Closed) {
+        // Noted when it was opened.
+        let Some(peer) = info.peer else { return };
+        tracing::info!(
+            %peer,
+            path = %info.path(),
+            duration = ?Duration::from_millis(closed.duration.as_millis().try_into().unwrap_or(u64::MAX)),
+            outcome = %closed.outcome,
+            "closed"
+        );
+        self.observed.tell(|observer| observer.closed(peer, closed));
     }
 
     /// Ready when handshakes that are still going on at shutdown have had their time.
@@ -96,7 +111,7 @@ where
         match opened {
             Ok((ws, identity)) => {
                 self.observed.tell(|observer| observer.opened(peer));
-                tokio::spawn(self.converse(ws, identity, peer, place));
+                tokio::spawn(self.converse(ws, identity, place));
             }
             Err(error) => {
                 tracing::info!(%peer, %error, "refused");
@@ -125,30 +140,20 @@ where
         self: Arc<Self>,
         ws: WebSocket,
         identity: T,
-        peer: SocketAddr,
         place: Place,
     ) -> impl Future<Output = ()> + Send + 'static {
         async move {
             let begun = Instant::now();
-            let handle = ws.handle.clone();
-            let entry = self.open.enter(&handle.shared);
-            let outcome = handler::run(ws, &handle, |ws| (self.handler)(ws, identity)).await;
-            let duration = begun.elapsed();
-            tracing::info!(
-                %peer,
-                path = %handle.shared.info.path(),
-                duration = ?Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX)),
-                %outcome,
-                "closed"
-            );
+            let entry = self.open.enter(ws.handle.clone());
+            let end = handler::run(&entry.handle, || (self.handler)(ws, identity)).await;
+            let outcome = handler::close(&entry.handle, end).await;
             let closed = Closed {
                 outcome,
-                duration,
-                rate_limited: handle.shared.lock().rate_limited(),
+                duration: begun.elapsed(),
+                rate_limited: entry.handle.shared.lock().rate_limited(),
             };
-            self.observed
-                .tell(|observer| observer.closed(peer, &closed));
-            drop((entry, handle, place));
+            self.tell_closed(&entry.handle.shared.info, &closed);
+            drop((entry, place));
         }
     }
 }
