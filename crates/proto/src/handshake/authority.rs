@@ -79,11 +79,21 @@ fn ascii_name(name: &str) -> Result<String, AuthorityError> {
     if name.len() > MAX_NAME {
         return Err(AuthorityError::Host);
     }
+    if is_in_ascii_form(name) {
+        return Ok(name.to_owned());
+    }
     match idna::domain_to_ascii_cow(name.as_bytes(), NOT_IN_NAMES) {
         // A name of soft hyphens alone, for example, is mapped to nothing.
         Ok(ascii) if !ascii.is_empty() => Ok(ascii.into_owned()),
         _ => Err(AuthorityError::Host),
     }
+}
+
+/// IDNA leaves the name as it is, which it takes its time to find out: nearly all are such.
+fn is_in_ascii_form(name: &str) -> bool {
+    let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_');
+    let is_encoded = |four| four == b"xn--";
+    name.bytes().all(is_plain) && !name.as_bytes().windows(4).any(is_encoded)
 }
 
 fn read_port(text: &str) -> Result<Option<u16>, AuthorityError> {
@@ -167,6 +177,37 @@ mod tests {
                 (host, shown),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn names_in_ascii_form_are_those_that_idna_leaves_as_they_are() {
+        let same = |name: &str| {
+            let ascii = idna::domain_to_ascii_cow(name.as_bytes(), NOT_IN_NAMES);
+            ascii.is_ok_and(|ascii| ascii == name)
+        };
+        for name in [
+            "example.com",
+            "127.0.0.1",
+            "1.2",
+            "my_host",
+            "a--b.-c-",
+            ".a..",
+            "xn-a",
+        ] {
+            assert!(is_in_ascii_form(name) && same(name), "{name}");
+        }
+        for name in [
+            "A",
+            "xn--a",
+            "a.xn--99999999",
+            "xn--",
+            "é",
+            "a b",
+            "a/",
+            "a\u{7f}",
+        ] {
+            assert!(!is_in_ascii_form(name) && !same(name), "{name}");
         }
     }
 

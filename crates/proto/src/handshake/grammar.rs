@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::headers::Headers;
+use super::headers::{Headers, is_same};
 
 /// How many subprotocols, extensions, or parameters of one extension a list may hold; longer ones are malformed.
 ///
@@ -77,7 +77,10 @@ pub(super) fn elements<'h>(headers: &'h Headers, name: &str) -> impl Iterator<It
 
 /// Tells whether a comma list holds a word, in any case.
 pub(super) fn has_element(headers: &Headers, name: &str, word: &str) -> bool {
-    elements(headers, name).any(|element| element.eq_ignore_ascii_case(word.as_bytes()))
+    let is_word = |element| is_same(trim(element), word.as_bytes());
+    headers
+        .get_all(name)
+        .any(|value| value.split(|&byte| byte == b',').any(is_word))
 }
 
 /// Reads a list of distinct tokens, such as the offered subprotocols (RFC 6455 §4.1 item 10, §11.3.4).

@@ -1,6 +1,6 @@
 //! Reads the head of an HTTP message from bytes that arrive in any pieces.
 //!
-//! Line ends are checked here, byte by byte as they come, since `httparse` takes a bare LF for one; what `httparse`
+//! Line ends are checked here, as they come, since `httparse` takes a bare LF for one; what `httparse`
 //! then gets is known to be whole and goes through it once. So the cost is linear in the bytes, and a head that can be
 //! read in two ways is refused rather than read in ours (RFC 9112 §2.2, §5, §11).
 
@@ -8,9 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::mem;
 
-use bytes::Bytes;
-
-use super::headers::Headers;
+use super::headers::{Headers, Line};
 
 /// How large the head of a request or response may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,37 +181,57 @@ impl HeadReader {
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<(RawHead, usize)>, HeadError> {
         let room = self.limits.max_bytes.saturating_sub(self.collected.len());
         self.collected.reserve(bytes.len().min(room));
-        for (index, &byte) in bytes.iter().enumerate() {
-            self.push(byte)?;
-            if byte == b'\n' && self.end_line()? {
-                return Ok(Some((self.take(), index + 1)));
+        let mut used = 0;
+        for piece in bytes.split_inclusive(|&byte| is_mark(byte)) {
+            self.push(piece)?;
+            used += piece.len();
+            if piece.ends_with(b"\n") && self.end_line()? {
+                return Ok(Some((self.take(), used)));
             }
         }
         Ok(None)
     }
 
-    fn push(&mut self, byte: u8) -> Result<(), HeadError> {
+    /// Takes what comes up to the next mark, and that.
+    fn push(&mut self, piece: &[u8]) -> Result<(), HeadError> {
         #[cfg(test)]
         {
-            self.examined += 1;
+            self.examined += piece.len();
         }
         let after_cr = self.collected.last() == Some(&b'\r');
-        match byte {
-            b'\n' if !after_cr => return Err(HeadError::BareLf),
-            b'\n' => {}
-            _ if after_cr => return Err(HeadError::BareCr),
-            0 => return Err(HeadError::Nul),
-            _ => {}
+        if after_cr && piece.first() != Some(&b'\n') {
+            return Err(HeadError::BareCr);
         }
-        let line_len = self.collected.len() - self.line_start;
-        if !self.started && line_len >= self.limits.max_request_line {
-            return Err(HeadError::StartLineTooLong);
+        let plain = match piece {
+            [plain @ .., mark] if is_mark(*mark) => plain,
+            plain => plain,
+        };
+        // The first of two faults counts, however the bytes arrive.
+        self.has_room(plain.len())?;
+        match piece.last() {
+            Some(b'\n') if !after_cr => return Err(HeadError::BareLf),
+            Some(0) => return Err(HeadError::Nul),
+            _ => self.has_room(piece.len())?,
         }
-        if self.collected.len() >= self.limits.max_bytes {
-            return Err(HeadError::TooLarge);
-        }
-        self.collected.push(byte);
+        self.collected.extend_from_slice(piece);
         Ok(())
+    }
+
+    /// Whether so many bytes more are within the limits. If not, the lower of two counts.
+    fn has_room(&self, more: usize) -> Result<(), HeadError> {
+        let len = self.collected.len();
+        let in_all = self.limits.max_bytes.saturating_sub(len);
+        let in_line = self
+            .limits
+            .max_request_line
+            .saturating_sub(len - self.line_start);
+        if !self.started && more > in_line && in_line <= in_all {
+            Err(HeadError::StartLineTooLong)
+        } else if more > in_all {
+            Err(HeadError::TooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     /// Looks at the line that just ended. Returns whether it was the blank one that ends the head.
@@ -244,20 +262,25 @@ impl HeadReader {
         self.line_start = 0;
         self.started = false;
         RawHead {
-            bytes: mem::take(&mut self.collected).into(),
+            bytes: mem::take(&mut self.collected),
             header_lines: mem::take(&mut self.header_lines),
         }
     }
 }
 
+/// Where lines may end, and what may stand nowhere.
+fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
+}
+
 /// A whole head: a first line and header lines, each ended by CRLF, and the blank line.
 pub(super) struct RawHead {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     header_lines: usize,
 }
 
 impl RawHead {
-    pub(super) fn parse_request(&self) -> Result<RequestHead, HeadError> {
+    pub(super) fn parse_request(self) -> Result<RequestHead, HeadError> {
         let mut lines = vec![httparse::EMPTY_HEADER; self.header_lines];
         let mut parsed = httparse::Request::new(&mut lines);
         let complete = parsed
@@ -270,14 +293,14 @@ impl RawHead {
                     target: target.to_owned(),
                     version: version(minor),
                     protocol: None,
-                    headers: self.headers(parsed.headers),
+                    headers: Headers::of_text(lines_in(&self.bytes, parsed.headers), self.bytes),
                 })
             }
             _ => Err(HeadError::StartLine),
         }
     }
 
-    pub(super) fn parse_response(&self) -> Result<ResponseHead, HeadError> {
+    pub(super) fn parse_response(self) -> Result<ResponseHead, HeadError> {
         let mut lines = vec![httparse::EMPTY_HEADER; self.header_lines];
         let mut parsed = httparse::Response::new(&mut lines);
         let complete = parsed
@@ -288,18 +311,10 @@ impl RawHead {
                 status,
                 reason: parsed.reason.unwrap_or_default().to_owned(),
                 version: version(minor),
-                headers: self.headers(parsed.headers),
+                headers: Headers::of_text(lines_in(&self.bytes, parsed.headers), self.bytes),
             }),
             _ => Err(HeadError::StartLine),
         }
-    }
-
-    fn headers(&self, lines: &[httparse::Header<'_>]) -> Headers {
-        let mut headers = Headers::with_capacity(lines.len());
-        for line in lines {
-            headers.append_checked(line.name, self.bytes.slice_ref(line.value));
-        }
-        headers
     }
 
     fn explain(&self, error: httparse::Error) -> HeadError {
@@ -334,6 +349,21 @@ impl RawHead {
             _ => HeadError::StartLine,
         }
     }
+}
+
+/// Where the lines that `httparse` found stand in the head.
+fn lines_in(head: &[u8], lines: &[httparse::Header<'_>]) -> Vec<Line> {
+    let place = |part: &[u8]| {
+        let start = part.as_ptr().addr() - head.as_ptr().addr();
+        start..start + part.len()
+    };
+    lines
+        .iter()
+        .map(|line| Line {
+            name: place(line.name.as_bytes()),
+            value: place(line.value),
+        })
+        .collect()
 }
 
 /// `httparse` knows 0 and 1 only.
@@ -438,10 +468,8 @@ mod tests {
             }
             let (raw, used) = whole.unwrap();
             assert_eq!(used, (head.len() - 1) % piece + 1);
-            assert_eq!(
-                raw.parse_request().unwrap().headers().len(),
-                raw.header_lines
-            );
+            let header_lines = raw.header_lines;
+            assert_eq!(raw.parse_request().unwrap().headers().len(), header_lines);
             assert_eq!(reader.examined, 2 * head.len(), "pieces of {piece}");
         }
     }

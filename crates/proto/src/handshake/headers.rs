@@ -2,8 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-
-use bytes::Bytes;
+use std::ops::Range;
 
 use super::grammar::{is_token, trim};
 
@@ -11,15 +10,18 @@ use super::grammar::{is_token, trim};
 ///
 /// A name may stand on several lines. Names compare without regard to case and are kept as written. Values are
 /// bytes, since RFC 9110 §5.5 allows any above 0x7F. No name or value in here can break out of its line.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
+    /// What names and values are parts of, such as the head that was received: one piece of memory, however many lines.
+    text: Vec<u8>,
     lines: Vec<Line>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-struct Line {
-    name: Box<str>,
-    value: Bytes,
+/// Where name and value of a line stand in the text.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
 }
 
 impl Headers {
@@ -28,10 +30,9 @@ impl Headers {
         Self::default()
     }
 
-    pub(super) fn with_capacity(lines: usize) -> Self {
-        Self {
-            lines: Vec::with_capacity(lines),
-        }
+    /// The lines of a text, which are known to be right.
+    pub(super) fn of_text(lines: Vec<Line>, text: Vec<u8>) -> Self {
+        Self { text, lines }
     }
 
     /// Adds a line at the end, beside any others of the same name.
@@ -53,26 +54,36 @@ impl Headers {
         {
             return Err(HeaderError::Value(name.to_owned()));
         }
-        self.append_checked(name, Bytes::copy_from_slice(value));
+        self.append_checked(name, value);
         Ok(())
     }
 
     /// Adds a line whose name and value are known to be right.
-    pub(super) fn append_checked(&mut self, name: &str, value: impl Into<Bytes>) {
-        self.lines.push(Line {
-            name: name.into(),
-            value: value.into(),
-        });
+    pub(super) fn append_checked(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let line = Line {
+            name: self.push(name.as_bytes()),
+            value: self.push(value.as_ref()),
+        };
+        self.lines.push(line);
+    }
+
+    fn push(&mut self, part: &[u8]) -> Range<usize> {
+        let start = self.text.len();
+        self.text.extend_from_slice(part);
+        start..self.text.len()
     }
 
     /// Adds all lines of another list at the end.
     pub(super) fn extend(&mut self, other: &Self) {
-        self.lines.extend_from_slice(&other.lines);
+        for (name, value) in other.iter() {
+            self.append_checked(name, value);
+        }
     }
 
     /// Keeps only the lines whose names are wanted.
     pub(super) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
-        self.lines.retain(|line| wanted(&line.name));
+        let text = &self.text;
+        self.lines.retain(|line| wanted(name_in(text, line)));
     }
 
     /// Returns the value on the first line of this name.
@@ -88,9 +99,10 @@ impl Headers {
 
     /// Returns the values on all lines of this name, in order.
     pub fn get_all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> + Clone {
-        self.iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.lines
+            .iter()
+            .filter(move |line| is_same(&self.text[line.name.clone()], name.as_bytes()))
+            .map(|line| &self.text[line.value.clone()])
     }
 
     /// Tells whether there is a line of this name.
@@ -111,7 +123,9 @@ impl Headers {
 
     /// Returns name and value of every line, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        self.lines.iter().map(|line| (&*line.name, &*line.value))
+        self.lines
+            .iter()
+            .map(|line| (name_in(&self.text, line), &self.text[line.value.clone()]))
     }
 
     /// Returns how many lines there are.
@@ -134,6 +148,24 @@ impl Headers {
         }
     }
 }
+
+/// Tells whether two words are the same without regard to case. Nearly all are written as in their RFC, and those are compared at once.
+pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a == b || a.eq_ignore_ascii_case(b)
+}
+
+/// A name is a token, and so ASCII.
+fn name_in<'t>(text: &'t [u8], line: &Line) -> &'t str {
+    std::str::from_utf8(&text[line.name.clone()]).unwrap_or_default()
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
 
 /// Shows the lines with credentials left out, so that they don't end up in logs.
 impl fmt::Debug for Headers {

@@ -108,5 +108,26 @@ pub enum Progress<T> {
 /// assert_eq!(accept_for(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// ```
 pub fn accept_for(key: &[u8]) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    AcceptValue::of(key).as_str().to_owned()
 }
+
+/// A `Sec-WebSocket-Accept` value, in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AcceptValue([u8; ACCEPT_LEN]);
+
+impl AcceptValue {
+    fn of(key: &[u8]) -> Self {
+        let mut value = [0; ACCEPT_LEN];
+        let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+        // It has room for just that.
+        let _ = STANDARD.encode_slice(hash, &mut value);
+        Self(value)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The 20 bytes of a SHA-1 hash in base64.
+const ACCEPT_LEN: usize = 28;

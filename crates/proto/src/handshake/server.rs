@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 
 use super::authority::Authority;
 use super::extended;
@@ -17,7 +17,7 @@ use super::headers::{HeaderError, Headers, is_reserved};
 use super::origin::{Hosts, Origin, Origins};
 use super::rejection::{Refusal, Rejection, reason_phrase};
 use super::uri::is_secure_scheme;
-use super::{Progress, WEBSOCKET_VERSION, accept_for};
+use super::{AcceptValue, Progress, WEBSOCKET_VERSION};
 use crate::deflate::{self, Deflate, DeflateParams};
 
 /// Room for a response without subprotocol, extension and headers of the application; more is made as needed.
@@ -161,7 +161,7 @@ struct Judged {
     resource_start: usize,
     host: Authority,
     /// `Sec-WebSocket-Accept`. `None` over HTTP/2, which does without.
-    accept: Option<String>,
+    accept: Option<AcceptValue>,
     origin: Option<Origin>,
     offered: Vec<String>,
     extensions: Vec<Offer>,
@@ -198,7 +198,7 @@ impl Request {
         check_version(headers)?;
         // RFC 8441 §5: over HTTP/2 the key has no use and is not looked at.
         let accept = if is_upgrade {
-            Some(accept_for(read_key(headers).ok_or(Refusal::Key)?))
+            Some(AcceptValue::of(read_key(headers).ok_or(Refusal::Key)?))
         } else {
             None
         };
@@ -299,7 +299,7 @@ impl Request {
     /// Accepts the request, with the subprotocol and the compression that [`ServerOptions`] chose.
     pub fn accept(&self) -> Acceptance {
         Acceptance {
-            accept: self.0.accept.clone(),
+            accept: self.0.accept,
             offered: self.0.offered.clone(),
             subprotocol: self.0.subprotocol.clone(),
             deflate: self.0.deflate.clone(),
@@ -313,7 +313,7 @@ impl Request {
 #[must_use]
 pub struct Acceptance {
     /// `None` over HTTP/2.
-    accept: Option<String>,
+    accept: Option<AcceptValue>,
     offered: Vec<String>,
     subprotocol: Option<String>,
     deflate: Option<(DeflateParams, Offer)>,
@@ -390,7 +390,7 @@ impl Acceptance {
     pub fn headers(&self) -> Headers {
         let mut headers = Headers::new();
         self.each_line(|name, value| {
-            headers.append_checked(name, Bytes::copy_from_slice(value.as_bytes()));
+            headers.append_checked(name, value);
         });
         headers.extend(&self.extra);
         headers
@@ -401,7 +401,7 @@ impl Acceptance {
         if let Some(accept) = &self.accept {
             line("Upgrade", "websocket");
             line("Connection", "Upgrade");
-            line("Sec-WebSocket-Accept", accept);
+            line("Sec-WebSocket-Accept", accept.as_str());
         }
         // RFC 6455 §11.3.4: at most one, and as the client wrote it.
         if let Some(subprotocol) = &self.subprotocol {
@@ -416,16 +416,8 @@ impl Acceptance {
     pub fn to_bytes(&self) -> Vec<u8> {
         let status = self.status();
         let mut out = Vec::with_capacity(RESPONSE_SIZE);
-        push_all(
-            &mut out,
-            [
-                "HTTP/1.1 ",
-                &status.to_string(),
-                " ",
-                reason_phrase(status),
-                "\r\n",
-            ],
-        );
+        // Writing to a vector cannot fail.
+        write!(out, "HTTP/1.1 {status} {}\r\n", reason_phrase(status)).ok();
         self.each_line(|name, value| push_all(&mut out, [name, ": ", value, "\r\n"]));
         self.extra.write_to(&mut out);
         out.extend_from_slice(b"\r\n");
@@ -521,7 +513,7 @@ fn check_version(headers: &Headers) -> Result<(), Refusal> {
     let version: u8 = ascii(value)
         .and_then(|text| text.parse().ok())
         .ok_or(Refusal::VersionMalformed)?;
-    if version.to_string().as_bytes() != value {
+    if matches!(value, [b'+', ..] | [b'0', _, ..]) {
         return Err(Refusal::VersionMalformed);
     }
     if version == WEBSOCKET_VERSION {
