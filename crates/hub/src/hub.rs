@@ -11,12 +11,12 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::{runtime::Handle, time::timeout};
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Config, core::SessionId, identity::Identities, lane::Lane, log::Log, logs::Logs,
-    rooms::Rooms, session::Open,
+    config::Config, core::SessionId, identity::Identities, log::Log, logs::Logs, rooms::Rooms,
+    session::Open,
 };
 
 pub(crate) struct Shared {
@@ -31,8 +31,6 @@ pub(crate) struct Shared {
     killing: CancellationToken,
     /// Everything that runs for a connection.
     tasks: TaskTracker,
-    /// One for each thread of the runtime.
-    lanes: Box<[Arc<Lane>]>,
     sessions: AtomicU64,
     /// Sessions whose connection is open.
     pub(crate) open: Open,
@@ -40,7 +38,6 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: Config, rooms: Arc<Rooms>, log: Arc<dyn Log>, logs: Logs) -> Self {
-        let runtime = Handle::current();
         Self {
             config,
             rooms,
@@ -50,9 +47,6 @@ impl Shared {
             stopping: CancellationToken::new(),
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            lanes: std::iter::repeat_with(|| Arc::new(Lane::new(runtime.clone())))
-                .take(runtime.metrics().num_workers().max(1))
-                .collect(),
             sessions: AtomicU64::new(0),
             open: Open::default(),
         }
@@ -60,12 +54,6 @@ impl Shared {
 
     pub(crate) fn next_session(&self) -> SessionId {
         SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The lane that writes for a session.
-    pub(crate) fn lane(&self, session: SessionId) -> Arc<Lane> {
-        let at = session.0 % self.lanes.len() as u64;
-        Arc::clone(&self.lanes[usize::try_from(at).unwrap_or(0)])
     }
 
     /// Runs a connection, or what became of it, until it ends or the hub does.
@@ -97,7 +85,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.lanes.iter().for_each(|lane| lane.clear());
+        self.rooms.lanes().clear();
     }
 }
 

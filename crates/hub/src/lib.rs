@@ -17,6 +17,7 @@
 
 mod config;
 mod core;
+mod delivery;
 mod echo;
 mod http;
 mod hub;

@@ -16,9 +16,11 @@ use tokio::sync::Notify;
 use crate::{
     config::{Limits, Timeouts},
     core::{
-        Batch, DEFAULT_ROOM, Event, JoinRefused, Joined, Member, Quota, RoomState, SessionId,
-        Shard, ShardLimits, Slot, User, Wake,
+        Batch, DEFAULT_ROOM, Event, JoinRefused, Joined, Member, Quota, RoomState, Round,
+        SessionId, Shard, ShardLimits, Slot, User, Wake,
     },
+    delivery::DueRoom,
+    lane::Lanes,
     log::Committed,
     session::Seat,
 };
@@ -35,10 +37,10 @@ pub(crate) struct RoomRef {
 }
 
 /// A session's seat, as one shard knows it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ShardSeat {
     shard: usize,
-    seat: Arc<Seat>,
+    pub(crate) seat: Arc<Seat>,
 }
 
 impl Wake for ShardSeat {
@@ -63,9 +65,40 @@ pub(crate) struct Visitor {
 
 type RoomShard = Shard<Prepared, ShardSeat>;
 
+/// The shards, as what is due in them knows them.
+#[derive(Debug)]
+pub(crate) struct Shards(Box<[Mutex<RoomShard>]>);
+
+impl Shards {
+    /// What a room that is due has for all; see [`Shard::round`].
+    pub(crate) fn round(
+        &self,
+        room: RoomRef,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Option<(Round<Prepared, ShardSeat>, bool)> {
+        self.lock(room.shard)
+            .round(room.slot, max_entries, max_bytes)
+    }
+
+    /// Wakes these members of a room.
+    pub(crate) fn rouse(&self, room: RoomRef, sessions: &[SessionId]) {
+        let mut rooms = self.lock(room.shard);
+        for &session in sessions {
+            rooms.rouse(room.slot, session);
+        }
+    }
+
+    /// Takes a lock. The state behind it is whole between two calls, also after a panic elsewhere.
+    fn lock(&self, shard: usize) -> MutexGuard<'_, RoomShard> {
+        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    shards: Box<[Mutex<RoomShard>]>,
+    shards: Arc<Shards>,
+    lanes: Lanes,
     hasher: RandomState,
     started: Instant,
     /// Notified when presence changes wait to be told.
@@ -73,6 +106,9 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     pub(crate) fn new(limits: &Limits, timeouts: &Timeouts) -> Self {
         let fair_part = limits.total_ring_bytes / SHARDS;
         let shard_limits = ShardLimits {
@@ -86,13 +122,19 @@ impl Rooms {
         let total = Arc::new(Quota::new(limits.rooms, limits.rooms_per_address));
         let shard = || Mutex::new(Shard::new(shard_limits, Arc::clone(&total)));
         let rooms = Self {
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            shards: Arc::new(Shards(std::iter::repeat_with(shard).take(SHARDS).collect())),
+            lanes: Lanes::new(),
             hasher: RandomState::new(),
             started: Instant::now(),
             presence_due: Notify::new(),
         };
         rooms.lock(rooms.shard_of(DEFAULT_ROOM)).keep(DEFAULT_ROOM);
         rooms
+    }
+
+    /// Who writes what rooms have.
+    pub(crate) const fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// The shard a room belongs to.
@@ -188,6 +230,11 @@ impl Rooms {
         }
     }
 
+    /// A room that has something for all its members.
+    pub(crate) fn due(&self, room: RoomRef) -> DueRoom {
+        DueRoom::new(&self.shards, room)
+    }
+
     fn reclaim(&self) -> bool {
         let now = self.started.elapsed();
         (0..SHARDS).any(|shard| self.lock(shard).reclaim(now))
@@ -200,17 +247,16 @@ impl Rooms {
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, RoomShard> {
-        lock(&self.shards[shard])
+        self.shards.lock(shard)
     }
 }
 
 impl Committed for Rooms {
     fn committed(&self, shard: usize, event: Event) {
-        self.lock(shard).commit(event);
+        let due = self.lock(shard).commit(event);
+        if let Some(slot) = due {
+            let room = RoomRef { shard, slot };
+            self.lanes.of(shard as u64).push_room(self.due(room));
+        }
     }
-}
-
-/// Takes a lock. The state behind ours is whole between two calls, also after a panic elsewhere.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

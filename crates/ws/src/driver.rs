@@ -22,6 +22,7 @@ use tokio_util::io::poll_read_buf;
 
 use crate::{
     alarm::Alarm,
+    bundle::{Bundle, Forwarded},
     error::Error,
     ping::Pings,
     rate::{Limiter, RateLimit, Verdict},
@@ -806,22 +807,62 @@ impl Driver {
             // The round was opened for a message that others queued.
             return true;
         }
-        // Who waits for a flush would not be woken any more.
-        let free = !self.is_corked() && self.is_flushed() && self.connection.forwards(bytes.len());
-        // Who then waits for a transport that is full does so with another waker.
-        let cx = &mut Context::from_waker(Waker::noop());
-        let written = match self.transport.as_mut().filter(|_| free) {
-            Some(transport) => Pin::new(transport).poll_write(cx, bytes),
-            None => Poll::Pending,
-        };
-        if let Poll::Ready(Ok(n)) = written
-            && n == bytes.len()
-        {
-            self.taken();
+        let written = self.write_before_queueing(bytes);
+        if matches!(written, Poll::Ready(Ok(n)) if n == bytes.len()) {
             return self.is_flushed();
         }
         self.owed = Some(owed);
         self.queue_owed();
+        self.queued_after_writing(written);
+        false
+    }
+
+    /// Writes messages that many get, if they can leave as they are and the transport takes some of them.
+    pub(crate) fn forward(&mut self, bundle: &Bundle) -> Forwarded {
+        let Some(bytes) = bundle.bytes().filter(|_| self.owed.is_none()) else {
+            return Forwarded::Refused;
+        };
+        let written = self.write_before_queueing(bytes);
+        match written {
+            Poll::Ready(Ok(n)) if n == bytes.len() => {}
+            Poll::Pending => return Forwarded::Refused,
+            Poll::Ready(_) => {
+                for frame in bundle.frames() {
+                    // Refused only when nothing can leave any more.
+                    drop(self.connection.send_accepted(now(), frame.clone()));
+                }
+                self.queued_after_writing(written);
+                return Forwarded::Queued;
+            }
+        }
+        // Who has to wait for a flush does so with another waker.
+        let cx = &mut Context::from_waker(Waker::noop());
+        match self.poll_flush_transport(cx) {
+            Poll::Ready(()) => Forwarded::Written,
+            Poll::Pending => Forwarded::Queued,
+        }
+    }
+
+    /// Writes whole frames that are in no queue, if nothing waits before them. What the transport does not take is to be queued
+    /// at once, and [`queued_after_writing`](Self::queued_after_writing) told.
+    fn write_before_queueing(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Who waits for a flush would not be woken any more.
+        let free = !self.is_corked() && self.is_flushed() && self.connection.forwards(bytes.len());
+        let Some(transport) = self.transport.as_mut().filter(|_| free) else {
+            return Poll::Pending;
+        };
+        // Who then waits for a transport that is full does so with another waker.
+        let cx = &mut Context::from_waker(Waker::noop());
+        let written = Pin::new(transport).poll_write(cx, bytes);
+        if matches!(written, Poll::Ready(Ok(n)) if n == bytes.len()) {
+            self.taken();
+        }
+        written
+    }
+
+    /// Frames are queued of which this has been written already.
+    #[cold]
+    fn queued_after_writing(&mut self, written: Poll<io::Result<usize>>) {
         match written {
             Poll::Ready(Ok(0)) => self
                 .connection
@@ -836,7 +877,6 @@ impl Driver {
             Poll::Ready(Err(error)) => self.connection.handle_error(now(), error.kind()),
             Poll::Pending => {}
         }
-        false
     }
 
     /// The transport has taken something.

@@ -43,7 +43,7 @@
 //! | connect | [`connect`], [`Client`] | [authentication](guide::authentication), [TLS](guide::tls), [proxies](guide::proxies) |
 //! | connect again | [`Reconnect`] | [reconnecting](guide::reconnecting) |
 //! | send and receive | [`WebSocket`]; [`ReadHalf`] and [`WriteHalf`]; [`Message`]; `Stream` and `Sink` | |
-//! | send from many tasks, or to many connections | [`Sender`], [`Broadcast`], [`Prepared`] | [backpressure](guide::backpressure) |
+//! | send from many tasks, or to many connections | [`Sender`], [`Broadcast`], [`Prepared`], [`Bundle`] | [backpressure](guide::backpressure) |
 //! | move files, or bytes | [`MessageReader`], [`MessageWriter`], [`Io`] | [big messages](guide::big_messages) |
 //! | compress | [`Deflate`] | [compression](guide::compression) |
 //! | see pings and pongs | [`Event`], [`Pong`] | [closing](guide::closing) |
@@ -106,6 +106,7 @@ mod alarm;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod broadcast;
+mod bundle;
 mod client;
 mod combinators;
 mod cork;
@@ -148,6 +149,7 @@ mod writer;
 
 pub use accept::{Acceptor, Handshake};
 pub use broadcast::{Broadcast, Delivery};
+pub use bundle::{Bundle, Forwarded};
 pub use client::{Client, ConnectError, Http2Error, Retry, connect};
 pub use cork::corked;
 pub use error::{Error, HandshakeError};

@@ -19,12 +19,12 @@ use std::{
     },
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fullduplex_proto::Prepared;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
-use crate::outbox::Outbox;
+use crate::{bundle, outbox::Outbox};
 
 /// Bytes from which on a round is written without waiting for the end of the turn, with what each message costs in a queue.
 const FULL: usize = 32 << 10;
@@ -151,7 +151,7 @@ impl Round {
         let Some(outbox) = self.outbox(place) else {
             return false;
         };
-        let bytes = self.bytes.get_or_init(|| self.frames().join());
+        let bytes = self.bytes.get_or_init(|| bundle::join(&self.frames().all));
         outbox.write_round(self, bytes);
         true
     }
@@ -183,21 +183,6 @@ impl Round {
 
     fn frames(&self) -> MutexGuard<'_, Frames> {
         self.frames.lock()
-    }
-}
-
-impl Frames {
-    /// One is not copied.
-    fn join(&self) -> Bytes {
-        if let [one] = self.all.as_slice() {
-            return one.frame();
-        }
-        let len = self.all.iter().map(Prepared::len).sum();
-        let mut bytes = BytesMut::with_capacity(len);
-        for prepared in &self.all {
-            bytes.extend_from_slice(&prepared.frame());
-        }
-        bytes.freeze()
     }
 }
 

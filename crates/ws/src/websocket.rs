@@ -11,6 +11,7 @@ use bytes::Bytes;
 use fullduplex_proto::{CloseFrame, Message, MessageKind, Outcome, Outgoing};
 
 use crate::{
+    bundle::{Bundle, Forwarded},
     driver::Driver,
     error::Error,
     event::Event,
@@ -128,6 +129,12 @@ impl WebSocket {
         messages: &mut VecDeque<Outgoing>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         send_many(&self.handle, Side::Whole, messages)
+    }
+
+    /// Sends messages that many connections get: with one write at once, from the memory that all share, or not at all. It
+    /// never waits.
+    pub fn forward(&mut self, bundle: &Bundle) -> Forwarded {
+        self.handle.with(|driver| driver.forward(bundle))
     }
 
     /// Queues a message without writing it; waits only while more than

@@ -57,19 +57,41 @@ impl<W: Wake> Member<W> {
     }
 }
 
-/// The members of a room: a vector, because publishing walks it, and an index into it.
+/// A member, as a round knows it.
+#[derive(Debug)]
+pub(crate) struct Listener<W> {
+    pub(crate) session: SessionId,
+    pub(crate) wake: W,
+}
+
+/// The members of a room: a vector, because notices walk it, and an index into it.
 #[derive(Debug)]
 pub(crate) struct Members<W> {
     list: Vec<Member<W>>,
     index: OwnNumberMap<SessionId, usize>,
+    /// All of them, for rounds; made anew for the first one after somebody came or left.
+    listeners: Option<Arc<[Listener<W>]>>,
 }
 
-impl<W: Wake> Members<W> {
+impl<W: Wake + Clone> Members<W> {
     pub(crate) fn new() -> Self {
         Self {
             list: Vec::new(),
             index: OwnNumberMap::default(),
+            listeners: None,
         }
+    }
+
+    /// All that are here now.
+    pub(crate) fn listeners(&mut self) -> Arc<[Listener<W>]> {
+        let listener = |member: &Member<W>| Listener {
+            session: member.session,
+            wake: member.wake.clone(),
+        };
+        let listeners = self
+            .listeners
+            .get_or_insert_with(|| self.list.iter().map(listener).collect());
+        Arc::clone(listeners)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -81,17 +103,26 @@ impl<W: Wake> Members<W> {
     }
 
     pub(crate) fn insert(&mut self, member: Member<W>) {
+        self.listeners = None;
         self.index.insert(member.session, self.list.len());
         self.list.push(member);
     }
 
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Member<W>> {
         let at = self.index.remove(&session)?;
+        self.listeners = None;
         let member = self.list.swap_remove(at);
         if let Some(moved) = self.list.get(at) {
             self.index.insert(moved.session, at);
         }
         Some(member)
+    }
+
+    /// Wakes a member that is not awake yet.
+    pub(crate) fn rouse(&mut self, session: SessionId, room: Slot) {
+        if let Some(member) = self.get_mut(session) {
+            member.rouse(room);
+        }
     }
 
     /// Wakes every member that is not awake yet.

@@ -2,8 +2,9 @@
 //!
 //! The shape in one paragraph: a [`Room`](room::Room) keeps its newest events in a
 //! [`Ring`]. A member holds one number per room, its *cursor*: the position of the next event it
-//! needs. [`Shard::commit`] appends to the ring and wakes each member that is not already awake,
-//! once. [`Shard::read`] gives a member what follows its cursor and puts it back to sleep when
+//! needs. [`Shard::commit`] appends to the ring and makes the room due, once. [`Shard::round`] then gives what came
+//! since for all members together. Whoever is not where it begins, or can't take it now, is woken, once:
+//! [`Shard::read`] gives a member what follows its cursor and puts it back to sleep when
 //! that reaches the end. Nothing is queued per member, so a slow one costs nothing: when its
 //! cursor falls off the ring it is told so.
 
@@ -15,6 +16,7 @@ mod presence;
 mod quota;
 mod ring;
 mod room;
+mod round;
 mod shard;
 
 pub use event::{Author, Event, User};
@@ -25,6 +27,7 @@ pub(crate) use own_number::OwnNumberMap;
 pub(crate) use quota::{JoinRefused, Quota};
 pub(crate) use ring::Gap;
 pub(crate) use room::RoomState;
+pub(crate) use round::{Need, Round};
 pub(crate) use shard::{Batch, Joined, Shard, ShardLimits, Slot};
 
 #[cfg(test)]

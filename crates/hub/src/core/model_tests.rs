@@ -1,7 +1,7 @@
 //! Shards against a naive model: every room a plain list of everything ever said.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex},
     time::Duration,
@@ -48,6 +48,15 @@ enum Op {
         room: usize,
         max: usize,
     },
+    /// What is due is taken; it may be given later.
+    Begin {
+        room: usize,
+        max: usize,
+    },
+    /// What was taken first is given to all it is for, but to those of whom `absent` has the bit.
+    End {
+        absent: u8,
+    },
     FlushPresence,
     Sweep {
         seconds: u64,
@@ -64,8 +73,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (session.clone(), room.clone(), 0..3u8)
             .prop_map(|(session, room, name)| Op::Rename { session, room, name }),
         6 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Publish { room, len }),
-        4 => (session, room, 1..5usize)
+        4 => (session, room.clone(), 1..5usize)
             .prop_map(|(session, room, max)| Op::Read { session, room, max }),
+        4 => (room, 1..5usize).prop_map(|(room, max)| Op::Begin { room, max }),
+        4 => prop_oneof![Just(0), any::<u8>()].prop_map(|absent| Op::End { absent }),
         1 => Just(Op::FlushPresence),
         1 => (0..8u64).prop_map(|seconds| Op::Sweep { seconds }),
     ]
@@ -89,6 +100,8 @@ struct Membership {
     notices: u64,
     user: Option<Arc<User>>,
     woken: Woken,
+    /// It has not read to the end of what it joined or began to read.
+    is_reading: bool,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +141,10 @@ fn user(session: u64, name: u8) -> Option<Arc<User>> {
 
 struct World {
     shard: Shard<(), Woken>,
+    /// Rooms to be asked for a round.
+    due: BTreeSet<Slot>,
+    /// Rounds that were taken and not given yet.
+    begun: VecDeque<(Slot, Round<(), Woken>)>,
     quota: Arc<Quota>,
     rooms: BTreeMap<usize, ModelRoom>,
     seq: u64,
@@ -140,6 +157,8 @@ impl World {
         let shard = Shard::new(LIMITS, Arc::clone(&quota));
         Self {
             shard,
+            due: BTreeSet::new(),
+            begun: VecDeque::new(),
             quota,
             rooms: BTreeMap::new(),
             seq: 0,
@@ -172,6 +191,8 @@ impl World {
             }
             Op::Publish { room, len } => self.publish(room, len),
             Op::Read { session, room, max } => self.read(session, room, max),
+            Op::Begin { room, max } => self.begin(room, max),
+            Op::End { absent } => self.end(absent),
             Op::FlushPresence => {
                 self.shard.flush_presence();
                 assert!(!self.shard.is_presence_due());
@@ -223,6 +244,7 @@ impl World {
             notices: joined.notices,
             user,
             woken,
+            is_reading: backlog > 0,
         };
         model.members.insert(session, member);
         let state = joined.state;
@@ -271,8 +293,16 @@ impl World {
     }
 
     fn publish(&mut self, room: usize, len: usize) {
+        let due = self.say(room, len);
+        // It may be there for an earlier room of that slot.
+        self.due.extend(due);
+        self.check();
+    }
+
+    /// Says whether the room has become due.
+    fn say(&mut self, room: usize, len: usize) -> Option<Slot> {
         self.seq += 1;
-        self.shard.commit(Event {
+        let due = self.shard.commit(Event {
             room: room_name(room).into(),
             seq: self.seq,
             id: self.seq.to_string().into(),
@@ -281,17 +311,74 @@ impl World {
             body: "x".repeat(len).into(),
             cid: None,
         });
-        let Some(model) = self.rooms.get_mut(&room) else {
+        if let Some(model) = self.rooms.get_mut(&room) {
+            model.said.push(self.seq);
+        }
+        due
+    }
+
+    fn begin(&mut self, room: usize, max: usize) {
+        let Some(&slot) = self.due.iter().nth(room) else {
             return;
         };
-        model.said.push(self.seq);
-        for member in model.members.values() {
-            let woken = member.woken.0.lock().unwrap();
-            assert_eq!(
-                *woken,
-                [member.slot],
-                "woken exactly once until it reads to the end"
-            );
+        self.due.remove(&slot);
+        if let Some((round, is_due)) = self.shard.round(slot, max, usize::MAX) {
+            assert!(!round.entries.is_empty() && round.entries.len() <= max);
+            if is_due {
+                self.due.insert(slot);
+            }
+            self.begun.push_back((slot, round));
+        }
+        self.check();
+    }
+
+    fn end(&mut self, absent: u8) {
+        let Some((slot, round)) = self.begun.pop_front() else {
+            return;
+        };
+        let seqs: Vec<_> = round.entries.iter().map(|entry| entry.event.seq).collect();
+        for listener in round.listeners.iter() {
+            let SessionId(session) = listener.session;
+            // Who has left meanwhile is in another room of that slot, or in none.
+            let mut rooms = self.rooms.values_mut();
+            let here = rooms.find_map(|room| {
+                let member = room.members.get_mut(&session)?;
+                (member.slot == slot).then_some((&room.said, member))
+            });
+            let Some((said, member)) = here else {
+                self.shard.rouse(slot, listener.session);
+                continue;
+            };
+            match round.need(member.cursor) {
+                Need::All if absent & (1 << session) == 0 => {
+                    let owed = said.iter().filter(|&&seq| seq >= member.cursor);
+                    let owed: Vec<_> = owed.copied().take(seqs.len()).collect();
+                    assert_eq!(seqs, owed, "what comes next");
+                    member.cursor = round.next();
+                }
+                Need::Nothing => assert!(seqs.iter().all(|&seq| seq < member.cursor)),
+                Need::All | Need::Other => self.shard.rouse(slot, listener.session),
+            }
+        }
+        self.check();
+    }
+
+    /// Nobody is told twice, and nobody is forgotten: who needs something is told, or in a round that is to come.
+    fn check(&self) {
+        for room in self.rooms.values() {
+            for (&session, member) in &room.members {
+                let woken = member.woken.0.lock().unwrap().len();
+                assert!(woken <= 1, "woken once until it reads to the end");
+                let newest = room.said.last().copied().unwrap_or_default();
+                let comes = self.due.contains(&member.slot)
+                    || self.begun.iter().any(|(slot, round)| {
+                        let mut listeners = round.listeners.iter();
+                        *slot == member.slot
+                            && round.next() > newest
+                            && listeners.any(|one| one.session.0 == session)
+                    });
+                assert!(newest < member.cursor || woken == 1 || comes || member.is_reading);
+            }
         }
     }
 
@@ -336,6 +423,7 @@ impl World {
             member.cursor = entry.event.seq + 1;
         }
         // Else it is expected to call again, and not woken before it did.
+        member.is_reading = !batch.reaches_head();
         if batch.reaches_head() {
             member.woken.0.lock().unwrap().clear();
         }
@@ -352,13 +440,66 @@ proptest! {
         for op in &ops {
             world.apply(op, max_rooms);
         }
-        // Nobody is left behind: who reads to the end has everything.
+        // Nobody is left behind: who gets what is due, or is told and reads to the end, has everything.
+        while !world.due.is_empty() || !world.begun.is_empty() {
+            world.begin(0, 3);
+            world.end(0);
+        }
+        for room in 0..ROOMS {
+            for session in 0..SESSIONS {
+                let Some(member) = world.member(session, room) else {
+                    continue;
+                };
+                if member.is_reading || !member.woken.0.lock().unwrap().is_empty() {
+                    world.read(session, room, usize::MAX);
+                }
+            }
+        }
+        for room in world.rooms.values() {
+            let next = room.said.last().map_or(0, |last| last + 1);
+            assert!(room.members.values().all(|member| member.cursor >= next));
+        }
+        // And who reads although nobody said so gets nothing twice.
         for room in 0..ROOMS {
             for session in 0..SESSIONS {
                 world.read(session, room, usize::MAX);
             }
         }
     }
+}
+
+#[test]
+fn a_room_is_due_once_until_it_is_asked_and_again_while_there_is_more() {
+    let mut world = World::new(1);
+    world.join(0, 0, 0, 1);
+    let slot = world.say(0, 1).unwrap();
+    assert_eq!([world.say(0, 1), world.say(0, 1)], [None; 2]);
+    let (first, is_due) = world.shard.round(slot, 2, usize::MAX).unwrap();
+    assert_eq!((first.entries.len(), is_due), (2, true));
+    assert_eq!(world.say(0, 1), None);
+    let (second, is_due) = world.shard.round(slot, 2, usize::MAX).unwrap();
+    assert_eq!((second.entries.len(), is_due), (2, false));
+    assert!(world.shard.round(slot, 2, usize::MAX).is_none());
+    assert_eq!(world.say(0, 1), Some(slot));
+}
+
+#[test]
+fn a_round_is_for_who_is_where_it_begins() {
+    use Need::{All, Nothing, Other};
+    let mut world = World::new(1);
+    world.join(0, 0, 0, 1);
+    for _ in 0..6 {
+        world.publish(0, 1);
+    }
+    let slot = world.due.pop_first().unwrap();
+    let rounds = [(); 3].map(|()| world.shard.round(slot, 2, usize::MAX).unwrap().0);
+    let needs = |cursor| rounds.each_ref().map(|round| round.need(cursor));
+
+    assert_eq!(needs(1), [All, Other, Other]);
+    assert_eq!(needs(2), [Other, Other, Other]);
+    assert_eq!(needs(3), [Nothing, All, Other]);
+    assert_eq!(needs(7), [Nothing; 3]);
+    assert_eq!(rounds.each_ref().map(Round::next), [3, 5, 7]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use super::{
     members::{Members, Wake},
     presence::Presence,
     ring::Ring,
+    round::Round,
+    shard::Slot,
 };
 
 #[derive(Debug)]
@@ -24,9 +26,13 @@ pub(crate) struct Room<F, W> {
     pub(crate) empty_since: Option<Duration>,
     /// Whether this room waits for its presence changes to be told.
     pub(crate) presence_due: bool,
+    /// Whether it has events that were in no round.
+    pub(crate) is_due: bool,
+    /// The newest position that was in one.
+    told: u64,
 }
 
-impl<F, W: Wake> Room<F, W> {
+impl<F, W: Wake + Clone> Room<F, W> {
     pub(crate) fn new(name: Arc<str>, made_from: Option<IpAddr>, since: u64) -> Self {
         Self {
             name,
@@ -37,6 +43,8 @@ impl<F, W: Wake> Room<F, W> {
             presence: Presence::new(),
             empty_since: None,
             presence_due: false,
+            is_due: false,
+            told: since,
         }
     }
 
@@ -51,12 +59,53 @@ impl<F, W: Wake> Room<F, W> {
         }
     }
 
-    /// Appends what came back from the log.
-    pub(crate) fn append(&mut self, event: Event, max_entries: usize, max_bytes: usize) {
+    /// Appends what came back from the log. Says whether the room has become due by that.
+    pub(crate) fn append(&mut self, event: Event, max_entries: usize, max_bytes: usize) -> bool {
         let prev = self.ring.head();
         self.ring
             .push(Entry::new(event, prev), max_entries, max_bytes);
+        if self.members.is_empty() && !self.is_due {
+            self.told = self.ring.head();
+            return false;
+        }
+        !std::mem::replace(&mut self.is_due, true)
     }
+
+    /// The first events that were in no round, at most so many. Unless there are more, the room is due no longer.
+    pub(crate) fn next_round(
+        &mut self,
+        max_entries: usize,
+        max_bytes: usize,
+        slot: Slot,
+    ) -> Option<Round<F, W>> {
+        let untold = self.ring.from(self.told + 1);
+        let behind = untold.len();
+        let entries: Vec<_> = some_of(untold, max_entries, max_bytes).collect();
+        self.is_due = entries.len() < behind;
+        if let Some(last) = entries.last() {
+            self.told = last.event.seq;
+        } else if self.told < self.ring.head() {
+            // They are no longer kept, which each has to find out.
+            self.told = self.ring.head();
+            self.members.rouse_all(slot);
+        }
+        Round::new(entries, || self.members.listeners())
+    }
+}
+
+/// At most `max_entries` of these, and no more once their bodies pass `max_bytes`.
+pub(super) fn some_of<'a, F: 'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry<F>>>,
+    max_entries: usize,
+    max_bytes: usize,
+) -> impl Iterator<Item = Arc<Entry<F>>> {
+    let mut bytes = 0;
+    let fits = move |entry: &&Arc<Entry<F>>| {
+        let fits = bytes == 0 || bytes < max_bytes;
+        bytes += entry.event.body.len().max(1);
+        fits
+    };
+    entries.take(max_entries).take_while(fits).map(Arc::clone)
 }
 
 /// What a room is like right now.

@@ -12,7 +12,8 @@ use super::{
     members::{Member, SessionId, Wake},
     quota::{JoinRefused, Quota},
     ring::Gap,
-    room::{Room, RoomState},
+    room::{Room, RoomState, some_of},
+    round::Round,
 };
 
 /// Where a room is within its shard. Valid while somebody is in the room.
@@ -103,7 +104,7 @@ impl<F> Batch<F> {
     }
 }
 
-impl<F, W: Wake> Shard<F, W> {
+impl<F, W: Wake + Clone> Shard<F, W> {
     pub(crate) fn new(limits: ShardLimits, rooms_total: Arc<Quota>) -> Self {
         Self {
             limits,
@@ -201,30 +202,50 @@ impl<F, W: Wake> Shard<F, W> {
         self.presence_changed(slot);
     }
 
-    /// Appends an event that came back from the log to its room and wakes the members.
+    /// Appends an event that came back from the log to its room. If the room has become due by that, the caller sees to it that
+    /// [`round`](Self::round) is called.
     ///
     /// An event for a room that has been forgotten since stays in the log only.
-    pub(crate) fn commit(&mut self, event: Event) {
+    #[must_use]
+    pub(crate) fn commit(&mut self, event: Event) -> Option<Slot> {
         self.last_seq = event.seq;
-        let Some(&slot) = self.by_name.get(&event.room) else {
-            return;
-        };
+        let &slot = self.by_name.get(&event.room)?;
         let limits = self.limits;
-        let Some(room) = self.slots[slot.0].as_mut() else {
-            return;
-        };
+        let room = self.slots[slot.0].as_mut()?;
         let (old_head, old_bytes) = (room.ring.head(), room.ring.bytes());
-        room.append(event, limits.ring_entries, limits.ring_bytes);
+        let is_due = room.append(event, limits.ring_entries, limits.ring_bytes);
         self.by_head.remove(&(old_head, slot));
         self.by_head.insert((room.ring.head(), slot));
         self.bytes = self.bytes - old_bytes + room.ring.bytes();
-        room.members.rouse_all(slot);
         self.shed();
+        is_due.then_some(slot)
+    }
+
+    /// What a room that is due has for all its members, bounded as in [`read`](Self::read); and whether it is still due, for more.
+    ///
+    /// Each listener of whom the round is not [all it needs](super::Need::All) next, or who can't have it now, is to be
+    /// [roused](Self::rouse).
+    pub(crate) fn round(
+        &mut self,
+        slot: Slot,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Option<(Round<F, W>, bool)> {
+        let room = self.room_mut(slot)?;
+        let round = room.next_round(max_entries, max_bytes, slot)?;
+        Some((round, room.is_due))
+    }
+
+    /// Wakes a member, if it is still here and not awake.
+    pub(crate) fn rouse(&mut self, slot: Slot, session: SessionId) {
+        if let Some(room) = self.room_mut(slot) {
+            room.members.rouse(session, slot);
+        }
     }
 
     /// What follows `cursor` and `notices` for this member: at most `max_entries`, and no more
-    /// once their bodies pass `max_bytes`. A member that has then read everything is woken by
-    /// what comes next; any other is expected to call again.
+    /// once their bodies pass `max_bytes`. A member that has then read everything can be woken again;
+    /// any other is expected to call again.
     pub(crate) fn read(
         &mut self,
         slot: Slot,
@@ -242,16 +263,7 @@ impl<F, W: Wake> Shard<F, W> {
         };
         let unread = room.ring.from(cursor);
         let behind = unread.len();
-        let mut bytes = 0;
-        let entries = unread
-            .take(max_entries)
-            .take_while(|entry| {
-                let fits = bytes == 0 || bytes < max_bytes;
-                bytes += entry.event.body.len().max(1);
-                fits
-            })
-            .map(Arc::clone)
-            .collect();
+        let entries = some_of(unread, max_entries, max_bytes).collect();
         let wanted = if member.wants_presence {
             notices
         } else {

@@ -28,13 +28,14 @@ use std::{
     time::Duration,
 };
 
-use fullduplex::{CloseCode, CloseFrame, Message, Prepared, WebSocket};
+use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
 use tokio::time::Instant;
 
 pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat, open::Open, parcel::Parcel, seat::Seat};
 use self::{memberships::Memberships, outbox::Outbox};
 use crate::{
-    core::{Batch, Entry, Form, Gap, SessionId},
+    core::{Batch, Entry, Form, Gap, Need, SessionId},
+    delivery::Delivery,
     hub::Shared,
     log::{Append, AppendError, Appended},
     rooms::{RoomRef, Visitor},
@@ -44,7 +45,7 @@ use crate::{
 /// Bytes handed to a connection before they must be flushed: what one write takes.
 pub(crate) const HIGH_WATER: usize = 64 << 10;
 /// Events taken from a room in one go, under its lock.
-const MAX_BATCH: usize = 64;
+pub(crate) const MAX_BATCH: usize = 64;
 /// Commands handled in one turn. Before the next one others of the runtime had theirs, and what is owed has been flushed, so
 /// that a client that only ever talks holds up nobody and gets its replies too.
 const MAX_COMMANDS_PER_TURN: usize = 64;
@@ -97,6 +98,7 @@ pub(crate) fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
 #[derive(Debug)]
 struct Sending {
     id: Option<Id>,
+    room: RoomRef,
     append: Append,
 }
 
@@ -120,6 +122,16 @@ pub(crate) struct Session {
     check_lag_at: Option<Instant>,
 }
 
+impl Dialect {
+    const fn form(self) -> Form {
+        match self {
+            Self::V1 { .. } => Form::V1,
+            Self::Json => Form::Json,
+            Self::Text => Form::Text,
+        }
+    }
+}
+
 impl Session {
     /// A session that is in no room yet. Boxed, as each future it is handed through would hold it anew.
     pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect, address: IpAddr) -> Box<Self> {
@@ -127,7 +139,7 @@ impl Session {
         let is_v1 = matches!(dialect, Dialect::V1 { .. });
         let visitor = Visitor {
             session: id,
-            seat: Seat::new(hub.lane(id)),
+            seat: Seat::new(Arc::clone(hub.rooms.lanes().of(id.0))),
             wants_presence: is_v1,
             address,
         };
@@ -281,18 +293,30 @@ impl Session {
         batch.notices.len()
     }
 
-    /// The frame of an entry in this session's dialect, made if nobody needed it before.
+    /// The frame of an entry in this session's dialect.
     fn frame(&self, entry: &Entry<Prepared>) -> Prepared {
-        let frame = match self.dialect {
-            Dialect::V1 { .. } => entry.frame(Form::V1, |entry| prepare(event::msg(entry))),
-            Dialect::Json => entry.frame(Form::Json, |entry| {
-                prepare(wire::plain::json(&entry.event, self.hub.config.escape_html))
-            }),
-            Dialect::Text => {
-                entry.frame(Form::Text, |entry| prepare(wire::plain::text(&entry.event)))
-            }
+        frame(entry, self.dialect.form(), self.hub.config.escape_html)
+    }
+
+    /// Gets what a room has for all, if that is what comes next here, too.
+    fn follow(&mut self, delivery: &Delivery, ws: &mut WebSocket) -> Forwarded {
+        let Some(place) = self.rooms.get_mut(delivery.room) else {
+            return Forwarded::Written;
         };
-        frame.clone()
+        match delivery.need(place.cursor) {
+            Need::All if self.outbox.is_empty() => {}
+            Need::All | Need::Other => return Forwarded::Refused,
+            Need::Nothing => return Forwarded::Written,
+        }
+        let bundle = delivery.bundle(self.dialect.form(), self.hub.config.escape_html);
+        let forwarded = ws.forward(bundle);
+        if forwarded != Forwarded::Refused {
+            place.cursor = delivery.next_cursor();
+            if let Some(heartbeat) = &mut self.heartbeat {
+                heartbeat.sent();
+            }
+        }
+        forwarded
     }
 
     /// Has this session not caught up since the last look, and does it lag too far? A burst that the
@@ -341,14 +365,19 @@ impl Session {
         while let Some(first) = self.sending.front_mut()
             && let Poll::Ready(result) = Pin::new(&mut first.append).poll(cx)
         {
-            let id = self.sending.pop_front().and_then(|sending| sending.id);
-            self.decided(id.as_ref(), result);
+            if let Some(Sending { id, room, .. }) = self.sending.pop_front() {
+                self.decided(id.as_ref(), room, result);
+            }
         }
     }
 
-    /// The log has decided about a message.
-    fn decided(&mut self, id: Option<&Id>, result: Result<Appended, AppendError>) {
+    /// The log has decided about a message for a room.
+    fn decided(&mut self, id: Option<&Id>, room: RoomRef, result: Result<Appended, AppendError>) {
         if let Dialect::V1 { .. } = self.dialect {
+            if result.is_ok() && !self.ready.contains(&room) {
+                // The message leaves with the reply, and not in a write of its own.
+                self.ready.push_back(room);
+            }
             self.answer_send(id, result);
         } else if result.is_err() {
             tracing::warn!(
@@ -361,6 +390,27 @@ impl Session {
 
 fn too_slow() -> Stop {
     Stop::close(CloseCode::TRY_AGAIN_LATER, "too slow")
+}
+
+/// Entries as all sessions of a dialect get them.
+pub(crate) fn bundle(entries: &[Arc<Entry<Prepared>>], form: Form, escape_html: bool) -> Bundle {
+    let frames = entries.iter().map(|entry| frame(entry, form, escape_html));
+    match form {
+        Form::V1 | Form::Json => Bundle::new(frames),
+        Form::Text => Bundle::new(plain::in_lines(&frames.collect::<Vec<_>>())),
+    }
+}
+
+/// The frame of an entry, made if nobody needed it before.
+fn frame(entry: &Entry<Prepared>, form: Form, escape_html: bool) -> Prepared {
+    let encode = |entry: &Entry<Prepared>| {
+        prepare(match form {
+            Form::V1 => event::msg(entry),
+            Form::Json => wire::plain::json(&entry.event, escape_html),
+            Form::Text => wire::plain::text(&entry.event),
+        })
+    };
+    entry.frame(form, encode).clone()
 }
 
 fn prepare(text: String) -> Prepared {

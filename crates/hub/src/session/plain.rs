@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fullduplex::{CloseCode, Prepared};
 
-use super::{HIGH_WATER, Parcel, Sending, Session, Stop};
+use super::{HIGH_WATER, Parcel, Sending, Session, Stop, prepare};
 use crate::{
     core::{Author, Batch, JoinRefused, MAX_NAME_CHARS},
     rooms::RoomRef,
@@ -63,8 +63,11 @@ impl Session {
     fn say(&mut self, from: Author, body: Arc<str>) {
         let Some(room) = self.plain_room else { return };
         let append = self.publish(room, from, body, None);
-        self.sending
-            .extend(append.map(|append| Sending { id: None, append }));
+        self.sending.extend(append.map(|append| Sending {
+            id: None,
+            room,
+            append,
+        }));
     }
 
     /// Packs a batch as lines, several to a frame. Returns how many.
@@ -78,18 +81,33 @@ impl Session {
         while packed < batch.entries.len() && !parcel.is_full() {
             let rest = &batch.entries[packed..];
             let frames: Vec<_> = rest.iter().map(|entry| self.frame(entry)).collect();
-            let count = fitting(&frames);
-            if count == 1 {
-                parcel.push(frames[0].clone());
-            } else {
-                parcel.push(joined(&frames[..count]));
-            }
+            let (frame, count) = in_lines_at_once(&frames);
+            parcel.push(frame);
             packed += count;
             if let Some(place) = self.rooms.get_mut(room) {
                 place.cursor = rest[count - 1].event.seq + 1;
             }
         }
         packed
+    }
+}
+
+/// The texts of frames as lines, as few frames as hold them.
+pub(super) fn in_lines(mut frames: &[Prepared]) -> Vec<Prepared> {
+    let mut packed = Vec::new();
+    while !frames.is_empty() {
+        let (frame, count) = in_lines_at_once(frames);
+        packed.push(frame);
+        frames = &frames[count..];
+    }
+    packed
+}
+
+/// The first of them, and how many lines it has.
+fn in_lines_at_once(frames: &[Prepared]) -> (Prepared, usize) {
+    match fitting(frames) {
+        1 => (frames[0].clone(), 1),
+        count => (prepare(joined(&frames[..count])), count),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where a session meets the others: what rooms tell it, and who writes for it.
 //!
-//! A session has a task, which takes its commands, and a [`Lane`], which writes what rooms have for it. Both work on the same
-//! state, under a lock of its own. The lane waits for nobody: while the task is at work, or when the socket takes no more, it
+//! A session has a task, which takes its commands, and lanes, which write what rooms have for it: with others of the room
+//! ([`follow`](Seat::follow)), or else alone, for which it has a [`Lane`] ([`deliver`](Seat::deliver)). All work on the same
+//! state, under a lock of its own. A lane waits for nobody: while the task is at work, or when the socket takes no more, it
 //! leaves the rest to the task.
 
 use std::{
@@ -16,10 +17,10 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use fullduplex::{CloseCode, WebSocket};
+use fullduplex::{CloseCode, Forwarded, WebSocket};
 
 use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, too_slow};
-use crate::{lane::Lane, rooms::RoomRef};
+use crate::{delivery::Delivery, lane::Lane, rooms::RoomRef};
 
 /// A session, as rooms and its lane know it.
 #[derive(Debug)]
@@ -48,11 +49,11 @@ impl Seat {
         })
     }
 
-    /// A room has something for the session.
+    /// A room has something for the session that it has to read.
     pub(crate) fn tell(self: &Arc<Self>, room: RoomRef) {
         lock(&self.told).push(room);
         if !self.is_due.swap(true, Ordering::AcqRel) {
-            self.lane.push(Arc::clone(self));
+            self.lane.push_seat(Arc::clone(self));
         }
     }
 
@@ -63,6 +64,28 @@ impl Seat {
                 rooms.push_back(room);
             }
         }
+    }
+
+    /// Writes what a room has for all. False if the session has to be told of it: it needs something else first, or somebody is
+    /// at work on it, or the socket takes nothing.
+    pub(crate) fn follow(&self, delivery: &Delivery) -> bool {
+        let Ok(mut guard) = self.live.try_lock() else {
+            return false;
+        };
+        let Some(live) = guard.as_mut().filter(|live| live.stop.is_none()) else {
+            return false;
+        };
+        let Live { session, ws, .. } = live;
+        // A panic ends this session and none of its neighbours.
+        match catch_unwind(AssertUnwindSafe(|| session.follow(delivery, ws))) {
+            Ok(Forwarded::Written) => return true,
+            Ok(Forwarded::Refused) => return false,
+            Ok(Forwarded::Queued) => {}
+            Err(_panic) => live.stop = Some(failed()),
+        }
+        drop(guard);
+        self.wake();
+        true
     }
 
     /// Writes what rooms have for the session, or has its task do so.
@@ -82,7 +105,7 @@ impl Seat {
         let cx = &mut Context::from_waker(task);
         // A panic ends this session and none of its neighbours.
         let written = catch_unwind(AssertUnwindSafe(|| live.write(parcel, cx)));
-        match written.unwrap_or_else(|_| Err(Stop::close(CloseCode::INTERNAL_ERROR, ""))) {
+        match written.unwrap_or_else(|_panic| Err(failed())) {
             Ok(true) => return,
             Ok(false) => {}
             Err(stop) => live.stop = Some(stop),
@@ -95,6 +118,10 @@ impl Seat {
         if let Some(live) = &mut *lock(&self.live) {
             live.stop.get_or_insert(stop);
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(task) = &*lock(&self.task) {
             task.wake_by_ref();
         }
@@ -259,6 +286,11 @@ impl Live {
         };
         Ok((all?, sent))
     }
+}
+
+/// Something panicked that works for this session alone.
+fn failed() -> Stop {
+    Stop::close(CloseCode::INTERNAL_ERROR, "")
 }
 
 /// Takes a lock. What is behind ours is whole between two calls, also after a panic.

@@ -1,10 +1,12 @@
-//! Goal: what rooms have for a session leaves in one write, and none that panics, hangs or talks without end holds up another.
+//! Goal: what rooms have for a session leaves in one write, once and in order whatever comes between, and none that panics, hangs
+//! or talks without end holds up another.
 //! Method: sessions over transports that note their writes, one of which panics or hangs when it is told to.
 
 use std::{
     future::{Future, poll_fn},
     io, iter,
     net::{IpAddr, Ipv4Addr},
+    ops::Range,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex,
@@ -16,7 +18,7 @@ use std::{
 };
 
 use fullduplex::{Acceptor, handled};
-use fullduplex_testkit::{Peer, ScriptedIo, wire};
+use fullduplex_testkit::{Fault, Peer, Script, ScriptedIo, wire};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime,
@@ -27,6 +29,7 @@ use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session};
 use crate::{
     config::Config,
     core::DEFAULT_ROOM,
+    delivery::Delivery,
     hub::Shared,
     log::{Committed, MemoryLog},
     logs::Logs,
@@ -45,7 +48,12 @@ async fn hub() -> Arc<Shared> {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const HELLO: &str = r#"{"op":"hello","id":0}"#;
+const NAMED: &str = r#"{"op":"hello","id":1,"name":"Ana"}"#;
 const PING: &str = r#"{"op":"ping","id":1}"#;
+const JOIN: &str = r#"{"op":"join","id":2,"room":"general"}"#;
+const JOIN_OTHER: &str = r#"{"op":"join","id":2,"room":"other"}"#;
+const SEND: &str = r#"{"op":"send","id":3,"room":"general","cid":"c","body":"hi"}"#;
+const LEAVE: &str = r#"{"op":"leave","id":4,"room":"general"}"#;
 
 /// What a transport does at its next write, first.
 type Charge = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
@@ -110,8 +118,10 @@ impl Guest {
 
 const V1: Dialect = Dialect::V1 { heartbeat: None };
 
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
-    let mut session = Session::new(hub, dialect, IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let mut session = Session::new(hub, dialect, ADDRESS);
     session.enter(DEFAULT_ROOM, 0).unwrap();
     session
 }
@@ -137,14 +147,40 @@ async fn guest(hub: &Arc<Shared>, dialect: Dialect) -> Guest {
 
 /// Messages of a member that is not connected, all in one turn of the runtime; and the frames that others get.
 fn publish(hub: &Arc<Shared>, count: usize) -> Vec<wire::Frame> {
-    let mut author = session(hub, Dialect::Json);
+    say(&mut session(hub, Dialect::Json), 0..count)
+}
+
+/// The same, of this author.
+fn say(author: &mut Session, numbers: Range<usize>) -> Vec<wire::Frame> {
     let text = |n| format!(r#"{{"email":"","username":"Ana","message":"{n}"}}"#);
-    (0..count)
+    numbers
         .map(|n| {
             author.take_json(&text(n)).unwrap();
             wire::text(text(n))
         })
         .collect()
+}
+
+fn json(frame: &wire::Frame) -> serde_json::Value {
+    serde_json::from_slice(&frame.payload).unwrap()
+}
+
+/// Whether it is a reply, or which event.
+fn kind(frame: &wire::Frame) -> String {
+    let value = json(frame);
+    match value["ev"].as_str() {
+        Some(event) => event.to_owned(),
+        None if value.get("ok").is_some() => "ok".to_owned(),
+        None => panic!("neither a reply nor an event: {value}"),
+    }
+}
+
+/// What the room has for all, taken before its lane does.
+fn round(hub: &Arc<Shared>, author: &Session) -> Delivery {
+    let room = author.plain_room.unwrap();
+    let (round, again) = hub.rooms.due(room).next().unwrap();
+    assert!(again.is_none());
+    round
 }
 
 #[tokio::test]
@@ -170,14 +206,34 @@ async fn a_panic_while_one_listener_is_written_to_ends_that_one_alone() {
         guest.until(1).await;
         assert_eq!(guest.peer.frames(), first);
     }
-    broken.until(2).await;
-    assert_eq!(broken.peer.frames()[1], wire::close(1011, ""));
+    broken.until(1).await;
     let second = publish(&hub, 1);
     for guest in [&before, &behind] {
         guest.until(2).await;
         assert_eq!(guest.peer.frames()[1..], second);
     }
-    assert_eq!(broken.peer.frames().len(), 2);
+    assert_eq!(broken.peer.frames(), [wire::close(1011, "")]);
+}
+
+#[tokio::test]
+async fn so_does_one_while_a_session_is_told_alone() {
+    let hub = hub().await;
+    let others = [guest(&hub, V1).await, guest(&hub, V1).await];
+    let broken = guest(&hub, V1).await;
+    tokio::task::yield_now().await;
+    broken.on_next_write(|| panic!("a bug"));
+    let mut comes = session(&hub, V1);
+    comes.take_command(NAMED).unwrap();
+    comes.take_command(JOIN).unwrap();
+    hub.rooms.flush_presence();
+    for guest in &others {
+        guest.until(1).await;
+    }
+    broken.until(2).await;
+    assert_eq!(
+        broken.peer.frames(),
+        [others[0].peer.frames().remove(0), wire::close(1011, "")]
+    );
 }
 
 #[tokio::test]
@@ -186,16 +242,187 @@ async fn nothing_more_is_written_for_a_session_that_panicked() {
     let broken = listener(&hub).await;
     tokio::task::yield_now().await;
     broken.on_next_write(|| panic!("a bug"));
-    let first = publish(&hub, 1);
-    broken.seat.deliver(&mut Parcel::default());
-    publish(&hub, 1);
+    let mut author = session(&hub, Dialect::Json);
+    for n in 0..2 {
+        say(&mut author, n..n + 1);
+        round(&hub, &author).write(usize::MAX);
+        broken.seat.deliver(&mut Parcel::default());
+    }
     // Its task had no turn yet.
-    broken.seat.deliver(&mut Parcel::default());
-    broken.until(2).await;
-    assert_eq!(
-        broken.peer.frames(),
-        [&first[..], &[wire::close(1011, "")]].concat()
-    );
+    broken.until(1).await;
+    assert_eq!(broken.peer.frames(), [wire::close(1011, "")]);
+}
+
+#[tokio::test]
+async fn who_takes_nothing_for_a_while_gets_all_once_and_in_order_and_holds_up_nobody() {
+    let len: usize = {
+        let frame = publish(&hub().await, 1).remove(0);
+        frame.bytes().len()
+    };
+    for taken in [0, 1, len - 1, len, len + 1, 2 * len, 3 * len] {
+        let hub = hub().await;
+        let mut author = session(&hub, Dialect::Json);
+        let [slow, other] = [listener(&hub).await, listener(&hub).await];
+        tokio::task::yield_now().await;
+        slow.peer
+            .script
+            .fault_writes_at(slow.peer.script.written().len() + taken, Fault::Stall);
+        let mut frames = say(&mut author, 0..2);
+        other.until(2).await;
+        frames.extend(say(&mut author, 2..4));
+        other.until(4).await;
+        let written = slow.peer.script.written().len();
+        slow.peer.script.heal();
+        let more = |script: &Script| script.written().len() >= written + 4 * len - taken;
+        timeout(PATIENCE, slow.peer.script.until(more))
+            .await
+            .unwrap();
+        frames.extend(say(&mut author, 4..6));
+        for guest in [&slow, &other] {
+            guest.until(6).await;
+            assert_eq!(guest.peer.frames(), frames, "after {taken} bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_waits_for_its_client_is_not_overtaken() {
+    let hub = hub().await;
+    let slow = guest(&hub, V1).await;
+    let other = listener(&hub).await;
+    slow.peer.push([wire::text(HELLO)]);
+    slow.until(1).await;
+    let written = slow.peer.script.written().len();
+    slow.peer.script.fault_writes_at(written, Fault::Stall);
+    slow.peer.push([wire::text(PING)]);
+    tokio::task::yield_now().await;
+    publish(&hub, 1);
+    other.until(1).await;
+    slow.peer.script.heal();
+    slow.until(3).await;
+    let frames = slow.peer.frames();
+    assert_eq!([&frames[1], &frames[2]].map(kind), ["ok", "msg"]);
+}
+
+#[tokio::test]
+async fn a_client_gets_its_own_message_with_the_reply_and_once() {
+    let hub = hub().await;
+    let guest = guest(&hub, V1).await;
+    guest.peer.push([wire::text(NAMED), wire::text(JOIN)]);
+    guest.until(2).await;
+    let before = guest.peer.writes().len();
+    guest.peer.push([wire::text(SEND)]);
+    guest.until(4).await;
+    // The lane finds nothing left to do.
+    publish(&hub, 1);
+    guest.until(5).await;
+    let writes = &guest.peer.writes()[before..];
+    assert_eq!(writes.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!([&writes[0][0], &writes[0][1]].map(kind), ["ok", "msg"]);
+}
+
+#[tokio::test]
+async fn who_comes_between_two_messages_gets_the_second_and_who_was_there_both() {
+    let hub = hub().await;
+    let mut author = session(&hub, Dialect::Json);
+    let before = listener(&hub).await;
+    tokio::task::yield_now().await;
+    let mut frames = say(&mut author, 0..1);
+    let between = listener(&hub).await;
+    assert_eq!(before.peer.frames(), []);
+    frames.extend(say(&mut author, 1..2));
+    between.until(1).await;
+    before.until(2).await;
+    frames.extend(say(&mut author, 2..3));
+    between.until(2).await;
+    before.until(3).await;
+    assert_eq!(between.peer.frames(), frames[1..]);
+    assert_eq!(before.peer.frames(), frames);
+}
+
+#[tokio::test]
+async fn who_leaves_between_a_message_and_its_delivery_gets_nothing_and_others_theirs() {
+    let hub = hub().await;
+    let mut author = session(&hub, Dialect::Json);
+    let [stays, ends] = [listener(&hub).await, listener(&hub).await];
+    let leaves = guest(&hub, V1).await;
+    leaves.peer.push([wire::text(HELLO)]);
+    leaves.until(1).await;
+    let frames = say(&mut author, 0..1);
+    let round = round(&hub, &author);
+    leaves.peer.push([wire::text(LEAVE)]);
+    ends.peer.push([wire::close_empty()]);
+    leaves.until(2).await;
+    ends.until(1).await;
+    assert_eq!(round.write(usize::MAX), 4);
+    stays.until(1).await;
+    tokio::task::yield_now().await;
+    assert_eq!(stays.peer.frames(), frames);
+    assert_eq!(ends.peer.frames(), [wire::close_empty()]);
+    assert_eq!(leaves.peer.frames().len(), 2);
+}
+
+#[tokio::test]
+async fn a_member_of_two_rooms_gets_each_message_once_and_each_room_s_in_order() {
+    let hub = hub().await;
+    let guest = guest(&hub, V1).await;
+    guest.peer.push([HELLO, JOIN_OTHER].map(wire::text));
+    guest.until(2).await;
+    let mut here = session(&hub, Dialect::Json);
+    let mut there = Session::new(&hub, Dialect::Json, ADDRESS);
+    there.enter("other", 0).unwrap();
+    for n in 0..8 {
+        say(&mut here, n..n + 1);
+        say(&mut there, n..n + 1);
+        if n == 4 {
+            guest.until(2 + 2).await;
+        }
+    }
+    guest.until(2 + 16).await;
+    tokio::task::yield_now().await;
+    let frames = guest.peer.frames().split_off(2);
+    for room in ["general", "other"] {
+        let said = frames.iter().filter_map(|frame| {
+            let event = json(frame);
+            (event["room"] == room).then(|| event["body"].as_str().unwrap().to_owned())
+        });
+        let all = (0..8).map(|n| n.to_string());
+        assert!(said.eq(all), "in {room}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_room_that_several_threads_write_to_gets_one_order_whoever_publishes() {
+    const LISTENERS: usize = 300;
+    const AUTHORS: usize = 3;
+    const MESSAGES: usize = 40;
+    let hub = hub().await;
+    let mut listeners = Vec::new();
+    for _ in 0..LISTENERS {
+        listeners.push(listener(&hub).await);
+    }
+    let authors = (0..AUTHORS).map(|author| {
+        let mut session = session(&hub, Dialect::Json);
+        tokio::spawn(async move {
+            for n in 0..MESSAGES {
+                say(
+                    &mut session,
+                    author * MESSAGES + n..author * MESSAGES + n + 1,
+                );
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    for author in authors.collect::<Vec<_>>() {
+        author.await.unwrap();
+    }
+    for guest in &listeners {
+        guest.until(AUTHORS * MESSAGES).await;
+    }
+    let order = listeners[0].peer.frames();
+    for guest in &listeners {
+        assert_eq!(guest.peer.frames(), order);
+    }
 }
 
 // One thread for the session, one for its lane, one for the clock.

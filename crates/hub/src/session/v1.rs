@@ -182,6 +182,7 @@ impl Session {
         let append = self.publish(room, from, body.into(), Some(cid.into()));
         self.sending.extend(append.map(|append| Sending {
             id: id.cloned(),
+            room,
             append,
         }));
         Ok(())

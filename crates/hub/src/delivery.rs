@@ -1,0 +1,95 @@
+//! What a room has for all its members, on its way to them.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use fullduplex::{Bundle, Prepared};
+
+use crate::{
+    core::{Form, Need, Round, SessionId},
+    rooms::{RoomRef, ShardSeat, Shards},
+    session::{HIGH_WATER, MAX_BATCH, bundle},
+};
+
+/// Bytes of messages in one round: half of what a connection takes in one go, for what a dialect adds.
+const MAX_BYTES: usize = HIGH_WATER / 2;
+
+/// A room with events that no round had yet.
+#[derive(Debug)]
+pub(crate) struct DueRoom {
+    shards: Arc<Shards>,
+    room: RoomRef,
+}
+
+impl DueRoom {
+    pub(crate) fn new(shards: &Arc<Shards>, room: RoomRef) -> Self {
+        Self {
+            shards: Arc::clone(shards),
+            room,
+        }
+    }
+
+    /// The next round, if there is something; and the room again if there is more.
+    pub(crate) fn next(self) -> Option<(Delivery, Option<Self>)> {
+        let Self { shards, room } = self;
+        let (round, is_due) = shards.round(room, MAX_BATCH, MAX_BYTES)?;
+        let again = is_due.then(|| Self::new(&shards, room));
+        let delivery = Delivery {
+            shards,
+            room,
+            round,
+            bundles: Default::default(),
+            next: AtomicUsize::new(0),
+        };
+        Some((delivery, again))
+    }
+}
+
+/// A round, encoded once for each dialect and written to each listener by whoever gets there first.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    shards: Arc<Shards>,
+    pub(crate) room: RoomRef,
+    round: Round<Prepared, ShardSeat>,
+    bundles: [OnceLock<Bundle>; 3],
+    /// The listener that is written to next.
+    next: AtomicUsize,
+}
+
+impl Delivery {
+    /// How many it is for.
+    pub(crate) fn len(&self) -> usize {
+        self.round.listeners.len()
+    }
+
+    /// Writes to the next ones, at most so many; says to how many. Who can't take it so is told to read it.
+    pub(crate) fn write(&self, most: usize) -> usize {
+        let from = self.next.fetch_add(most, Ordering::Relaxed);
+        let listeners = self.round.listeners.iter().skip(from).take(most);
+        let count = listeners.len();
+        let apart: Vec<SessionId> = listeners
+            .filter(|listener| !listener.wake.seat.follow(self))
+            .map(|listener| listener.session)
+            .collect();
+        if !apart.is_empty() {
+            self.shards.rouse(self.room, &apart);
+        }
+        count
+    }
+
+    /// What a session at `cursor` needs of it.
+    pub(crate) const fn need(&self, cursor: u64) -> Need {
+        self.round.need(cursor)
+    }
+
+    /// The cursor of a session that has got it.
+    pub(crate) const fn next_cursor(&self) -> u64 {
+        self.round.next()
+    }
+
+    pub(crate) fn bundle(&self, form: Form, escape_html: bool) -> &Bundle {
+        self.bundles[form as usize].get_or_init(|| bundle(&self.round.entries, form, escape_html))
+    }
+}
