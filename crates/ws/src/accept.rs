@@ -1,6 +1,15 @@
 //! The opening handshake as a server: a value that is accepted or rejected.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use fullduplex_proto::{
     Config, Connection, Deflate, Role,
@@ -8,13 +17,10 @@ use fullduplex_proto::{
         Acceptance, Hosts, Origins, Progress, Rejection, Request, ServerHandshake, ServerOptions,
     },
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::{
-    deadline,
+    deadline::within,
     driver::{Driver, now},
     error::HandshakeError,
     info::Info,
@@ -141,19 +147,14 @@ impl Acceptor {
     ///
     /// Dropping it closes the stream.
     pub async fn handshake<S: Stream>(&self, stream: S) -> Result<Handshake, HandshakeError> {
-        self.handshake_until(stream, self.deadline()).await
+        self.handshake_within(self.timeout, stream).await
     }
 
-    /// When a handshake that begins now has to be over.
-    pub(crate) fn deadline(&self) -> Instant {
-        deadline::after(self.timeout)
-    }
-
-    /// As [`handshake`](Self::handshake), for a stream on which other things had to be done first.
-    pub(crate) async fn handshake_until<S: Stream>(
+    /// As [`handshake`](Self::handshake), for a stream on which other things had to be done first: so long is left.
+    pub(crate) async fn handshake_within<S: Stream>(
         &self,
+        limit: Duration,
         stream: S,
-        deadline: Instant,
     ) -> Result<Handshake, HandshakeError> {
         let mut transport = Transport::new(stream);
         transport.set_nodelay();
@@ -162,19 +163,22 @@ impl Acceptor {
             Arc::make_mut(&mut options).tls = true;
         }
         let mut reader = ServerHandshake::new(options);
-        match timeout_at(deadline, read_request(&mut transport, &mut reader)).await {
-            Ok(Ok((request, early))) => Ok(Handshake {
-                transport,
-                peer: None,
-                request,
-                early,
-                config: Arc::clone(&self.config),
-                rate: self.rate,
-            }),
-            Ok(Err(ReadError::Rejected(rejection))) => Err(reject(transport, rejection).await),
-            Ok(Err(ReadError::Io(error))) => Err(HandshakeError::Io(error)),
-            Err(_) => Err(reject(transport, reader.timed_out()).await),
-        }
+        let rejection = match within(limit, read_request(&mut transport, &mut reader)).await {
+            Some(Ok(Received { request, early })) => {
+                return Ok(Handshake {
+                    transport,
+                    peer: None,
+                    request,
+                    early,
+                    config: Arc::clone(&self.config),
+                    rate: self.rate,
+                });
+            }
+            Some(Err(ReadError::Io(error))) => return Err(HandshakeError::Io(error)),
+            Some(Err(ReadError::Rejected(rejection))) => rejection,
+            None => reader.timed_out(),
+        };
+        Err(reject(transport, rejection).await)
     }
 
     /// Reads a request and accepts it if it keeps the rules.
@@ -283,6 +287,12 @@ pub(crate) fn open(
     WebSocket::new(Driver::new(connection, transport), info)
 }
 
+/// A request, and what came behind it.
+struct Received {
+    request: Request,
+    early: Vec<u8>,
+}
+
 enum ReadError {
     Rejected(Rejection),
     Io(io::Error),
@@ -291,24 +301,35 @@ enum ReadError {
 async fn read_request(
     transport: &mut Transport,
     reader: &mut ServerHandshake,
-) -> Result<(Request, Vec<u8>), ReadError> {
-    let mut bytes = Vec::with_capacity(READ_SIZE);
+) -> Result<Received, ReadError> {
     loop {
-        bytes.clear();
-        if transport
-            .read_buf(&mut bytes)
-            .await
-            .map_err(ReadError::Io)?
-            == 0
-        {
-            return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
-        }
-        if let Progress::Done { value, used } =
-            reader.receive(&bytes).map_err(ReadError::Rejected)?
-        {
-            return Ok((value, bytes.split_off(used)));
+        if let Some(received) = poll_fn(|cx| poll_read_request(transport, reader, cx)).await? {
+            return Ok(received);
         }
     }
+}
+
+/// Reads once. The bytes are only here while they are looked at, so that a client that has sent nothing yet costs no memory for them.
+fn poll_read_request(
+    transport: &mut Transport,
+    reader: &mut ServerHandshake,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Received>, ReadError>> {
+    let mut space = [MaybeUninit::uninit(); READ_SIZE];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(transport).poll_read(cx, &mut buffer)).map_err(ReadError::Io)?;
+    let bytes = buffer.filled();
+    if bytes.is_empty() {
+        return Poll::Ready(Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into())));
+    }
+    let progress = reader.receive(bytes).map_err(ReadError::Rejected)?;
+    Poll::Ready(Ok(match progress {
+        Progress::Done { value, used } => Some(Received {
+            request: value,
+            early: bytes[used..].to_vec(),
+        }),
+        Progress::NeedMore => None,
+    }))
 }
 
 /// The answer where the application accepted another request than this.
@@ -316,25 +337,31 @@ fn foreign_acceptance() -> Rejection {
     Rejection::new(500, "The acceptance was made from another request.")
 }
 
-/// Answers, ends our direction, and drains a little, so that the answer arrives.
-pub(crate) async fn reject(mut transport: Transport, rejection: Rejection) -> HandshakeError {
-    let answered = async {
-        transport.write_all(&rejection.to_bytes()).await?;
-        transport.shutdown().await?;
-        let mut drained = vec![0; READ_SIZE];
-        let mut left = DRAIN_BYTES;
-        while left > 0 {
-            match transport.read(&mut drained).await? {
-                0 => break,
-                n => left = left.saturating_sub(n),
+/// Answers, ends our direction, and drains a little, so that the answer arrives. In a box, since few handshakes come to this, and
+/// all would have room for it.
+pub(crate) fn reject(
+    mut transport: Transport,
+    rejection: Rejection,
+) -> Pin<Box<dyn Future<Output = HandshakeError> + Send>> {
+    Box::pin(async move {
+        let answered = async {
+            transport.write_all(&rejection.to_bytes()).await?;
+            transport.shutdown().await?;
+            let mut drained = vec![0; READ_SIZE];
+            let mut left = DRAIN_BYTES;
+            while left > 0 {
+                match transport.read(&mut drained).await? {
+                    0 => break,
+                    n => left = left.saturating_sub(n),
+                }
             }
+            io::Result::Ok(())
+        };
+        if let Some(Err(error)) = within(DRAIN_TIMEOUT, answered).await {
+            tracing::debug!(%error, "rejection not delivered");
         }
-        io::Result::Ok(())
-    };
-    if let Ok(Err(error)) = timeout(DRAIN_TIMEOUT, answered).await {
-        tracing::debug!(%error, "rejection not delivered");
-    }
-    HandshakeError::Rejected(Box::new(rejection))
+        HandshakeError::Rejected(Box::new(rejection))
+    })
 }
 
 async fn write(
@@ -342,12 +369,13 @@ async fn write(
     bytes: &[u8],
     limit: Duration,
 ) -> Result<(), HandshakeError> {
-    let written = timeout(limit, async {
+    let written = within(limit, async {
         transport.write_all(bytes).await?;
         transport.flush().await
     });
-    match written.await {
-        Ok(result) => result.map_err(HandshakeError::Io),
-        Err(_) => Err(HandshakeError::Io(io::ErrorKind::TimedOut.into())),
-    }
+    let timed_out = || Err(io::ErrorKind::TimedOut.into());
+    written
+        .await
+        .unwrap_or_else(timed_out)
+        .map_err(HandshakeError::Io)
 }

@@ -69,7 +69,7 @@ impl AcceptLoop {
                     }
                     service.observed.tell(|observer| observer.accepted(peer));
                     if let Some((tcp, place)) = self.admit(service, tcp, peer, slot) {
-                        tokio::spawn(Arc::clone(service).greet(tcp, peer, place, greeting));
+                        tokio::spawn(Arc::clone(service).attend(tcp, peer, place, greeting));
                     }
                 }
                 Err(error) if is_connections_own(&error) => {

@@ -8,9 +8,8 @@ use std::{
 };
 
 use fullduplex_proto::handshake::{Acceptance, Rejection, Request};
-use tokio::time::timeout;
 
-use crate::{accept::Handshake, error::HandshakeError, websocket::WebSocket};
+use crate::{accept::Handshake, deadline::within, error::HandshakeError, websocket::WebSocket};
 
 /// Lets the application judge a request, and answers as it says. It gets so long for that; a judgement that panics is a 500,
 /// one that takes too long a 503.
@@ -30,9 +29,9 @@ where
             // The panic's hook has reported it.
             polled.unwrap_or_else(|_| Err(Rejection::new(500, "Something went wrong.")).into())
         });
-        timeout(limit, caught)
+        within(limit, caught)
             .await
-            .unwrap_or_else(|_| Err(Rejection::new(503, "The answer took too long.")))
+            .unwrap_or_else(|| Err(Rejection::new(503, "The answer took too long.")))
     };
     match judged {
         Ok((acceptance, identity)) => Ok((handshake.accept_with(acceptance).await?, identity)),

@@ -16,6 +16,7 @@ use crate::{
     handler::{self, HandlerOutput},
     info::Info,
     observer::{Closed, Observed},
+    shared::Handle,
     websocket::WebSocket,
 };
 
@@ -75,12 +76,13 @@ impl<J, H> Service<J, H> {
     async fn handshake(&self, tcp: TcpStream) -> Result<Handshake, HandshakeError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            // One deadline for both handshakes.
-            let deadline = self.acceptor.deadline();
-            let handshake = tokio::time::timeout_at(deadline, tls.accept(tcp)).await;
-            let tls = handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let (begun, limit) = (Instant::now(), self.acceptor.timeout);
+            let tls = crate::deadline::within(limit, tls.accept(tcp)).await;
+            let tls = tls.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
             let tls = tls.map_err(HandshakeError::Io)?;
-            return self.acceptor.handshake_until(tls, deadline).await;
+            // One limit for both handshakes.
+            let left = limit.saturating_sub(begun.elapsed());
+            return self.acceptor.handshake_within(left, tls).await;
         }
         self.acceptor.handshake(tcp).await
     }
@@ -94,15 +96,45 @@ where
     H: Fn(WebSocket, T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
-    /// Shakes hands, and leaves the connection to a task of its own: what the handshake needed goes with this one.
-    pub(super) async fn greet(
+    /// Attends to a connection from its handshake to its end, and tells how it ended. The place is free again afterwards.
+    ///
+    /// What the handshake needs is in a box that is gone before the conversation begins.
+    pub(super) fn attend(
         self: Arc<Self>,
         tcp: TcpStream,
         peer: SocketAddr,
         place: Place,
+        greeting: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let greeted = Box::pin(Arc::clone(&self).greet(tcp, peer, greeting));
+        async move {
+            let Some((handle, ws, identity)) = greeted.await else {
+                return;
+            };
+            let begun = Instant::now();
+            let entry = self.open.enter(handle);
+            let end = handler::run(&entry.handle, || (self.handler)(ws, identity)).await;
+            let outcome = handler::close(&entry.handle, end).await;
+            let closed = Closed {
+                outcome,
+                duration: begun.elapsed(),
+                rate_limited: entry.handle.shared.lock().rate_limited(),
+            };
+            self.tell_closed(&entry.handle.shared.info, &closed);
+            drop((entry, place));
+        }
+    }
+
+    /// Shakes hands, and returns the connection, a handle of it besides, and who it is.
+    async fn greet(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        peer: SocketAddr,
         _greeting: OwnedSemaphorePermit,
-    ) {
+    ) -> Option<(Handle, WebSocket, T)> {
+        // In this order, since most requests are here already, and their handshakes over with the first look.
         let opened = tokio::select! {
+            biased;
             opened = self.open(tcp, peer) => opened,
             () = self.no_more_greetings() => {
                 Err(HandshakeError::Io(io::ErrorKind::ConnectionAborted.into()))
@@ -111,12 +143,13 @@ where
         match opened {
             Ok((ws, identity)) => {
                 self.observed.tell(|observer| observer.opened(peer));
-                tokio::spawn(self.converse(ws, identity, place));
+                Some((ws.handle.clone(), ws, identity))
             }
             Err(error) => {
                 tracing::info!(%peer, %error, "refused");
                 self.observed
                     .tell(|observer| observer.handshake_failed(peer, &error));
+                None
             }
         }
     }
@@ -129,31 +162,5 @@ where
         let mut handshake = self.handshake(tcp).await?;
         handshake.peer = Some(peer);
         judge::answer(handshake, self.acceptor.timeout, &self.judge).await
-    }
-
-    /// Runs the handler, and tells how it ended. The place is free again afterwards.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn would hold its arguments twice, and every connection has this future"
-    )]
-    fn converse(
-        self: Arc<Self>,
-        ws: WebSocket,
-        identity: T,
-        place: Place,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            let begun = Instant::now();
-            let entry = self.open.enter(ws.handle.clone());
-            let end = handler::run(&entry.handle, || (self.handler)(ws, identity)).await;
-            let outcome = handler::close(&entry.handle, end).await;
-            let closed = Closed {
-                outcome,
-                duration: begun.elapsed(),
-                rate_limited: entry.handle.shared.lock().rate_limited(),
-            };
-            self.tell_closed(&entry.handle.shared.info, &closed);
-            drop((entry, place));
-        }
     }
 }
