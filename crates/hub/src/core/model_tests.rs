@@ -324,6 +324,13 @@ impl World {
         self.due.remove(&slot);
         if let Some((round, is_due)) = self.shard.round(slot, max, usize::MAX) {
             assert!(!round.entries.is_empty() && round.entries.len() <= max);
+            let listeners = round.listeners.iter().map(|one| one.session.0);
+            let members = self.rooms.values().flat_map(|room| &room.members);
+            let here = members.filter(|(_, member)| member.slot == slot);
+            assert_eq!(
+                listeners.collect::<BTreeSet<_>>(),
+                here.map(|(&session, _)| session).collect()
+            );
             if is_due {
                 self.due.insert(slot);
             }

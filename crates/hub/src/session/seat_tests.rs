@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use fullduplex::{Acceptor, handled};
+use fullduplex::{Acceptor, Forwarded, handled};
 use fullduplex_testkit::{Fault, Peer, Script, ScriptedIo, wire};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session};
+use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session, too_slow};
 use crate::{
     config::Config,
     core::DEFAULT_ROOM,
@@ -302,6 +302,37 @@ async fn a_reply_that_waits_for_its_client_is_not_overtaken() {
     slow.until(3).await;
     let frames = slow.peer.frames();
     assert_eq!([&frames[1], &frames[2]].map(kind), ["ok", "msg"]);
+}
+
+#[tokio::test]
+async fn what_a_room_has_for_all_is_refused_while_a_reply_waits_and_taken_once() {
+    let hub = hub().await;
+    let mut member = session(&hub, V1);
+    let mut author = session(&hub, Dialect::Json);
+    say(&mut author, 0..1);
+    let round = round(&hub, &author);
+    let (io, peer) = Peer::client();
+    let mut ws = Acceptor::new().accept(io).await.unwrap();
+    member.outbox.push("a reply".to_owned());
+    assert_eq!(member.follow(&round, &mut ws), Forwarded::Refused);
+    member.outbox.pop();
+    for _ in 0..2 {
+        assert_eq!(member.follow(&round, &mut ws), Forwarded::Written);
+        assert_eq!(peer.frames().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn who_is_to_end_gets_nothing_more() {
+    let hub = hub().await;
+    let ends = listener(&hub).await;
+    tokio::task::yield_now().await;
+    let mut author = session(&hub, Dialect::Json);
+    ends.seat.stop(too_slow());
+    say(&mut author, 0..1);
+    round(&hub, &author).write(usize::MAX);
+    ends.until(1).await;
+    assert_eq!(ends.peer.frames(), [wire::close(1013, "too slow")]);
 }
 
 #[tokio::test]
