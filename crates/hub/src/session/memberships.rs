@@ -20,7 +20,7 @@ pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
     by_name: HashMap<Arc<str>, RoomRef>,
-    joined: OwnNumberMap<RoomRef, Membership>,
+    joined: Joined,
 }
 
 /// A session's place in a room.
@@ -41,7 +41,7 @@ impl Memberships {
             rooms,
             visitor,
             by_name: HashMap::new(),
-            joined: OwnNumberMap::default(),
+            joined: Joined::default(),
         }
     }
 
@@ -58,11 +58,11 @@ impl Memberships {
     }
 
     pub(crate) fn get(&self, room: RoomRef) -> Option<&Membership> {
-        self.joined.get(&room)
+        self.joined.get(room)
     }
 
     pub(crate) fn get_mut(&mut self, room: RoomRef) -> Option<&mut Membership> {
-        self.joined.get_mut(&room)
+        self.joined.get_mut(room)
     }
 
     /// Joins a room this session is not in, from the newest `backlog` events on.
@@ -89,14 +89,14 @@ impl Memberships {
         let Some(room) = self.by_name.remove(name) else {
             return false;
         };
-        self.joined.remove(&room);
+        self.joined.remove(room);
         self.rooms.leave(room, self.visitor.session);
         true
     }
 
     /// Shows the session's user differently in all its rooms.
     pub(crate) fn rename(&self, user: &Arc<User>) {
-        for &room in self.joined.keys() {
+        for room in self.joined.rooms() {
             self.rooms.rename(room, self.visitor.session, user);
         }
     }
@@ -114,7 +114,7 @@ impl Memberships {
     ) -> Option<Batch<Prepared>> {
         let Membership {
             cursor, notices, ..
-        } = *self.joined.get(&room)?;
+        } = *self.joined.get(room)?;
         Some(self.rooms.read(
             room,
             self.visitor.session,
@@ -129,7 +129,7 @@ impl Memberships {
     pub(crate) fn lags(&self, rooms: &VecDeque<RoomRef>, max: usize) -> bool {
         rooms
             .iter()
-            .filter_map(|room| Some((room, self.joined.get(room)?)))
+            .filter_map(|room| Some((room, self.joined.get(*room)?)))
             .any(|(room, place)| {
                 self.rooms
                     .lag(*room, place.cursor)
@@ -140,8 +140,54 @@ impl Memberships {
 
 impl Drop for Memberships {
     fn drop(&mut self) {
-        for &room in self.joined.keys() {
+        for room in self.joined.rooms() {
             self.rooms.leave(room, self.visitor.session);
+        }
+    }
+}
+
+/// Memberships by room, one of which has its place in the session itself: most have one, and a delivery looks for it.
+#[derive(Debug, Default)]
+struct Joined {
+    here: Option<(RoomRef, Membership)>,
+    others: OwnNumberMap<RoomRef, Membership>,
+}
+
+impl Joined {
+    fn len(&self) -> usize {
+        usize::from(self.here.is_some()) + self.others.len()
+    }
+
+    fn rooms(&self) -> impl Iterator<Item = RoomRef> {
+        let here = self.here.iter().map(|(room, _)| *room);
+        here.chain(self.others.keys().copied())
+    }
+
+    fn get(&self, room: RoomRef) -> Option<&Membership> {
+        match &self.here {
+            Some((here, place)) if *here == room => Some(place),
+            _ => self.others.get(&room),
+        }
+    }
+
+    fn get_mut(&mut self, room: RoomRef) -> Option<&mut Membership> {
+        match &mut self.here {
+            Some((here, place)) if *here == room => Some(place),
+            _ => self.others.get_mut(&room),
+        }
+    }
+
+    fn insert(&mut self, room: RoomRef, place: Membership) {
+        if self.here.is_none() {
+            self.here = Some((room, place));
+        } else {
+            self.others.insert(room, place);
+        }
+    }
+
+    fn remove(&mut self, room: RoomRef) {
+        if self.here.take_if(|(here, _)| *here == room).is_none() {
+            self.others.remove(&room);
         }
     }
 }
