@@ -1,14 +1,18 @@
 //! `/echo`: everything comes back as it went.
 
-use fullduplex::{CloseCode, WebSocket};
-use tokio_util::sync::CancellationToken;
+use std::pin::pin;
 
-use crate::session::close_frame;
+use fullduplex::{CloseCode, WebSocket};
+
+use crate::{session::close_frame, signal::Signal};
 
 /// Sends every message back, until the client goes or the hub stops.
-pub(crate) async fn echo(mut ws: WebSocket, stopping: CancellationToken) {
+pub(crate) async fn echo(mut ws: WebSocket, stopping: Signal) {
     // Also while a message waits for a client that does not read.
-    let ended = stopping.run_until_cancelled(send_back(&mut ws)).await;
+    let ended = {
+        let sending = pin!(send_back(&mut ws));
+        stopping.until(sending).await
+    };
     if ended.is_none() {
         let stops = close_frame(CloseCode::GOING_AWAY, "the server stops");
         ws.close(stops).await;
@@ -39,10 +43,10 @@ mod tests {
         peer.script
             .fault_writes_at(peer.script.written().len(), Fault::Stall);
         peer.push([wire::text("taken"), wire::text("not taken")]);
-        let stopping = CancellationToken::new();
+        let stopping = Signal::default();
         let task = tokio::spawn(echo(ws, stopping.clone()));
         yield_now().await;
-        stopping.cancel();
+        stopping.raise();
         yield_now().await;
         peer.script.heal();
         peer.push([wire::close_empty()]);

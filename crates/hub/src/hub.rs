@@ -12,11 +12,11 @@ use std::{
 };
 
 use tokio::time::timeout;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     config::Config, core::SessionId, identity::Identities, log::Log, logs::Logs, rooms::Rooms,
-    session::Open,
+    session::Open, signal::Signal,
 };
 
 pub(crate) struct Shared {
@@ -25,10 +25,10 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) logs: Logs,
     pub(crate) identities: Identities,
-    /// Cancelled when the hub stops: sessions close with 1001.
-    pub(crate) stopping: CancellationToken,
-    /// Cancelled when the hub has waited long enough for them.
-    killing: CancellationToken,
+    /// Raised when the hub stops: sessions close with 1001.
+    pub(crate) stopping: Signal,
+    /// Raised when the hub has waited long enough for them.
+    killing: Signal,
     /// Everything that runs for a connection.
     tasks: TaskTracker,
     sessions: AtomicU64,
@@ -44,8 +44,8 @@ impl Shared {
             log,
             logs,
             identities: Identities::new(),
-            stopping: CancellationToken::new(),
-            killing: CancellationToken::new(),
+            stopping: Signal::default(),
+            killing: Signal::default(),
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(0),
             open: Open::default(),
@@ -60,13 +60,13 @@ impl Shared {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // Boxed, or what wraps it would hold it twice: once as given and once as polled.
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
-        self.tasks
-            .spawn(self.killing.clone().run_until_cancelled_owned(task));
+        let killing = self.killing.clone();
+        self.tasks.spawn(async move { killing.until(task).await });
     }
 
     /// Tells every connection to end and waits until they have, or the time is up.
     pub(crate) async fn stop(&self) {
-        self.stopping.cancel();
+        self.stopping.raise();
         self.open.stop_all();
         self.tasks.close();
         if timeout(self.config.timeouts.shutdown, self.tasks.wait())
@@ -77,7 +77,7 @@ impl Shared {
                 connections = self.tasks.len(),
                 "cut off: they did not end in time"
             );
-            self.killing.cancel();
+            self.killing.raise();
             self.tasks.wait().await;
         }
     }

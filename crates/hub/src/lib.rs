@@ -28,6 +28,7 @@ mod logs;
 mod rooms;
 mod server;
 mod session;
+mod signal;
 mod wire;
 
 use std::{

@@ -4,12 +4,12 @@ use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use fullduplex::{CloseCode, Outgoing, ReadHalf, WebSocket, WriteHalf};
 use fullduplex_tail::{Backlog, FileEvent, FollowError, Item, Options, Reader, Source};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{LogInput, LogSource},
     hub::Shared,
     session::{Alarm, HIGH_WATER, Heartbeat, Stop},
+    signal::Signal,
     wire::{event, log},
 };
 
@@ -54,7 +54,7 @@ pub(crate) struct Viewer {
     /// Bare lines, and nothing else.
     is_text: bool,
     heartbeat: Option<Heartbeat>,
-    stopping: CancellationToken,
+    stopping: Signal,
 }
 
 impl Viewer {
@@ -73,7 +73,7 @@ impl Viewer {
             reader: hub.logs.reader(name, backlog)?,
             is_text,
             heartbeat: heartbeat.map(Heartbeat::new),
-            stopping: hub.stopping.child_token(),
+            stopping: hub.stopping.clone(),
         }))
     }
 
@@ -90,7 +90,7 @@ impl Viewer {
         writer: &mut WriteHalf,
     ) -> Result<Infallible, Stop> {
         let stopping = self.stopping.clone();
-        let mut stopping = pin!(stopping.cancelled());
+        let mut stopping = pin!(stopping.raised());
         let mut alarm = Alarm::default();
         if !self.is_text {
             feed(writer, log::open(&self.name)).await?;

@@ -155,7 +155,7 @@ pub(super) async fn echo(
     Extension(connection): Extension<Connection>,
     mut request: Request,
 ) -> Response {
-    let stopping = desk.shared.stopping.child_token();
+    let stopping = desk.shared.stopping.clone();
     match upgrade::handshake(&mut request, &desk.doors.echo) {
         Ok(handshake) => open(&desk, connection, handshake, |ws| echo::echo(ws, stopping)),
         Err(rejection) => refuse(&connection, &rejection),
