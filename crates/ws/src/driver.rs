@@ -557,8 +557,10 @@ impl Driver {
 
     /// Begins the closing handshake, or does nothing if it has begun.
     pub(crate) fn close(&mut self, frame: CloseFrame) {
-        self.queue_owed();
-        self.connection.close(now(), frame);
+        if self.connection.state() == State::Open {
+            self.queue_owed();
+            self.connection.close(now(), frame);
+        }
     }
 
     /// Closes, and goes through the closing handshake to its end. Messages that still arrive are thrown away.
@@ -610,8 +612,10 @@ impl Driver {
 
     /// Lets go of the transport at once.
     pub(crate) fn abandon(&mut self) {
-        self.connection.abandon(now());
-        self.drop_transport();
+        if !self.is_over() {
+            self.connection.abandon(now());
+            self.drop_transport();
+        }
     }
 
     /// What the application is told when it uses a connection that has ended or is about to.

@@ -182,7 +182,8 @@ impl HeadReader {
         let room = self.limits.max_bytes.saturating_sub(self.collected.len());
         self.collected.reserve(bytes.len().min(room));
         let mut used = 0;
-        for piece in bytes.split_inclusive(|&byte| is_mark(byte)) {
+        while used < bytes.len() {
+            let piece = up_to_mark(&bytes[used..]);
             self.push(piece)?;
             used += piece.len();
             if piece.ends_with(b"\n") && self.end_line()? {
@@ -267,6 +268,17 @@ impl HeadReader {
         }
     }
 }
+
+/// What comes before the first mark, and that: blocks without control characters are passed over at once.
+fn up_to_mark(bytes: &[u8]) -> &[u8] {
+    let is_plain = |block: &&[u8]| block.iter().fold(true, |plain, &b| plain & (b >= b' '));
+    let plain = BLOCK * bytes.chunks_exact(BLOCK).take_while(is_plain).count();
+    let mark = bytes[plain..].iter().position(|&byte| is_mark(byte));
+    &bytes[..mark.map_or(bytes.len(), |at| plain + at + 1)]
+}
+
+/// As many bytes as the smallest vector registers hold.
+const BLOCK: usize = 16;
 
 /// Where lines may end, and what may stand nowhere.
 fn is_mark(byte: u8) -> bool {
