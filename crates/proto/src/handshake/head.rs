@@ -271,7 +271,7 @@ impl HeadReader {
 
 /// What comes before the first mark, and that: blocks without control characters are passed over at once.
 fn up_to_mark(bytes: &[u8]) -> &[u8] {
-    let is_plain = |block: &&[u8]| block.iter().fold(true, |plain, &b| plain & (b >= b' '));
+    let is_plain = |block: &&[u8]| block.iter().fold(b' ', |low, &byte| low.min(byte)) == b' ';
     let plain = BLOCK * bytes.chunks_exact(BLOCK).take_while(is_plain).count();
     let mark = bytes[plain..].iter().position(|&byte| is_mark(byte));
     &bytes[..mark.map_or(bytes.len(), |at| plain + at + 1)]
