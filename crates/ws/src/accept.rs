@@ -251,12 +251,12 @@ impl Handshake {
             self.config.write_timeout,
         )
         .await?;
-        let info = Info {
-            peer: self.peer.or_else(|| self.transport.peer_addr()),
-            resource: self.request.resource().into(),
-            subprotocol: acceptance.chosen_subprotocol().map(Into::into),
-            deflate: acceptance.deflate().map(Box::new),
-        };
+        let info = Info::new(
+            self.peer.or_else(|| self.transport.peer_addr()),
+            self.request.resource(),
+            acceptance.chosen_subprotocol(),
+            acceptance.deflate(),
+        );
         let ws = open(self.transport, Role::Server, self.config, &self.early, info);
         Ok(ws.limited(self.rate))
     }

@@ -37,7 +37,7 @@ macro_rules! facts {
 
             /// The subprotocol that the handshake agreed on.
             pub fn subprotocol(&self) -> Option<&str> {
-                self.shared().info.subprotocol.as_deref()
+                self.shared().info.subprotocol()
             }
 
             /// How messages are compressed; `None` if they are not.
@@ -47,7 +47,7 @@ macro_rules! facts {
 
             /// The resource that was asked for: path and query.
             pub fn resource(&self) -> &str {
-                &self.shared().info.resource
+                self.shared().info.resource()
             }
 
             /// The address at the other end, if the transport has one; behind a proxy it may be the proxy's.

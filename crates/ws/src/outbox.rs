@@ -379,7 +379,7 @@ impl Outbox {
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Outcome {
         loop {
-            let mut ended = pin!(self.handle.shared.ended.notified());
+            let mut ended = pin!(self.handle.shared.ended().notified());
             ended.as_mut().enable();
             if let Some(outcome) = self.look(Connection::outcome) {
                 return outcome;

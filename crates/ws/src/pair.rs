@@ -48,13 +48,7 @@ impl WebSocket {
     ) -> (Self, Self) {
         let (near, far) = tokio::io::duplex(PIPE);
         let end = |stream, role, config| {
-            let info = Info {
-                peer: None,
-                resource: "/".into(),
-                subprotocol: None,
-                deflate: None,
-            };
-            open(Transport::new(stream), role, config, &[], info)
+            open(Transport::new(stream), role, config, &[], Info::default())
         };
         (
             end(near, Role::Client, client.into()),

@@ -1,7 +1,7 @@
 //! A connection as its owners share it: one short lock, never held across an await.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -17,14 +17,21 @@ pub(crate) struct Shared {
     pub(crate) info: Info,
     driver: Mutex<Driver>,
     wakers: Mutex<Wakers>,
-    /// Told when the connection has ended, for any number of those that wait for that alone.
-    pub(crate) ended: Notify,
+    /// Told when the connection has ended, for any number of those that wait for that alone. There since somebody does.
+    ended: OnceLock<Box<Notify>>,
 }
 
 /// Who waits. Kept apart from the driver, because a transport may wake while it is polled under the driver's lock.
 #[derive(Debug, Default)]
 struct Wakers {
     reader: Option<Waker>,
+    /// Boxed, as most connections are one task's.
+    others: Option<Box<Others>>,
+}
+
+/// Those that wait beside a reader.
+#[derive(Debug, Default)]
+struct Others {
     writer: Option<Waker>,
     /// A corking helper whose write did not get through.
     helper: Option<Waker>,
@@ -53,10 +60,11 @@ impl Shared {
     pub(crate) fn wake_all(&self) {
         let waiting = {
             let wakers = self.wakers();
+            let others = wakers.others.as_ref();
             [
                 wakers.reader.clone(),
-                wakers.writer.clone(),
-                wakers.helper.clone(),
+                others.and_then(|others| others.writer.clone()),
+                others.and_then(|others| others.helper.clone()),
             ]
         };
         for waker in waiting.into_iter().flatten() {
@@ -67,7 +75,14 @@ impl Shared {
     /// The same, and those that wait for the end.
     fn wake_ended(&self) {
         self.wake_all();
-        self.ended.notify_waiters();
+        if let Some(ended) = self.ended.get() {
+            ended.notify_waiters();
+        }
+    }
+
+    /// What is told when the connection has ended. Whether it has, is to be looked at afterwards.
+    pub(crate) fn ended(&self) -> &Notify {
+        self.ended.get_or_init(Box::default)
     }
 
     /// The connection has come to another state.
@@ -110,8 +125,8 @@ impl Shared {
         let mut wakers = self.wakers();
         let slot = match side {
             Side::Whole | Side::Reader => &mut wakers.reader,
-            Side::Writer => &mut wakers.writer,
-            Side::Helper => &mut wakers.helper,
+            Side::Writer => &mut wakers.others.get_or_insert_default().writer,
+            Side::Helper => &mut wakers.others.get_or_insert_default().helper,
         };
         if slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return None;
@@ -143,7 +158,7 @@ impl Handle {
             info,
             driver: Mutex::new(driver),
             wakers: Mutex::default(),
-            ended: Notify::new(),
+            ended: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),

@@ -51,12 +51,12 @@ impl Client {
         response: Response,
         deadline: Instant,
     ) -> Result<(WebSocket, Response), ConnectError> {
-        let info = Info {
+        let info = Info::new(
             peer,
-            resource: request.uri().resource().into(),
-            subprotocol: response.subprotocol().map(Into::into),
-            deflate: response.deflate().map(Box::new),
-        };
+            request.uri().resource(),
+            response.subprotocol(),
+            response.deflate(),
+        );
         let config = Arc::clone(&self.config);
         let mut ws = open(transport, Role::Client, config, early, info);
         if let Some(missing) = response.missing_extension() {

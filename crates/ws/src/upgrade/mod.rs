@@ -114,12 +114,12 @@ impl Handshake {
         } else {
             response(500, &Headers::new(), B::default())
         };
-        let info = Info {
-            peer: self.peer,
-            resource: self.request.resource().into(),
-            subprotocol: acceptance.chosen_subprotocol().map(Into::into),
-            deflate: acceptance.deflate().map(Box::new),
-        };
+        let info = Info::new(
+            self.peer,
+            self.request.resource(),
+            acceptance.chosen_subprotocol(),
+            acceptance.deflate(),
+        );
         (
             response,
             Upgrade {
