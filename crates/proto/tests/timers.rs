@@ -358,6 +358,21 @@ fn p84_the_deadline_of_a_message_counts_from_its_own_first_byte() {
 }
 
 #[test]
+fn deadlines_are_exact_in_a_connection_of_584_years_and_passed_at_once_in_an_older_one() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let half = wire::text("half").not_fin();
+    let aged = |age| {
+        let mut server = server(|config| config.message_timeout = Some(60 * S));
+        server.now += age;
+        server.receive([&half]);
+        server
+    };
+    assert_eq!(aged(584 * YEAR + MS).wait_for_deadline(), Some(60 * S));
+    let late = wire::close(1008, "message timeout");
+    assert_eq!(aged(600 * YEAR).transmit(), [late]);
+}
+
+#[test]
 fn p84_control_frames_do_not_put_the_deadline_of_a_message_off() {
     let mut server = server(|config| config.message_timeout = Some(60 * S));
     server.receive(&[wire::text("half").not_fin()]);

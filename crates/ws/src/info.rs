@@ -71,7 +71,10 @@ mod tests {
         for resource in ["/", "/a", "/?token=1"] {
             for subprotocol in [None, Some("chat")] {
                 let info = Info::new(None, resource, subprotocol, None);
-                assert_eq!((info.resource(), info.subprotocol()), (resource, subprotocol));
+                assert_eq!(
+                    (info.resource(), info.subprotocol()),
+                    (resource, subprotocol)
+                );
             }
         }
         assert_eq!(Info::default().resource(), "/");

@@ -47,9 +47,8 @@ impl WebSocket {
         server: impl Into<Arc<Config>>,
     ) -> (Self, Self) {
         let (near, far) = tokio::io::duplex(PIPE);
-        let end = |stream, role, config| {
-            open(Transport::new(stream), role, config, &[], Info::default())
-        };
+        let end =
+            |stream, role, config| open(Transport::new(stream), role, config, &[], Info::default());
         (
             end(near, Role::Client, client.into()),
             end(far, Role::Server, server.into()),

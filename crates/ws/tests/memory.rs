@@ -227,7 +227,7 @@ fn client_exchange(stream: &mut TcpStream, payload: usize) {
 }
 
 #[test]
-fn a_servers_idle_connection_with_task_and_socket_costs_less_than_1536_bytes_before_and_after_traffic()
+fn a_servers_idle_connection_with_task_and_socket_costs_less_than_1408_bytes_before_and_after_traffic()
  {
     let runtime = runtime();
     let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
@@ -255,7 +255,7 @@ fn a_servers_idle_connection_with_task_and_socket_costs_less_than_1536_bytes_bef
     let mut clients = clients.unwrap();
     let each = for_each(made.bytes_current, CONNECTIONS);
     println!("server: {each} bytes for a connection, its task and its socket");
-    assert!(each < 1536, "{each} bytes each");
+    assert!(each < 1408, "{each} bytes each");
 
     let busy = CONNECTIONS / 10;
     let (done, mut is_done) = oneshot::channel();

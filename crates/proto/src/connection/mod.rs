@@ -13,6 +13,7 @@
 
 mod assembly;
 mod closing;
+mod elapsed;
 mod event;
 mod framed;
 mod outcome;
@@ -150,7 +151,7 @@ impl Connection {
     /// A message of the usual kind has arrived, by which nothing else changes.
     fn usual(&mut self, now: Instant, message: Message) -> Event {
         self.heard(now);
-        self.timers.data_received(now);
+        self.timers.data_received(now, &self.config);
         Event::Message(message)
     }
 
@@ -535,7 +536,7 @@ impl Connection {
             return None;
         }
         let message = self.receive.next_message(self.role, &self.config)?;
-        self.timers.data_received(now);
+        self.timers.data_received(now, &self.config);
         Some(message)
     }
 
@@ -610,6 +611,11 @@ impl Connection {
             None => State::Open,
             Some(closing) => closing.state(),
         }
+    }
+
+    /// When it began.
+    pub fn opened(&self) -> Instant {
+        self.timers.begun()
     }
 
     /// Which end this is.
@@ -747,7 +753,7 @@ impl Connection {
             }
         };
         if self.receive.take_data_seen() {
-            self.timers.data_received(now);
+            self.timers.data_received(now, &self.config);
         }
         self.timers
             .mid_message(now, self.receive.is_mid_message(), self.receive.in_parts());

@@ -10,7 +10,7 @@ use crate::{
     close::CloseFrame,
     config::Config,
     deflate::Inflater,
-    frame::{FrameHeader, HeaderRules, MAX_HEADER_LEN},
+    frame::{FrameHeader, HeaderRules},
     message::{Message, MessageKind},
     opcode::Opcode,
     role::Role,
@@ -43,12 +43,10 @@ pub(super) enum Incoming {
 pub(super) struct Receive {
     /// Bytes of the last read behind the event that was handed out: not looked at yet.
     pending: Pending,
-    /// The front of a header that has not wholly arrived.
-    head: [u8; MAX_HEADER_LEN],
-    head_len: u8,
     frame: Option<Current>,
-    /// What has arrived of a control frame's payload.
-    control: Vec<u8>,
+    /// What has arrived of a header, or of the payload of a control frame, while there is more to come. Boxed, as most come whole.
+    #[expect(clippy::box_collection, reason = "the place of an empty one counts")]
+    front: Option<Box<Vec<u8>>>,
     /// Boxed, as the usual message needs none.
     message: Option<Box<Assembly>>,
     delivery: Delivery,
@@ -219,7 +217,7 @@ impl Receive {
 
     /// A message has begun and is not complete.
     pub(super) fn is_mid_message(&self) -> bool {
-        self.message.is_some() || self.frame.is_some() || self.head_len > 0
+        self.message.is_some() || self.frame.is_some() || self.front.is_some()
     }
 
     /// Whether bytes of a data frame have arrived since this was last asked.
@@ -242,7 +240,7 @@ impl Receive {
     /// Bytes of heap that are held, for the tests that bound it.
     pub(super) fn held(&self) -> usize {
         self.pending.bytes.capacity()
-            + self.control.capacity()
+            + self.front.as_ref().map_or(0, |front| front.capacity())
             + self
                 .message
                 .as_ref()
@@ -293,7 +291,7 @@ impl Receive {
         role: Role,
     ) -> Result<Option<FrameHeader>, Violation> {
         let rules = self.rules(role);
-        if self.head_len == 0
+        if self.front.is_none()
             && let Some((header, len)) = FrameHeader::decode(input.0, rules)?
         {
             input.take(len);
@@ -301,16 +299,10 @@ impl Receive {
         }
         // Not whole: gather it byte by byte, which needs no knowledge of how long it will be.
         while let [byte] = *input.take(1) {
-            if let Some(slot) = self.head.get_mut(usize::from(self.head_len)) {
-                *slot = byte;
-                self.head_len += 1;
-            }
-            let head = self
-                .head
-                .get(..usize::from(self.head_len))
-                .unwrap_or_default();
-            if let Some((header, _)) = FrameHeader::decode(head, rules)? {
-                self.head_len = 0;
+            let front = self.front.get_or_insert_default();
+            front.push(byte);
+            if let Some((header, _)) = FrameHeader::decode(front, rules)? {
+                self.front = None;
                 return Ok(Some(header));
             }
         }
@@ -353,18 +345,17 @@ impl Receive {
         frame.take(piece);
 
         if frame.header.opcode.is_control() {
-            if frame.remaining > 0 || !self.control.is_empty() {
-                self.control.extend_from_slice(piece);
-            }
             if frame.remaining > 0 {
+                self.front.get_or_insert_default().extend_from_slice(piece);
                 return Ok(None);
             }
-            let gathered = std::mem::take(&mut self.control);
-            return self.end_of_control(if gathered.is_empty() {
-                piece
-            } else {
-                &gathered
-            });
+            return match self.front.take() {
+                None => self.end_of_control(piece),
+                Some(mut payload) => {
+                    payload.extend_from_slice(piece);
+                    self.end_of_control(&payload)
+                }
+            };
         }
         let Some(message) = &mut self.message else {
             return Ok(None);

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::outcome::Deadline;
+use super::{elapsed::Elapsed, outcome::Deadline};
 use crate::config::{Config, Life};
 
 /// A ping that was sent and not answered.
@@ -17,27 +17,28 @@ struct Ping {
     sent: Instant,
 }
 
-/// The moments from which deadlines count.
+/// The moments from which deadlines count: all but the usual one as the time since the connection began.
 #[derive(Debug)]
 pub(super) struct Timers {
+    begun: Instant,
     /// The last byte received.
     received: Instant,
-    /// The last byte received of a data frame.
-    data_received: Instant,
+    /// The last byte received of a data frame, where that is asked for.
+    data_received: Elapsed,
     /// The last pong that answered a ping of ours.
-    answered: Instant,
-    message_begun: Option<Instant>,
+    answered: Elapsed,
+    message_begun: Option<Elapsed>,
     /// The message is handed out as it arrives, so the application decides how long it may take.
     streamed: bool,
-    write_waiting: Option<Instant>,
+    write_waiting: Option<Elapsed>,
     /// The keepalive ping that no sign of life has followed yet.
-    probe: Option<Instant>,
+    probe: Option<Elapsed>,
     /// That it is late was said.
     late: bool,
     /// Boxed, as there are none most of the time.
     #[expect(clippy::box_collection, reason = "the place of an empty one counts")]
     pings: Option<Box<VecDeque<Ping>>>,
-    latency: Option<Duration>,
+    latency: Option<Elapsed>,
 }
 
 /// What a deadline asks for when it passes.
@@ -51,9 +52,10 @@ pub(super) enum Due {
 impl Timers {
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            begun: now,
             received: now,
-            data_received: now,
-            answered: now,
+            data_received: Elapsed::ZERO,
+            answered: Elapsed::ZERO,
             message_begun: None,
             streamed: false,
             write_waiting: None,
@@ -64,6 +66,21 @@ impl Timers {
         }
     }
 
+    /// When the connection began.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// How a moment is kept.
+    fn elapsed(&self, now: Instant) -> Elapsed {
+        now.saturating_duration_since(self.begun).into()
+    }
+
+    /// The moment so long after one that was kept, if there ever is one.
+    fn after(&self, kept: Elapsed, wait: Duration) -> Option<Instant> {
+        self.begun.checked_add(kept.into())?.checked_add(wait)
+    }
+
     pub(super) fn bytes_received(&mut self, now: Instant, config: &Config) {
         self.received = now;
         if config.keepalive_life == Life::AnyByte {
@@ -71,8 +88,10 @@ impl Timers {
         }
     }
 
-    pub(super) fn data_received(&mut self, now: Instant) {
-        self.data_received = now;
+    pub(super) fn data_received(&mut self, now: Instant, config: &Config) {
+        if config.idle_life == Life::Strict {
+            self.data_received = self.elapsed(now);
+        }
     }
 
     /// A message is, or is no longer, on its way.
@@ -80,18 +99,20 @@ impl Timers {
         if !mid_message {
             self.message_begun = None;
         } else if self.message_begun.is_none() || (self.streamed && !streamed) {
-            self.message_begun = Some(now);
+            self.message_begun = Some(self.elapsed(now));
         }
         self.streamed = streamed;
     }
 
     /// The transport took bytes, or there are none left, or the first ones wait.
     pub(super) fn write_progress(&mut self, now: Instant, waiting: bool) {
-        self.write_waiting = waiting.then_some(now);
+        self.write_waiting = waiting.then(|| self.elapsed(now));
     }
 
     pub(super) fn write_begins(&mut self, now: Instant) {
-        self.write_waiting.get_or_insert(now);
+        if self.write_waiting.is_none() {
+            self.write_waiting = Some(self.elapsed(now));
+        }
     }
 
     pub(super) fn outstanding_pings(&self) -> usize {
@@ -116,10 +137,11 @@ impl Timers {
         if pings.is_empty() {
             self.pings = None;
         }
-        self.answered = now;
+        let latency = now.saturating_duration_since(ping.sent);
+        self.answered = self.elapsed(now);
         self.probe = None;
-        self.latency = Some(now.saturating_duration_since(ping.sent));
-        self.latency
+        self.latency = Some(latency.into());
+        Some(latency)
     }
 
     /// A ping with this payload is not answered.
@@ -129,12 +151,12 @@ impl Timers {
     }
 
     pub(super) fn latency(&self) -> Option<Duration> {
-        self.latency
+        self.latency.map(Duration::from)
     }
 
     /// A keepalive ping goes out.
     pub(super) fn probe_sent(&mut self, now: Instant) {
-        self.probe = Some(now);
+        self.probe = Some(self.elapsed(now));
         self.late = false;
     }
 
@@ -181,38 +203,38 @@ impl Timers {
         if let Some(sent) = self.probe {
             // A pong cannot cut into a frame: while a message arrives, its bytes are the sign of life.
             let since = match self.message_begun {
-                Some(_) => sent.max(self.received),
+                Some(_) => sent.max(self.elapsed(self.received)),
                 None => sent,
             };
             let timeout = config.keepalive_timeout;
             return if self.late {
-                Some((since.checked_add(timeout)?, Due::Fail(Deadline::Keepalive)))
+                Some((self.after(since, timeout)?, Due::Fail(Deadline::Keepalive)))
             } else {
-                Some((since.checked_add(timeout / 2)?, Due::Late))
+                Some((self.after(since, timeout / 2)?, Due::Late))
             };
         }
-        let life = match config.keepalive_life {
-            Life::AnyByte => self.received,
-            Life::Strict => self.answered,
+        let next = match config.keepalive_life {
+            Life::AnyByte => self.received.checked_add(interval),
+            Life::Strict => self.after(self.answered, interval),
         };
-        Some((life.checked_add(interval)?, Due::Ping))
+        Some((next?, Due::Ping))
     }
 
     fn idle(&self, config: &Config) -> Option<Instant> {
-        let life = match config.idle_life {
-            Life::AnyByte => self.received,
-            Life::Strict => self.data_received,
-        };
-        life.checked_add(config.idle_timeout?)
+        let timeout = config.idle_timeout?;
+        match config.idle_life {
+            Life::AnyByte => self.received.checked_add(timeout),
+            Life::Strict => self.after(self.data_received, timeout),
+        }
     }
 
     pub(super) fn message(&self, config: &Config) -> Option<Instant> {
         let begun = self.message_begun.filter(|_| !self.streamed)?;
-        begun.checked_add(config.message_timeout?)
+        self.after(begun, config.message_timeout?)
     }
 
     pub(super) fn write(&self, config: &Config) -> Option<Instant> {
-        self.write_waiting?.checked_add(config.write_timeout)
+        self.after(self.write_waiting?, config.write_timeout)
     }
 }
 

@@ -2,21 +2,24 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use fullduplex_proto::handshake::{Acceptance, Rejection, Request};
+use fullduplex_proto::{
+    Outcome,
+    handshake::{Acceptance, Rejection, Request},
+};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 use super::{accept_loop::Place, judge, registry::Registry};
 use crate::{
     accept::{Acceptor, Handshake},
+    driver::now,
     error::HandshakeError,
     handler::{self, HandlerOutput},
-    info::Info,
     observer::{Closed, Observed},
-    shared::Handle,
+    shared::{Handle, Shared},
     websocket::WebSocket,
 };
 
@@ -49,17 +52,26 @@ impl<J, H> Service<J, H> {
     }
 
     /// Tells how a connection ended.
-    fn tell_closed(&self, info: &Info, closed: &Closed) {
+    fn tell_closed(&self, shared: &Shared, outcome: Outcome) {
         // Noted when it was opened.
-        let Some(peer) = info.peer else { return };
+        let Some(peer) = shared.info.peer else { return };
+        let closed = {
+            let driver = shared.lock();
+            Closed {
+                outcome,
+                duration: now().saturating_duration_since(driver.connection().opened()),
+                rate_limited: driver.rate_limited(),
+            }
+        };
         tracing::info!(
             %peer,
-            path = %info.path(),
+            path = %shared.info.path(),
             duration = ?Duration::from_millis(closed.duration.as_millis().try_into().unwrap_or(u64::MAX)),
             outcome = %closed.outcome,
             "closed"
         );
-        self.observed.tell(|observer| observer.closed(peer, closed));
+        self.observed
+            .tell(|observer| observer.closed(peer, &closed));
     }
 
     /// Ready when handshakes that are still going on at shutdown have had their time.
@@ -76,7 +88,7 @@ impl<J, H> Service<J, H> {
     async fn handshake(&self, tcp: TcpStream) -> Result<Handshake, HandshakeError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            let (begun, limit) = (Instant::now(), self.acceptor.timeout);
+            let (begun, limit) = (tokio::time::Instant::now(), self.acceptor.timeout);
             let tls = crate::deadline::within(limit, tls.accept(tcp)).await;
             let tls = tls.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
             let tls = tls.map_err(HandshakeError::Io)?;
@@ -111,16 +123,10 @@ where
             let Some((handle, ws, identity)) = greeted.await else {
                 return;
             };
-            let begun = Instant::now();
             let entry = self.open.enter(handle);
             let end = handler::run(&entry.handle, || (self.handler)(ws, identity)).await;
             let outcome = handler::close(&entry.handle, end).await;
-            let closed = Closed {
-                outcome,
-                duration: begun.elapsed(),
-                rate_limited: entry.handle.shared.lock().rate_limited(),
-            };
-            self.tell_closed(&entry.handle.shared.info, &closed);
+            self.tell_closed(&entry.handle.shared, outcome);
             drop((entry, place));
         }
     }
