@@ -378,8 +378,9 @@ impl Outbox {
 
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Outcome {
+        let told = self.handle.shared.ended();
         loop {
-            let mut ended = pin!(self.handle.shared.ended().notified());
+            let mut ended = pin!(told.notified());
             ended.as_mut().enable();
             if let Some(outcome) = self.look(Connection::outcome) {
                 return outcome;

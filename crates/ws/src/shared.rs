@@ -1,7 +1,7 @@
 //! A connection as its owners share it: one short lock, never held across an await.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -17,8 +17,6 @@ pub(crate) struct Shared {
     pub(crate) info: Info,
     driver: Mutex<Driver>,
     wakers: Mutex<Wakers>,
-    /// Told when the connection has ended, for any number of those that wait for that alone. There since somebody does.
-    ended: OnceLock<Box<Notify>>,
 }
 
 /// Who waits. Kept apart from the driver, because a transport may wake while it is polled under the driver's lock.
@@ -35,6 +33,8 @@ struct Others {
     writer: Option<Waker>,
     /// A corking helper whose write did not get through.
     helper: Option<Waker>,
+    /// Told when the connection has ended, for any number of those that wait for that alone.
+    ended: Option<Arc<Notify>>,
 }
 
 /// Which part of a connection polls.
@@ -75,14 +75,23 @@ impl Shared {
     /// The same, and those that wait for the end.
     fn wake_ended(&self) {
         self.wake_all();
-        if let Some(ended) = self.ended.get() {
+        let ended = {
+            let wakers = self.wakers();
+            wakers
+                .others
+                .as_ref()
+                .and_then(|others| others.ended.clone())
+        };
+        if let Some(ended) = ended {
             ended.notify_waiters();
         }
     }
 
     /// What is told when the connection has ended. Whether it has, is to be looked at afterwards.
-    pub(crate) fn ended(&self) -> &Notify {
-        self.ended.get_or_init(Box::default)
+    pub(crate) fn ended(&self) -> Arc<Notify> {
+        let mut wakers = self.wakers();
+        let others = wakers.others.get_or_insert_default();
+        Arc::clone(others.ended.get_or_insert_default())
     }
 
     /// The connection has come to another state.
@@ -158,7 +167,6 @@ impl Handle {
             info,
             driver: Mutex::new(driver),
             wakers: Mutex::default(),
-            ended: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),
