@@ -26,8 +26,8 @@ mod violation;
 pub use close::{CloseClass, CloseCode, CloseFrame, CloseSender, InvalidClose, MAX_REASON};
 pub use config::{Accept, Config, ConfigError, Life, Limits};
 pub use connection::{
-    Batch, Cause, Connection, Deadline, Event, Initiator, Outcome, Outgoing, PingError, SendError,
-    SendErrorKind, State, Step,
+    Batch, Cause, Connection, Deadline, Event, Initiator, Outcome, Outgoing, PingError, Room,
+    SendError, SendErrorKind, State, Step,
 };
 pub use deflate::{Deflate, DeflateParams};
 pub use frame::{FrameHeader, HeaderRules, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN};

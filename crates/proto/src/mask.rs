@@ -6,6 +6,9 @@ pub type MaskingKey = [u8; 4];
 /// Words from which on a call costs less than it brings.
 const MANY: usize = 16;
 
+/// Times this, four bytes stand in eight, twice.
+const TWICE: u64 = 1 << 32 | 1;
+
 /// Masks or unmasks `payload` in place; the two are the same.
 ///
 /// `phase` is how many bytes of this frame's payload came before (only its value modulo 4 matters),
@@ -14,8 +17,7 @@ const MANY: usize = 16;
 pub fn apply_mask(payload: &mut [u8], key: MaskingKey, phase: usize) {
     let mut key = key;
     key.rotate_left(phase % 4);
-    let [a, b, c, d] = key;
-    let key = [a, b, c, d, a, b, c, d];
+    let key = u64::from(u32::from_ne_bytes(key)) * TWICE;
     let (words, rest) = payload.as_chunks_mut::<8>();
     if words.len() >= MANY {
         mask_words(words, key);
@@ -24,22 +26,30 @@ pub fn apply_mask(payload: &mut [u8], key: MaskingKey, phase: usize) {
             mask_word(word, key);
         }
     }
-    for (byte, key_byte) in rest.iter_mut().zip(key) {
-        *byte ^= key_byte;
+    if !rest.is_empty() {
+        mask_rest(rest, key);
     }
 }
 
 /// Apart, so that short payloads are masked where they are, and as plain as it is, so that the compiler turns it into the widest
 /// vectors the target has: with blocks of more than a word it made fifteen times as slow code for some targets.
 #[inline(never)]
-fn mask_words(words: &mut [[u8; 8]], key: [u8; 8]) {
+fn mask_words(words: &mut [[u8; 8]], key: u64) {
     for word in words {
         mask_word(word, key);
     }
 }
 
-fn mask_word(word: &mut [u8; 8], key: [u8; 8]) {
-    *word = (u64::from_ne_bytes(*word) ^ u64::from_ne_bytes(key)).to_ne_bytes();
+#[inline]
+fn mask_word(word: &mut [u8; 8], key: u64) {
+    *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+}
+
+/// Less than a word.
+fn mask_rest(rest: &mut [u8], key: u64) {
+    for (byte, key_byte) in rest.iter_mut().zip(key.to_ne_bytes()) {
+        *byte ^= key_byte;
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use fullduplex_proto::{CloseFrame, Message};
@@ -25,7 +25,9 @@ impl Stream for WebSocket {
     type Item = Result<Message, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        poll_next(&self.handle, cx)
+        let this = self.get_mut();
+        let received = ready!(this.poll_recv(Side::Reader, cx));
+        Poll::Ready(item(&this.handle, received))
     }
 }
 
@@ -34,7 +36,9 @@ impl Stream for ReadHalf {
     type Item = Result<Message, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        poll_next(&self.handle, cx)
+        let this = self.get_mut();
+        let received = ready!(this.poll_recv(cx));
+        Poll::Ready(item(&this.handle, received))
     }
 }
 
@@ -58,7 +62,9 @@ impl Sink<Message> for WebSocket {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        poll_close(&self.handle, cx)
+        let this = self.get_mut();
+        this.inbox.clear();
+        poll_close(&this.handle, cx)
     }
 }
 
@@ -85,8 +91,13 @@ impl Sink<Message> for WriteHalf {
 
 // The whole does as the halves do, for `StreamExt::split` makes two tasks of it, too.
 
-fn poll_next(handle: &Handle, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
-    handle.poll(Side::Reader, cx, Driver::poll_next)
+/// The error comes once, then the end.
+fn item(
+    handle: &Handle,
+    received: Result<Option<Message>, Error>,
+) -> Option<Result<Message, Error>> {
+    let again = received.is_err() && handle.with(Driver::was_told);
+    received.transpose().filter(|_| !again)
 }
 
 fn poll_ready(handle: &Handle, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

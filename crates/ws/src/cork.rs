@@ -9,7 +9,8 @@ use std::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    driver::{Driver, Handler},
+    driver::{Driver, Handler, RoomState},
+    room::{self, Outer},
     shared::{Handle, Side},
     websocket::WebSocket,
 };
@@ -103,15 +104,20 @@ struct Scope<'a> {
     handle: &'a Handle,
     waker: &'a Waker,
     done: bool,
+    /// What the thread's room was before.
+    outer: Option<Outer>,
 }
 
 impl<'a> Scope<'a> {
     fn enter(handle: &'a Handle, waker: &'a Waker) -> Self {
-        handle.shared.lock().cork();
+        // Before the room becomes this handler's: it may be another's of the same connection.
+        let key = handle.shared.cork();
+        let outer = room::enter(key);
         Self {
             handle,
             waker,
             done: false,
+            outer: Some(outer),
         }
     }
 
@@ -122,12 +128,25 @@ impl<'a> Scope<'a> {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        let written = self.handle.with(|driver| {
+        let mut open = room::leave();
+        let (written, spoilt) = self.handle.with(|driver| {
             let done = self.done || std::thread::panicking();
-            let written = driver.uncork(if done { Handler::None } else { Handler::Waits });
+            let handler = if done { Handler::None } else { Handler::Waits };
+            let spoilt = driver.room == RoomState::Spoilt;
+            let written = driver.uncork(handler, &mut open.room);
             driver.abandon_if_deserted();
-            written
+            if spoilt {
+                self.handle.shared.set_spoilt(false);
+            }
+            (written, spoilt)
         });
+        if let Some(outer) = self.outer.take() {
+            room::put_back(outer, open);
+        }
+        if spoilt {
+            // Who used the connection elsewhere may wait to write.
+            self.handle.shared.wake_all();
+        }
         if !written {
             // The transport is full. When it has room it wakes this task, and the next poll ends here again; it also wakes
             // others, to which the handler may have given the connection, and who may wait for room themselves.

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -15,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use fullduplex_proto::{
     Batch, CloseCode, CloseFrame, Connection, Event, MaskingKey, Message, MessageKind, Outcome,
-    Outgoing, PingError, SendErrorKind, State, Step,
+    Outgoing, PingError, Room, SendErrorKind, State, Step,
 };
 use tokio::{io::AsyncWrite, sync::oneshot};
 use tokio_util::io::poll_read_buf;
@@ -27,6 +28,7 @@ use crate::{
     ping::Pings,
     rate::{Limiter, RateLimit, Verdict},
     reader::Part,
+    room::{self, Key},
     round::{MAX_ROUND, Owed, Round},
     scratch,
     transport::Transport,
@@ -68,6 +70,8 @@ pub(crate) struct Driver {
     pub(crate) owners: usize,
     /// What a group is about to write to all its members, this one among them (see `round.rs`).
     owed: Option<Owed>,
+    /// Where the room of the thread is by which the handler is polled.
+    pub(crate) room: RoomState,
 }
 
 /// A handler, whose helper is one of the connection's owners.
@@ -79,6 +83,19 @@ pub(crate) enum Handler {
     Runs,
     /// It waits to be polled.
     Waits,
+}
+
+/// What is known of the room (see `room.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomState {
+    /// No handler is polled.
+    Nowhere,
+    /// Nothing is in it.
+    Shut,
+    /// There may be messages in it.
+    Open,
+    /// There may be, and the connection was used elsewhere since.
+    Spoilt,
 }
 
 impl Driver {
@@ -98,6 +115,7 @@ impl Driver {
             told: false,
             owners: 1,
             owed: None,
+            room: RoomState::Nowhere,
         }
     }
 
@@ -111,7 +129,8 @@ impl Driver {
 
     /// Bytes accepted and not yet written, with a fixed cost for each message.
     pub(crate) fn queued(&self) -> usize {
-        self.connection.queued() + self.owed.as_ref().map_or(0, Owed::cost)
+        let room = room::with(Key::of(self), |room| room.queued());
+        self.connection.queued() + self.owed.as_ref().map_or(0, Owed::cost) + room.unwrap_or(0)
     }
 
     /// From now on the peer may send no more than this.
@@ -126,20 +145,43 @@ impl Driver {
 
     /// A handler is about to be polled: from now on writes wait for the end of that.
     pub(crate) fn cork(&mut self) {
+        // A handler of this connection that is polled within another one comes behind what that has sent.
+        self.collect();
         self.handler = Handler::Runs;
         self.clock = Clock::Stands(None);
-        self.lend_room();
+        self.room = RoomState::Shut;
     }
 
-    fn lend_room(&mut self) {
-        if let Some(room) = self.connection.lend_room(scratch::take_room()) {
-            scratch::put_room(room);
+    /// Opens the room, if what is sent now may go there.
+    pub(crate) fn open_room(&mut self) {
+        if matches!(self.room, RoomState::Shut | RoomState::Open)
+            && room::with(Key::of(self), |room| self.connection.open_room(room)) == Some(true)
+        {
+            self.room = RoomState::Open;
         }
     }
 
+    /// Queues what is in the room, and shuts it. False if that can be done only by the thread that polls the handler, at the end of that.
+    pub(crate) fn collect(&mut self) -> bool {
+        if self.room == RoomState::Nowhere {
+            return true;
+        }
+        let here = room::with(Key::of(self), |room| self.connection.hand_over(room)).is_some();
+        if self.room == RoomState::Open {
+            self.room = if here {
+                RoomState::Shut
+            } else {
+                RoomState::Spoilt
+            };
+        }
+        here || self.room == RoomState::Shut
+    }
+
     /// It has been polled. Writes what it sent; false if the transport did not take all.
-    pub(crate) fn uncork(&mut self, handler: Handler) -> bool {
+    pub(crate) fn uncork(&mut self, handler: Handler, room: &mut Room) -> bool {
         self.handler = handler;
+        self.room = RoomState::Nowhere;
+        self.write_room(room);
         let written = !self.wants_write()
             || self
                 .poll_write(&mut Context::from_waker(Waker::noop()))
@@ -148,8 +190,24 @@ impl Driver {
         if !written {
             self.connection.write_begins(now());
         }
-        scratch::put_room(self.connection.take_room());
+        self.connection.reclaim(room);
         written
+    }
+
+    /// Writes what is in the room from where it is. What does not go is queued.
+    fn write_room(&mut self, room: &mut Room) {
+        let frames = room.as_bytes();
+        if frames.is_empty() {
+            return;
+        }
+        // Each of them goes as it is, or it would not be here.
+        let written = self.write_before_queueing(frames, 0);
+        if matches!(written, Poll::Ready(Ok(n)) if n == frames.len()) {
+            room.clear();
+        } else {
+            self.connection.hand_over(room);
+            self.queued_after_writing(written);
+        }
     }
 
     /// Waits until the rate limit lets more be read. What is queued leaves meanwhile; deadlines are not looked at, since what
@@ -197,17 +255,34 @@ impl Driver {
             if self.rate.is_some() {
                 ready!(self.poll_hold(cx));
             }
-            if let Some(event) = ready!(self.poll_once(cx)) {
+            let came = ready!(self.poll_once(cx));
+            if let Break(picked) = self.pick(cx, came, &mut pick) {
+                return Poll::Ready(picked);
+            }
+        }
+    }
+
+    /// What `pick` makes of an event, if there is one, or the end.
+    #[inline]
+    fn pick<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        came: Option<Event>,
+        pick: impl FnOnce(Event) -> Option<T>,
+    ) -> ControlFlow<Option<T>> {
+        match came {
+            Some(event) => {
                 self.notice(&event, cx);
                 if self.admits(&event)
                     && let Some(picked) = pick(event)
                 {
-                    return Poll::Ready(Some(picked));
+                    return Break(Some(picked));
                 }
-            } else if self.is_over() {
-                return Poll::Ready(None);
             }
+            None if self.is_over() => return Break(None),
+            None => {}
         }
+        Continue(())
     }
 
     /// One step: an event that is here already, or a read, or a deadline.
@@ -252,20 +327,51 @@ impl Driver {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
-        match self.next_message() {
-            Some(message) => Poll::Ready(Ok(Some(message))),
-            None => self.poll_message_event(cx),
+        if let Some(message) = self.next_message() {
+            return Poll::Ready(Ok(Some(message)));
         }
+        if !self.only_reads() {
+            return self.poll_message_after(cx, None);
+        }
+        let came = match self.poll_read(cx) {
+            Poll::Ready(came) => came,
+            Poll::Pending => {
+                ready!(self.poll_timeout(cx));
+                self.connection.handle_timeout(now());
+                None
+            }
+        };
+        match came {
+            Some(Event::Message(message)) => Poll::Ready(Ok(Some(message))),
+            came => self.poll_message_after(cx, came),
+        }
+    }
+
+    /// Nothing is here that an earlier read brought, and nothing is to be done but to read whole messages.
+    fn only_reads(&self) -> bool {
+        self.is_corked()
+            && self.connection.state() == State::Open
+            && !self.connection.has_events()
+            && self.rate.is_none()
+            && !self.in_parts
     }
 
     // Apart, so that what is usual stays small enough to become part of what calls it.
     #[inline(never)]
-    fn poll_message_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+    fn poll_message_after(
+        &mut self,
+        cx: &mut Context<'_>,
+        came: Option<Event>,
+    ) -> Poll<Result<Option<Message>, Error>> {
         self.deliver_parts(false);
-        let message = ready!(self.poll_for(cx, |event| match event {
+        let message_of = |event| match event {
             Event::Message(message) => Some(message),
             _ => None,
-        }));
+        };
+        let message = match self.pick(cx, came, message_of) {
+            Break(picked) => picked,
+            Continue(()) => ready!(self.poll_for(cx, message_of)),
+        };
         self.or_end(message)
     }
 
@@ -282,10 +388,30 @@ impl Driver {
     /// The next message, if it is here and nothing else has to be looked at.
     #[inline]
     fn next_message(&mut self) -> Option<Message> {
-        if self.rate.is_some() || self.in_parts || self.connection.wants_control_write() {
+        if !self.has_messages() {
             return None;
         }
         self.connection.poll_message(self.clock.now())
+    }
+
+    /// There may be more messages here, and nothing else has to be looked at.
+    #[inline]
+    pub(crate) fn has_messages(&self) -> bool {
+        self.connection.has_events()
+            && self.rate.is_none()
+            && !self.in_parts
+            && !self.connection.wants_control_write()
+    }
+
+    /// Takes messages that are here, if there [are](Self::has_messages) such.
+    pub(crate) fn take_messages(
+        &mut self,
+        messages: &mut VecDeque<Message>,
+        max: usize,
+        enough: usize,
+    ) {
+        let now = self.clock.now();
+        self.connection.poll_messages(now, messages, max, enough);
     }
 
     /// The next part of a message, or the end. A clean one, too, if no message has begun.
@@ -321,6 +447,7 @@ impl Driver {
         slot: &mut Option<Bytes>,
         fin: bool,
     ) -> Poll<Result<(), Error>> {
+        self.collect();
         let soft = self.connection.config().limits.soft_queue.max(1);
         while let Some(payload) = slot.take() {
             let sent = if self.connection.queued() < soft {
@@ -352,18 +479,14 @@ impl Driver {
         }
     }
 
-    /// The same as items of a stream: the error comes once, then the end.
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Message, Error>>> {
-        let received = ready!(self.poll_message(cx)).transpose();
-        let again = matches!(received, Some(Err(_))) && std::mem::replace(&mut self.told, true);
-        Poll::Ready(received.filter(|_| !again))
+    /// Whether a stream has yielded the error that the connection ended with; from now on it has.
+    pub(crate) fn was_told(&mut self) -> bool {
+        std::mem::replace(&mut self.told, true)
     }
 
     /// Waits until the queue is below its soft limit.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.collect();
         let soft = self.connection.config().limits.soft_queue.max(1);
         while self.connection.state() == State::Open {
             if self.connection.queued() < soft {
@@ -376,6 +499,7 @@ impl Driver {
 
     /// Takes a message into the queue, in which there was room.
     pub(crate) fn push(&mut self, outgoing: Outgoing) -> Result<(), Error> {
+        self.collect();
         let sent = self.connection.send_reserved(now(), outgoing);
         sent.map_err(|_| self.closed())
     }
@@ -386,6 +510,7 @@ impl Driver {
         cx: &mut Context<'_>,
         slot: &mut Option<Outgoing>,
     ) -> Poll<Result<(), Error>> {
+        self.collect();
         let soft = self.connection.config().limits.soft_queue.max(1);
         while let Some(outgoing) = slot.take() {
             if self.connection.queued() < soft {
@@ -414,13 +539,17 @@ impl Driver {
         messages: &mut VecDeque<Outgoing>,
     ) -> Poll<Result<(), Error>> {
         if self.is_corked() {
+            self.collect();
             return self.poll_send_each(cx, messages);
         }
         self.clock = Clock::Stands(None);
-        self.lend_room();
-        let sent = self.poll_send_each(cx, messages);
+        let sent = room::with_memory(|room| {
+            self.connection.hand_over(room);
+            let sent = self.poll_send_each(cx, messages);
+            self.connection.reclaim(room);
+            sent
+        });
         self.clock = Clock::Runs;
-        scratch::put_room(self.connection.take_room());
         sent
     }
 
@@ -460,6 +589,7 @@ impl Driver {
         cx: &mut Context<'_>,
         slot: &mut Option<Outgoing>,
     ) -> Poll<Result<(), Error>> {
+        self.collect();
         if let Some(outgoing) = slot
             && self.leaves_later()
             && self.connection.send_small(outgoing)
@@ -694,6 +824,7 @@ impl Driver {
     }
 
     /// Reads once. `Ready(None)`: something was read, or the transport has ended, and no event came of it.
+    #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let Self {
             connection, clock, ..
@@ -722,6 +853,9 @@ impl Driver {
 
     /// Writes all there is to write. `Pending` once the transport takes no more, or its deadline is not over.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.collect() {
+            return Poll::Pending;
+        }
         if self.owed.is_some() && self.connection.state() != State::Open {
             // It was sent before the end began, so it goes before our Close.
             self.queue_owed();
@@ -738,6 +872,9 @@ impl Driver {
 
     /// Writes until the queue has become shorter.
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.collect() {
+            return Poll::Pending;
+        }
         match self.poll_write_once(cx) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => self.poll_write_deadline(cx),
@@ -811,7 +948,7 @@ impl Driver {
             // The round was opened for a message that others queued.
             return true;
         }
-        let written = self.write_before_queueing(bytes);
+        let written = self.write_before_queueing(bytes, bytes.len());
         if matches!(written, Poll::Ready(Ok(n)) if n == bytes.len()) {
             return self.is_flushed();
         }
@@ -826,7 +963,7 @@ impl Driver {
         let Some(bytes) = bundle.bytes().filter(|_| self.owed.is_none()) else {
             return Forwarded::Refused;
         };
-        let written = self.write_before_queueing(bytes);
+        let written = self.write_before_queueing(bytes, bytes.len());
         match written {
             Poll::Ready(Ok(n)) if n == bytes.len() => {}
             Poll::Pending => return Forwarded::Refused,
@@ -847,11 +984,11 @@ impl Driver {
         }
     }
 
-    /// Writes whole frames that are in no queue, if nothing waits before them. What the transport does not take is to be queued
-    /// at once, and [`queued_after_writing`](Self::queued_after_writing) told.
-    fn write_before_queueing(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// Writes whole frames that are in no queue, none longer than `longest`, if nothing waits before them. What the transport does not
+    /// take is to be queued at once, and [`queued_after_writing`](Self::queued_after_writing) told.
+    fn write_before_queueing(&mut self, bytes: &[u8], longest: usize) -> Poll<io::Result<usize>> {
         // Who waits for a flush would not be woken any more.
-        let free = !self.is_corked() && self.is_flushed() && self.connection.forwards(bytes.len());
+        let free = !self.is_corked() && self.is_flushed() && self.connection.forwards(longest);
         let Some(transport) = self.transport.as_mut().filter(|_| free) else {
             return Poll::Pending;
         };

@@ -119,7 +119,7 @@ impl AsyncBufRead for Io {
         let this = self.get_mut();
         // An empty message is not the end.
         while this.rest.is_empty() {
-            match ready!(this.ws.handle.poll(Side::Reader, cx, Driver::poll_message))? {
+            match ready!(this.ws.poll_recv(Side::Reader, cx))? {
                 Some(message) => this.rest = message.into_bytes(),
                 None => break,
             }
@@ -185,6 +185,7 @@ impl AsyncWrite for Io {
             let cut = "the text ends inside a character";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, cut)));
         }
+        this.ws.inbox.clear();
         let closed = ready!(this.ws.handle.poll(Side::Writer, cx, |driver, cx| {
             driver.poll_close_cleanly(cx, CloseFrame::normal())
         }));

@@ -121,6 +121,7 @@ pub mod guide;
 mod handler;
 #[cfg(feature = "http2")]
 pub mod http2;
+mod inbox;
 mod info;
 mod into_io;
 #[cfg(feature = "json")]
@@ -133,6 +134,7 @@ mod proxy;
 mod rate;
 mod reader;
 mod reconnect;
+mod room;
 mod round;
 mod scratch;
 mod sender;

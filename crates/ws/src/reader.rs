@@ -8,11 +8,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use fullduplex_proto::MessageKind;
+use fullduplex_proto::{Message, MessageKind};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use crate::{
     error::Error,
+    inbox::Inbox,
     shared::{Handle, Side},
 };
 
@@ -22,6 +23,17 @@ pub(crate) struct Part {
     pub(crate) kind: MessageKind,
     pub(crate) payload: Bytes,
     pub(crate) fin: bool,
+}
+
+impl Part {
+    /// All of a message.
+    fn whole(message: Message) -> Self {
+        Self {
+            kind: message.kind(),
+            payload: message.into_bytes(),
+            fin: true,
+        }
+    }
 }
 
 /// One message, read while it arrives: from [`recv_stream`](crate::WebSocket::recv_stream).
@@ -44,10 +56,14 @@ impl<'a> MessageReader<'a> {
     /// The next message, once its first part is here.
     pub(crate) fn poll_open(
         handle: &'a Handle,
+        inbox: &mut Inbox,
         side: Side,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Self>, Error>> {
-        let first = ready!(handle.poll(side, cx, |driver, cx| driver.poll_part(cx, false)))?;
+        let first = match inbox.pop() {
+            Some(message) => Some(Part::whole(message)),
+            None => ready!(handle.poll(side, cx, |driver, cx| driver.poll_part(cx, false)))?,
+        };
         Poll::Ready(Ok(first.map(|part| Self {
             handle,
             side,

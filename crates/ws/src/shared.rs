@@ -1,7 +1,10 @@
 //! A connection as its owners share it: one short lock, never held across an await.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -9,7 +12,11 @@ use fullduplex_proto::{CloseFrame, State};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::{driver::Driver, info::Info};
+use crate::{
+    driver::{Driver, RoomState},
+    info::Info,
+    room::Key,
+};
 
 /// What the whole, its halves and a corking helper have in common.
 #[derive(Debug)]
@@ -17,6 +24,9 @@ pub(crate) struct Shared {
     pub(crate) info: Info,
     driver: Mutex<Driver>,
     wakers: Mutex<Wakers>,
+    /// The connection was used elsewhere while its handler had the room (see `room.rs`). Changes under the driver's lock; whoever has the
+    /// connection when it is read has got it from there.
+    spoilt: AtomicBool,
 }
 
 /// Who waits. Kept apart from the driver, because a transport may wake while it is polled under the driver's lock.
@@ -54,6 +64,29 @@ impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Driver> {
         // A panic under it can only be a transport's, and the state that leaves is still one that can be closed: no poisoning.
         self.driver.lock()
+    }
+
+    /// A handler is about to be polled.
+    pub(crate) fn cork(&self) -> Key {
+        let mut driver = self.lock();
+        driver.cork();
+        Key::of(&raw const *driver)
+    }
+
+    /// Which room is the connection's.
+    #[inline]
+    pub(crate) fn key(&self) -> Key {
+        Key::of(self.driver.data_ptr())
+    }
+
+    #[inline]
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    pub(crate) fn set_spoilt(&self, spoilt: bool) {
+        self.spoilt.store(spoilt, Ordering::Relaxed);
     }
 
     /// Wakes whoever waits for this connection.
@@ -167,6 +200,7 @@ impl Handle {
             info,
             driver: Mutex::new(driver),
             wakers: Mutex::default(),
+            spoilt: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -214,6 +248,9 @@ impl Handle {
         let before = driver.connection().state();
         let result = f(&mut driver);
         let after = driver.connection().state();
+        if driver.room == RoomState::Spoilt {
+            self.shared.set_spoilt(true);
+        }
         drop(driver);
         if after != before {
             self.shared.wake_for(after);

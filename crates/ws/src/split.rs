@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use fullduplex_proto::{CloseFrame, Message, MessageKind, Outcome, Outgoing};
 use crate::{
     error::Error,
     event::Event,
+    inbox::Inbox,
     ping::Pong,
     reader::MessageReader,
     shared::{Handle, Side},
@@ -22,9 +24,18 @@ use crate::{
 #[derive(Debug)]
 pub struct ReadHalf {
     pub(crate) handle: Handle,
+    pub(crate) inbox: Inbox,
 }
 
 impl ReadHalf {
+    pub(crate) fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        let Self { handle, inbox } = self;
+        inbox.poll_message(handle, Side::Reader, cx, |_| ())
+    }
+
     /// Receives the next message. See [`WebSocket::recv`].
     ///
     /// # Errors
@@ -35,7 +46,7 @@ impl ReadHalf {
     ///
     /// Cancel-safe.
     pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
-        websocket::recv(&self.handle, Side::Reader)
+        poll_fn(|cx| self.poll_recv(cx))
     }
 
     /// Receives the next event: a message, or a control frame that [`recv`](Self::recv) passes over. Pings are answered and the
@@ -49,7 +60,7 @@ impl ReadHalf {
     ///
     /// Cancel-safe: what was read stays in the connection.
     pub fn recv_event(&mut self) -> impl Future<Output = Result<Option<Event>, Error>> + Send {
-        websocket::recv_event(&self.handle, Side::Reader)
+        websocket::recv_event(&self.handle, &mut self.inbox, Side::Reader)
     }
 
     /// Receives the next message as it arrives, for messages of any size; `None` once the connection has been closed cleanly.
@@ -74,7 +85,7 @@ impl ReadHalf {
     pub fn recv_stream(
         &mut self,
     ) -> impl Future<Output = Result<Option<MessageReader<'_>>, Error>> + Send {
-        poll_fn(|cx| MessageReader::poll_open(&self.handle, Side::Reader, cx))
+        poll_fn(|cx| MessageReader::poll_open(&self.handle, &mut self.inbox, Side::Reader, cx))
     }
 
     /// Joins the halves again; gives them back if they are not of one connection.
@@ -84,9 +95,7 @@ impl ReadHalf {
     /// Both halves, unchanged.
     pub fn reunite(self, write: WriteHalf) -> Result<WebSocket, (Self, WriteHalf)> {
         if std::sync::Arc::ptr_eq(&self.handle.shared, &write.handle.shared) {
-            Ok(WebSocket {
-                handle: self.handle,
-            })
+            Ok(WebSocket::with(self.handle, self.inbox))
         } else {
             Err((self, write))
         }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     sync::Arc,
-    task::{Poll, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -15,10 +15,12 @@ use crate::{
     driver::Driver,
     error::Error,
     event::Event,
+    inbox::Inbox,
     info::Info,
     ping::Pong,
     rate::RateLimit,
     reader::MessageReader,
+    room,
     shared::{Handle, Side},
     split::{ReadHalf, WriteHalf},
     writer::MessageWriter,
@@ -32,13 +34,25 @@ use crate::{
 #[derive(Debug)]
 pub struct WebSocket {
     pub(crate) handle: Handle,
+    pub(crate) inbox: Inbox,
 }
 
 impl WebSocket {
     pub(crate) fn new(driver: Driver, info: Info) -> Self {
-        Self {
-            handle: Handle::new(driver, info),
-        }
+        Self::with(Handle::new(driver, info), Inbox::default())
+    }
+
+    pub(crate) fn with(handle: Handle, inbox: Inbox) -> Self {
+        Self { handle, inbox }
+    }
+
+    pub(crate) fn poll_recv(
+        &mut self,
+        side: Side,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        self.inbox
+            .poll_message(&self.handle, side, cx, Driver::open_room)
     }
 
     /// Receives the next message; `None` once the connection has been closed cleanly, by either side.
@@ -53,7 +67,7 @@ impl WebSocket {
     ///
     /// Cancel-safe: what was read stays in the connection.
     pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> + Send {
-        recv(&self.handle, Side::Whole)
+        poll_fn(|cx| self.poll_recv(Side::Whole, cx))
     }
 
     /// Receives the next event: a message, or a control frame that [`recv`](Self::recv) passes over. Pings are answered and the
@@ -67,7 +81,7 @@ impl WebSocket {
     ///
     /// Cancel-safe: what was read stays in the connection.
     pub fn recv_event(&mut self) -> impl Future<Output = Result<Option<Event>, Error>> + Send {
-        recv_event(&self.handle, Side::Whole)
+        recv_event(&self.handle, &mut self.inbox, Side::Whole)
     }
 
     /// Receives the next message as it arrives, for messages of any size; `None` once the connection has been closed cleanly.
@@ -92,7 +106,7 @@ impl WebSocket {
     pub fn recv_stream(
         &mut self,
     ) -> impl Future<Output = Result<Option<MessageReader<'_>>, Error>> + Send {
-        poll_fn(|cx| MessageReader::poll_open(&self.handle, Side::Whole, cx))
+        poll_fn(|cx| MessageReader::poll_open(&self.handle, &mut self.inbox, Side::Whole, cx))
     }
 
     /// Sends a message: queues it and writes until the transport has taken all. Inside [`corked`](crate::corked), and so
@@ -110,7 +124,15 @@ impl WebSocket {
         &mut self,
         message: impl Into<Outgoing>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        send(&self.handle, Side::Whole, message.into())
+        let mut slot = Some(message.into());
+        poll_fn(move |cx| {
+            if room::push(&self.handle.shared, &mut slot) {
+                return Poll::Ready(Ok(()));
+            }
+            self.handle.poll(Side::Whole, cx, |driver, cx| {
+                driver.poll_send(cx, &mut slot)
+            })
+        })
     }
 
     /// Sends messages, the first one first, in as few writes as they have room in. They are taken out of `messages`, whose memory
@@ -214,13 +236,21 @@ impl WebSocket {
     ///
     /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
     pub fn close(&mut self, frame: CloseFrame) -> impl Future<Output = Outcome> + Send {
-        close(&self.handle, Side::Whole, frame)
+        let mut slot = Some(frame);
+        poll_fn(move |cx| {
+            if slot.is_some() {
+                self.inbox.clear();
+            }
+            poll_close(&self.handle, Side::Whole, cx, &mut slot)
+        })
     }
 
     /// Two halves, for two tasks or for one `select!`.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
+        self.handle.with(Driver::collect);
         let read = ReadHalf {
             handle: self.handle.clone(),
+            inbox: self.inbox,
         };
         (
             read,
@@ -251,13 +281,6 @@ impl WebSocket {
 
 // What the whole and its halves do alike. Plain functions that return futures: an async one would hold the message, and
 // every other argument, once for each layer.
-
-pub(crate) fn recv(
-    handle: &Handle,
-    side: Side,
-) -> impl Future<Output = Result<Option<Message>, Error>> {
-    poll_fn(move |cx| handle.poll(side, cx, Driver::poll_message))
-}
 
 pub(crate) fn send(
     handle: &Handle,
@@ -323,9 +346,13 @@ pub(crate) fn pong(
 
 pub(crate) fn recv_event(
     handle: &Handle,
+    inbox: &mut Inbox,
     side: Side,
 ) -> impl Future<Output = Result<Option<Event>, Error>> {
     poll_fn(move |cx| {
+        if let Some(message) = inbox.pop() {
+            return Poll::Ready(Ok(Some(Event::Message(message))));
+        }
         loop {
             let event = ready!(handle.poll(side, cx, Driver::poll_event))?;
             match event.map(Event::new) {
@@ -343,5 +370,14 @@ pub(crate) fn close(
     frame: CloseFrame,
 ) -> impl Future<Output = Outcome> {
     let mut slot = Some(frame);
-    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_close(cx, &mut slot)))
+    poll_fn(move |cx| poll_close(handle, side, cx, &mut slot))
+}
+
+fn poll_close(
+    handle: &Handle,
+    side: Side,
+    cx: &mut Context<'_>,
+    slot: &mut Option<CloseFrame>,
+) -> Poll<Outcome> {
+    handle.poll(side, cx, |driver, cx| driver.poll_close(cx, slot))
 }

@@ -93,26 +93,29 @@ impl Frames {
         (!rest.is_empty()).then_some(rest)
     }
 
-    /// From now on frames stand here; unless some wait already, and then the room comes back.
-    pub(super) fn lend_room(&mut self, room: Vec<u8>) -> Option<Vec<u8>> {
-        if self.bytes.capacity() > 0 {
-            return Some(room);
+    /// Puts what is in `room` before what waits here, and keeps its memory as [lent](Self::reclaim).
+    pub(super) fn put_before(&mut self, room: &mut Self) {
+        if self.is_empty() && self.bytes.capacity() > 0 && room.is_empty() {
+            return;
         }
-        self.bytes = room;
-        self.bytes.clear();
+        room.bytes.append(&mut self.bytes);
+        std::mem::swap(&mut self.bytes, &mut room.bytes);
+        self.cost += std::mem::take(&mut room.cost);
         self.lent = true;
-        None
     }
 
-    /// Gives back what was lent, empty. What waits there moves into room of its own.
-    pub(super) fn take_room(&mut self) -> Vec<u8> {
-        if !std::mem::take(&mut self.lent) {
-            return Vec::new();
+    /// Gives `room` back the memory that was lent. What waits there moves into memory of its own.
+    pub(super) fn reclaim(&mut self, room: &mut Self) {
+        if std::mem::take(&mut self.lent) {
+            let own = self.bytes.clone();
+            room.bytes = std::mem::replace(&mut self.bytes, own);
+            room.bytes.clear();
         }
-        let own = self.bytes.clone();
-        let mut room = std::mem::replace(&mut self.bytes, own);
-        room.clear();
-        room
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.cost = 0;
     }
 
     /// Gives memory back, unless it is lent.
@@ -151,6 +154,57 @@ impl Frames {
     fn remove(&mut self, bytes: usize, cost: usize) {
         self.bytes.drain(..bytes.min(self.bytes.len()));
         self.cost = self.cost.saturating_sub(cost);
+    }
+}
+
+/// Where a driver collects a server's small messages apart from their connection, to [hand them over](crate::Connection::hand_over)
+/// together: see [`Connection::open_room`](crate::Connection::open_room). It keeps its memory from one connection to the next.
+#[derive(Debug, Default)]
+pub struct Room {
+    pub(super) frames: Frames,
+    /// Messages of so many bytes, or more, are not taken.
+    pub(super) max_len: usize,
+    /// What is here counts for less than this.
+    pub(super) max_cost: usize,
+}
+
+impl Room {
+    /// Frames a message. If not, it has to be sent by the connection, after what is here was handed over.
+    #[inline]
+    pub fn push(&mut self, outgoing: &Outgoing) -> bool {
+        let len = outgoing.len();
+        let takes = len < self.max_len
+            && self.frames.cost + len + QUEUE_COST < self.max_cost
+            && !self.frames.is_full();
+        if takes {
+            self.frames.push(outgoing, len);
+        }
+        takes
+    }
+
+    /// What the messages count for that are here, as in [`Connection::queued`](crate::Connection::queued).
+    pub fn queued(&self) -> usize {
+        self.frames.cost
+    }
+
+    /// What is here, as it goes on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.frames.as_bytes()
+    }
+
+    /// Bytes of memory that it keeps.
+    pub fn capacity(&self) -> usize {
+        self.frames.bytes.capacity()
+    }
+
+    /// Throws away what is here.
+    pub fn clear(&mut self) {
+        self.frames.clear();
+    }
+
+    /// From now on nothing is taken.
+    pub fn shut(&mut self) {
+        self.max_len = 0;
     }
 }
 
@@ -206,15 +260,24 @@ mod tests {
         assert_eq!((frames.is_empty(), frames.cost()), (true, 0));
     }
 
+    fn room(capacity: usize) -> Frames {
+        Frames {
+            bytes: Vec::with_capacity(capacity),
+            ..Frames::default()
+        }
+    }
+
     #[test]
-    fn lent_room_comes_back_empty_and_what_waits_there_stays() {
-        let mut frames = Frames::default();
-        assert_eq!(frames.lend_room(Vec::with_capacity(1000)), None);
-        frames.push(&Message::text("waits").into(), 5);
+    fn lent_memory_comes_back_empty_and_what_waits_there_stays() {
+        let (mut frames, mut room) = (Frames::default(), room(1000));
+        room.push(&Message::text("waits").into(), 5);
+        frames.put_before(&mut room);
         assert_eq!(frames.held(), 7);
-        let room = frames.take_room();
-        assert_eq!((room.len(), room.capacity()), (0, 1000));
+        assert_eq!((room.bytes.capacity(), room.cost()), (0, 0));
+        frames.reclaim(&mut room);
+        assert_eq!((room.bytes.len(), room.bytes.capacity()), (0, 1000));
         assert_eq!(frames.as_bytes(), b"\x81\x05waits");
+        assert_eq!(frames.cost(), 5 + QUEUE_COST);
         assert!(frames.held() < 100);
         frames.written(7);
         frames.release_when_empty();
@@ -222,11 +285,22 @@ mod tests {
     }
 
     #[test]
-    fn room_is_lent_once_and_not_over_what_waits() {
-        let mut frames = three();
-        let back = frames.lend_room(Vec::with_capacity(1000));
-        assert_eq!(back.map(|room| room.capacity()), Some(1000));
-        assert_eq!(frames.as_bytes().len(), 12);
-        assert_eq!(frames.take_room().capacity(), 0);
+    fn what_is_in_a_room_goes_before_what_waits() {
+        let (mut frames, mut room) = (three(), room(1000));
+        room.push(&Message::text("first").into(), 5);
+        frames.put_before(&mut room);
+        assert_eq!(frames.as_bytes()[..7], *b"\x81\x05first");
+        assert_eq!(frames.as_bytes()[7..], three().bytes);
+        assert_eq!(frames.costs().collect::<Vec<_>>(), [69, 65, 66, 67]);
+        assert_eq!(frames.cost(), 69 + 65 + 66 + 67);
+        assert!(room.is_empty());
+    }
+
+    #[test]
+    fn memory_is_not_lent_to_who_has_some() {
+        let (mut frames, mut room) = (three(), room(1000));
+        frames.written(12);
+        frames.put_before(&mut room);
+        assert_eq!(room.bytes.capacity(), 1000);
     }
 }

@@ -23,6 +23,7 @@ mod transmit;
 mod usual;
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     sync::Arc,
     time::{Duration, Instant},
@@ -40,6 +41,7 @@ use self::{
 };
 pub use self::{
     event::{Event, Step},
+    framed::Room,
     outcome::{Cause, Deadline, Initiator, Outcome},
     transmit::{Batch, Outgoing},
 };
@@ -540,6 +542,31 @@ impl Connection {
         Some(message)
     }
 
+    /// Appends to `messages` what [`poll_message`](Self::poll_message) would return, one after the other, until there are `max` of them,
+    /// or `enough` bytes of payload.
+    pub fn poll_messages(
+        &mut self,
+        now: Instant,
+        messages: &mut VecDeque<Message>,
+        max: usize,
+        enough: usize,
+    ) {
+        if self.closing.is_some() || self.late {
+            return;
+        }
+        let (before, mut bytes) = (messages.len(), 0);
+        while messages.len() < max
+            && bytes < enough
+            && let Some(message) = self.receive.next_message(self.role, &self.config)
+        {
+            bytes += message.len();
+            messages.push_back(message);
+        }
+        if messages.len() > before {
+            self.timers.data_received(now, &self.config);
+        }
+    }
+
     /// Whether [`poll_event`](Self::poll_event) is worth asking.
     pub fn has_events(&self) -> bool {
         self.late || self.has_pending_input()
@@ -559,17 +586,35 @@ impl Connection {
         !batch.is_empty()
     }
 
-    /// Lends room in which a server frames small messages as they are [sent](Self::send), for as long as the driver collects
-    /// them for one write: until [`take_room`](Self::take_room). Without it they wait in memory of the connection's own. Where some wait there
-    /// already, the room comes back.
-    pub fn lend_room(&mut self, room: Vec<u8>) -> Option<Vec<u8>> {
-        self.transmit.lend_room(room)
+    /// Lets `room` take such messages as could leave next and as they are: those of a server that are small and not compressed, as long as they count
+    /// for less than [`soft_queue`](crate::Limits::soft_queue). False if it takes none. It is for drivers that collect what is sent for one write, and
+    /// have a shorter way to a room than to the connection.
+    ///
+    /// It holds until something else is sent, before which what is in the room has to be [handed over](Self::hand_over).
+    pub fn open_room(&self, room: &mut Room) -> bool {
+        let limits = &self.config.limits;
+        room.max_cost = limits.soft_queue.min(limits.hard_queue);
+        room.max_len = match self.refusal() {
+            Some(_) => 0,
+            None => self.transmit.small_len(self.role, limits.fragment),
+        };
+        room.max_len > 0
     }
 
-    /// Takes back what was lent, empty, or an empty vector if nothing was. Messages that wait move into memory of the
-    /// connection's own.
-    pub fn take_room(&mut self) -> Vec<u8> {
-        self.transmit.take_room()
+    /// Queues what `room` has, before all other messages, and shuts the room, whose memory is lent to messages to come. They were accepted before
+    /// the end began, so they leave before our Close, if anything still leaves. The write deadline does not count before
+    /// [`write_begins`](Self::write_begins).
+    pub fn hand_over(&mut self, room: &mut Room) {
+        if self.is_mute() || self.transmit.close_begun() {
+            room.clear();
+        }
+        room.shut();
+        self.transmit.hand_over(room);
+    }
+
+    /// Gives a room's memory back, if it was lent. Messages that wait in it move into memory of the connection's own.
+    pub fn reclaim(&mut self, room: &mut Room) {
+        self.transmit.reclaim(room);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. The answer changes with every other call; it

@@ -9,7 +9,10 @@ use std::{collections::VecDeque, io::IoSlice, ops::Range, time::Instant};
 
 use bytes::{Buf, Bytes};
 
-use super::{SendErrorKind, framed::Frames};
+use super::{
+    SendErrorKind,
+    framed::{Frames, Room},
+};
 use crate::{
     close::CloseFrame,
     config::Limits,
@@ -225,15 +228,27 @@ impl Transmit {
         });
     }
 
-    /// Lends room for small messages, in which they are framed at no cost of memory until it is
-    /// [taken back](Self::take_room).
-    pub(super) fn lend_room(&mut self, room: Vec<u8>) -> Option<Vec<u8>> {
-        self.framed.lend_room(room)
+    /// The length from which on a message may not be framed beside what waits here, before it: zero where none may be.
+    pub(super) fn small_len(&self, role: Role, fragment: usize) -> usize {
+        if role == Role::Client || !self.data.is_empty() || !self.framed.is_empty() {
+            return 0;
+        }
+        let compressed = self
+            .deflater
+            .as_ref()
+            .map_or(usize::MAX, |deflater| deflater.compresses_from());
+        SHARE_MIN.min(fragment.saturating_add(1)).min(compressed)
     }
 
-    /// Takes back room that was lent. What still waits in it is copied.
-    pub(super) fn take_room(&mut self) -> Vec<u8> {
-        self.framed.take_room()
+    /// Puts what was framed elsewhere before all other data, and keeps the memory in which that is until it is
+    /// [taken back](Self::reclaim).
+    pub(super) fn hand_over(&mut self, room: &mut Room) {
+        self.framed.put_before(&mut room.frames);
+    }
+
+    /// Gives back the memory of what was handed over. What still waits in it is copied.
+    pub(super) fn reclaim(&mut self, room: &mut Room) {
+        self.framed.reclaim(&mut room.frames);
     }
 
     /// Frames a message at once, if it is small and goes as it is, and nothing is before it that is not framed.

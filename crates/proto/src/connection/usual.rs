@@ -48,6 +48,7 @@ struct Frame {
 
 impl Frame {
     /// RFC 6455 §5.2, for FIN set, no reserved bit, a whole message's opcode, and the shortest form of its length.
+    #[inline]
     fn find(input: &[u8], role: Role) -> Option<Self> {
         let (&[first, second], rest) = input.split_first_chunk::<2>()?;
         let kind = match first {
@@ -99,17 +100,20 @@ impl Frame {
     }
 
     /// Unmasks the payload, unless it is then no text but ought to be.
+    #[inline]
     fn unmask(&self, payload: &mut [u8]) -> Option<()> {
-        self.mask(payload);
+        if let Some(key) = self.key {
+            apply_mask(payload, key, 0);
+        }
         if self.kind == MessageKind::Text && simdutf8::basic::from_utf8(payload).is_err() {
-            self.mask(payload);
+            self.mask_again(payload);
             return None;
         }
         Some(())
     }
 
-    /// Masks or unmasks.
-    fn mask(&self, payload: &mut [u8]) {
+    #[cold]
+    fn mask_again(&self, payload: &mut [u8]) {
         if let Some(key) = self.key {
             apply_mask(payload, key, 0);
         }

@@ -60,8 +60,17 @@ impl Deflater {
 
     /// Whether a message of this length goes as it is.
     pub(crate) fn leaves(&self, len: usize) -> bool {
+        len < self.compresses_from()
+    }
+
+    /// The length from which on messages are compressed.
+    pub(crate) fn compresses_from(&self) -> usize {
         // A peer may ask for a window of 256 bytes, which cannot be made; and may not be forced to take anything else.
-        len == 0 || len < self.threshold || !self.kind.is_possible()
+        if self.kind.is_possible() {
+            self.threshold.max(1)
+        } else {
+            usize::MAX
+        }
     }
 
     /// Compresses a whole message; `None` if it had better go as it is.
