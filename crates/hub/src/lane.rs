@@ -117,7 +117,6 @@ impl Lane {
                 seat.deliver(&mut parcel);
                 turn.wrote(1).await;
             }
-            turn.end().await;
         }
     }
 
@@ -172,12 +171,6 @@ impl Turn {
     async fn wrote(&mut self, count: usize) {
         self.written += count;
         if self.written >= SEATS_PER_TURN {
-            self.end().await;
-        }
-    }
-
-    async fn end(&mut self) {
-        if self.written > 0 {
             self.written = 0;
             yield_now().await;
         }
