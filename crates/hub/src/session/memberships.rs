@@ -1,9 +1,6 @@
 //! The rooms one session is in.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use fullduplex::Prepared;
 
@@ -19,7 +16,8 @@ use crate::{
 pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
-    by_name: HashMap<Arc<str>, RoomRef>,
+    /// Sorted by name. No table: one for a single room takes four times its memory, and most sessions have one.
+    by_name: Vec<(Arc<str>, RoomRef)>,
     joined: Joined,
 }
 
@@ -40,7 +38,7 @@ impl Memberships {
         Self {
             rooms,
             visitor,
-            by_name: HashMap::new(),
+            by_name: Vec::new(),
             joined: Joined::default(),
         }
     }
@@ -54,7 +52,14 @@ impl Memberships {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<RoomRef> {
-        self.by_name.get(name).copied()
+        let (_, room) = self.by_name.get(self.place_of(name).ok()?)?;
+        Some(*room)
+    }
+
+    /// Where a room's name stands, or would.
+    fn place_of(&self, name: &str) -> Result<usize, usize> {
+        self.by_name
+            .binary_search_by(|(known, _)| (**known).cmp(name))
     }
 
     pub(crate) fn get(&self, room: RoomRef) -> Option<&Membership> {
@@ -74,7 +79,12 @@ impl Memberships {
     ) -> Result<(RoomRef, RoomState), JoinRefused> {
         let (room, joined) = self.rooms.join(name, &self.visitor, user, backlog)?;
         let name: Arc<str> = name.into();
-        self.by_name.insert(Arc::clone(&name), room);
+        if self.by_name.is_empty() {
+            self.by_name.reserve_exact(1);
+        }
+        if let Err(at) = self.place_of(&name) {
+            self.by_name.insert(at, (Arc::clone(&name), room));
+        }
         let place = Membership {
             name,
             cursor: joined.cursor,
@@ -86,9 +96,10 @@ impl Memberships {
     }
 
     pub(crate) fn leave(&mut self, name: &str) -> bool {
-        let Some(room) = self.by_name.remove(name) else {
+        let Ok(at) = self.place_of(name) else {
             return false;
         };
+        let (_, room) = self.by_name.remove(at);
         self.joined.remove(room);
         self.rooms.leave(room, self.visitor.session);
         true
