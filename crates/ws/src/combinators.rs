@@ -63,7 +63,6 @@ impl Sink<Message> for WebSocket {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
-        this.inbox.clear();
         poll_close(&this.handle, cx)
     }
 }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     driver::{Driver, Handler, RoomState},
-    room::{self, Outer},
+    room::{self, Entered},
     shared::{Handle, Side},
     websocket::WebSocket,
 };
@@ -21,6 +21,9 @@ use crate::{
 /// the plainest loop answers sixteen pipelined messages with one write instead of sixteen, and nothing is held back
 /// while the handler sleeps. [`flush`](WebSocket::flush) writes at once all the same, and so does a queue over its
 /// [soft limit](fullduplex_proto::Limits::soft_queue). A write that fails afterwards is reported by the next call.
+///
+/// A handler that gives its connection to another thread and then blocks its own until that one has flushed waits for ever: what is written there
+/// waits for the end of the handler's poll.
 ///
 /// ```no_run
 /// # async fn run(ws: fullduplex::WebSocket) -> Result<(), fullduplex::Error> {
@@ -104,20 +107,20 @@ struct Scope<'a> {
     handle: &'a Handle,
     waker: &'a Waker,
     done: bool,
-    /// What the thread's room was before.
-    outer: Option<Outer>,
+    /// The thread's room is this handler's.
+    entered: Option<Entered>,
 }
 
 impl<'a> Scope<'a> {
     fn enter(handle: &'a Handle, waker: &'a Waker) -> Self {
         // Before the room becomes this handler's: it may be another's of the same connection.
-        let key = handle.shared.cork();
-        let outer = room::enter(key);
+        let has_room = handle.with(Driver::cork);
+        let entered = has_room.then(|| room::enter(handle.shared.key()));
         Self {
             handle,
             waker,
             done: false,
-            outer: Some(outer),
+            entered,
         }
     }
 
@@ -128,21 +131,20 @@ impl<'a> Scope<'a> {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        let mut open = room::leave();
+        let mut entered = self.entered.take();
+        let room = entered.as_mut().map(Entered::leave);
         let (written, spoilt) = self.handle.with(|driver| {
             let done = self.done || std::thread::panicking();
             let handler = if done { Handler::None } else { Handler::Waits };
-            let spoilt = driver.room == RoomState::Spoilt;
-            let written = driver.uncork(handler, &mut open.room);
+            let spoilt = room.is_some() && driver.room == RoomState::Spoilt;
+            let written = driver.uncork(handler, room);
             driver.abandon_if_deserted();
             if spoilt {
                 self.handle.shared.set_spoilt(false);
             }
             (written, spoilt)
         });
-        if let Some(outer) = self.outer.take() {
-            room::put_back(outer, open);
-        }
+        drop(entered);
         if spoilt {
             // Who used the connection elsewhere may wait to write.
             self.handle.shared.wake_all();

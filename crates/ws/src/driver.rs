@@ -144,12 +144,18 @@ impl Driver {
     }
 
     /// A handler is about to be polled: from now on writes wait for the end of that.
-    pub(crate) fn cork(&mut self) {
-        // A handler of this connection that is polled within another one comes behind what that has sent.
+    ///
+    /// Says whether it has the room: one that is polled within another one of this connection, or beside it, has not.
+    pub(crate) fn cork(&mut self) -> bool {
+        // It comes behind what that has sent.
         self.collect();
         self.handler = Handler::Runs;
         self.clock = Clock::Stands(None);
-        self.room = RoomState::Shut;
+        let free = self.room == RoomState::Nowhere;
+        if free {
+            self.room = RoomState::Shut;
+        }
+        free
     }
 
     /// Opens the room, if what is sent now may go there.
@@ -178,10 +184,12 @@ impl Driver {
     }
 
     /// It has been polled. Writes what it sent; false if the transport did not take all.
-    pub(crate) fn uncork(&mut self, handler: Handler, room: &mut Room) -> bool {
+    pub(crate) fn uncork(&mut self, handler: Handler, mut room: Option<&mut Room>) -> bool {
         self.handler = handler;
-        self.room = RoomState::Nowhere;
-        self.write_room(room);
+        if let Some(room) = &mut room {
+            self.room = RoomState::Nowhere;
+            self.write_room(room);
+        }
         let written = !self.wants_write()
             || self
                 .poll_write(&mut Context::from_waker(Waker::noop()))
@@ -190,7 +198,9 @@ impl Driver {
         if !written {
             self.connection.write_begins(now());
         }
-        self.connection.reclaim(room);
+        if let Some(room) = room {
+            self.connection.reclaim(room);
+        }
         written
     }
 
@@ -486,7 +496,6 @@ impl Driver {
 
     /// Waits until the queue is below its soft limit.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.collect();
         let soft = self.connection.config().limits.soft_queue.max(1);
         while self.connection.state() == State::Open {
             if self.connection.queued() < soft {

@@ -14,7 +14,7 @@ use crate::{
     driver::Driver,
     error::Error,
     scratch,
-    shared::{Handle, Side},
+    shared::{Handle, Shared, Side},
 };
 
 /// As many are taken at once: the lock is then a small part of what a message costs.
@@ -32,9 +32,14 @@ const ENOUGH: usize = 512;
 pub(crate) struct Inbox(Option<Box<VecDeque<Message>>>);
 
 impl Inbox {
+    /// The next message; none once the end has begun, by which what had come is thrown away.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Message> {
+    pub(crate) fn pop(&mut self, connection: &Shared) -> Option<Message> {
         let messages = self.0.as_mut()?;
+        if connection.is_ending() {
+            self.clear();
+            return None;
+        }
         let message = messages.pop_front();
         if messages.is_empty() {
             self.clear();
@@ -42,8 +47,7 @@ impl Inbox {
         message
     }
 
-    /// Throws away what is in it.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         if let Some(mut messages) = self.0.take() {
             messages.clear();
             scratch::put_messages(messages);
@@ -70,7 +74,7 @@ impl Inbox {
         cx: &mut Context<'_>,
         received: impl FnOnce(&mut Driver),
     ) -> Poll<Result<Option<Message>, Error>> {
-        match self.pop() {
+        match self.pop(&handle.shared) {
             Some(message) => Poll::Ready(Ok(Some(message))),
             None => self.poll_connection(handle, side, cx, received),
         }

@@ -185,7 +185,6 @@ impl AsyncWrite for Io {
             let cut = "the text ends inside a character";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, cut)));
         }
-        this.ws.inbox.clear();
         let closed = ready!(this.ws.handle.poll(Side::Writer, cx, |driver, cx| {
             driver.poll_close_cleanly(cx, CloseFrame::normal())
         }));

@@ -60,7 +60,7 @@ impl<'a> MessageReader<'a> {
         side: Side,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Self>, Error>> {
-        let first = match inbox.pop() {
+        let first = match inbox.pop(&handle.shared) {
             Some(message) => Some(Part::whole(message)),
             None => ready!(handle.poll(side, cx, |driver, cx| driver.poll_part(cx, false)))?,
         };

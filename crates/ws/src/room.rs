@@ -4,7 +4,7 @@
 //! connection has received something, under its lock, and nothing is queued before which they would have to stand. Whatever else the
 //! connection is used for takes what is in the room along, and shuts it; where that is on another thread, or in a handler that is polled within
 //! this one, the room is [spoilt](crate::shared::Shared::spoilt) instead: what is in it is handed over at the end of the poll, before all that was
-//! queued meanwhile.
+//! queued meanwhile. Only then do limits count it where it is not seen; till then it is bounded by what the soft limit left when it was opened.
 
 use std::cell::Cell;
 
@@ -38,13 +38,18 @@ thread_local! {
     static OPEN: Cell<Option<Box<Open>>> = const { Cell::new(None) };
 }
 
-/// The room of a handler within which another one is polled.
+/// A handler that has the thread's room. Dropped, also by a panic, the room is again what it was before.
 #[derive(Debug)]
-pub(crate) struct Outer(Option<Box<Open>>);
+pub(crate) struct Entered {
+    /// That of the handler within which this one is polled.
+    outer: Option<Box<Open>>,
+    /// Its own, once it has [left](Self::leave).
+    own: Option<Box<Open>>,
+}
 
 /// Makes the thread's room, empty and shut, that of this connection.
 #[inline]
-pub(crate) fn enter(key: Key) -> Outer {
+pub(crate) fn enter(key: Key) -> Entered {
     let mut open = OPEN.take().unwrap_or_default();
     let mut outer = None;
     if open.of.is_some() {
@@ -53,37 +58,43 @@ pub(crate) fn enter(key: Key) -> Outer {
     open.of = Some(key);
     open.room.shut();
     OPEN.set(Some(open));
-    Outer(outer)
+    Entered { outer, own: None }
 }
 
-/// Takes the room from the connection, and gives it out.
-#[expect(
-    clippy::unnecessary_box_returns,
-    reason = "a place that moves with one word"
-)]
-#[inline]
-pub(crate) fn leave() -> Box<Open> {
-    let mut open = OPEN.take().unwrap_or_default();
-    open.of = None;
-    open
+impl Entered {
+    /// Takes the room from the connection, and gives it out.
+    #[inline]
+    pub(crate) fn leave(&mut self) -> &mut Room {
+        let open = self.own.insert(OPEN.take().unwrap_or_default());
+        open.of = None;
+        &mut open.room
+    }
 }
 
-/// Makes the thread's room again what it was before.
-#[inline]
-pub(crate) fn put_back(outer: Outer, open: Box<Open>) {
-    if outer.0.is_some() {
-        OPEN.set(outer.0);
-    } else if open.room.capacity() <= MAX_KEPT {
-        OPEN.set(Some(open));
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        if self.outer.is_some() {
+            OPEN.set(self.outer.take());
+        } else if !std::thread::panicking() {
+            OPEN.set(
+                self.own
+                    .take()
+                    .filter(|open| open.room.capacity() <= MAX_KEPT),
+            );
+        }
     }
 }
 
 /// Lends the room's memory, where no handler is polled.
 pub(crate) fn with_memory<R>(f: impl FnOnce(&mut Room) -> R) -> R {
-    let mut open = OPEN.take().unwrap_or_default();
-    let mut other = Room::default();
-    let inside = open.of.is_some();
-    let result = f(if inside { &mut other } else { &mut open.room });
+    let open = OPEN.take().unwrap_or_default();
+    if open.of.is_some() {
+        OPEN.set(Some(open));
+        return f(&mut Room::default());
+    }
+    let mut open = open;
+    let result = f(&mut open.room);
     OPEN.set(Some(open));
     result
 }

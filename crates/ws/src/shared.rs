@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     /// The connection was used elsewhere while its handler had the room (see `room.rs`). Changes under the driver's lock; whoever has the
     /// connection when it is read has got it from there.
     spoilt: AtomicBool,
+    /// The end has begun, which whoever has messages in an inbox has to know without the lock.
+    ending: AtomicBool,
 }
 
 /// Who waits. Kept apart from the driver, because a transport may wake while it is polled under the driver's lock.
@@ -66,13 +68,6 @@ impl Shared {
         self.driver.lock()
     }
 
-    /// A handler is about to be polled.
-    pub(crate) fn cork(&self) -> Key {
-        let mut driver = self.lock();
-        driver.cork();
-        Key::of(&raw const *driver)
-    }
-
     /// Which room is the connection's.
     #[inline]
     pub(crate) fn key(&self) -> Key {
@@ -82,6 +77,11 @@ impl Shared {
     #[inline]
     pub(crate) fn is_spoilt(&self) -> bool {
         self.spoilt.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -130,6 +130,7 @@ impl Shared {
     /// The connection has come to another state.
     #[cold]
     fn wake_for(&self, state: State) {
+        self.ending.store(true, Ordering::Relaxed);
         if state == State::Closed {
             self.wake_ended();
         } else {
@@ -142,6 +143,7 @@ impl Shared {
         {
             let mut driver = self.lock();
             driver.close(frame);
+            self.ending.store(true, Ordering::Relaxed);
             // If the transport is full, the owner goes on, once woken.
             let _ = driver
                 .poll_write(&mut Context::from_waker(Waker::noop()))
@@ -153,6 +155,7 @@ impl Shared {
     /// Takes the transport away from whoever owns the connection.
     pub(crate) fn abandon(&self) {
         self.lock().abandon();
+        self.ending.store(true, Ordering::Relaxed);
         self.wake_ended();
     }
 
@@ -201,6 +204,7 @@ impl Handle {
             driver: Mutex::new(driver),
             wakers: Mutex::default(),
             spoilt: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),

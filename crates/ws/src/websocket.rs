@@ -236,13 +236,7 @@ impl WebSocket {
     ///
     /// Cancel-safe: the Close is queued at the first poll; call it again to go on waiting.
     pub fn close(&mut self, frame: CloseFrame) -> impl Future<Output = Outcome> + Send {
-        let mut slot = Some(frame);
-        poll_fn(move |cx| {
-            if slot.is_some() {
-                self.inbox.clear();
-            }
-            poll_close(&self.handle, Side::Whole, cx, &mut slot)
-        })
+        close(&self.handle, Side::Whole, frame)
     }
 
     /// Two halves, for two tasks or for one `select!`.
@@ -260,7 +254,8 @@ impl WebSocket {
         )
     }
 
-    /// From now on the peer may send no more than this, whatever was set before; for limits that depend on who it is.
+    /// From now on the peer may send no more than this, whatever was set before; for limits that depend on who it is. What has come
+    /// along with the last message received is not counted.
     pub fn limit_rate(&mut self, limit: RateLimit) {
         self.handle.shared.lock().limit_rate(limit);
     }
@@ -350,7 +345,7 @@ pub(crate) fn recv_event(
     side: Side,
 ) -> impl Future<Output = Result<Option<Event>, Error>> {
     poll_fn(move |cx| {
-        if let Some(message) = inbox.pop() {
+        if let Some(message) = inbox.pop(&handle.shared) {
             return Poll::Ready(Ok(Some(Event::Message(message))));
         }
         loop {
@@ -370,14 +365,5 @@ pub(crate) fn close(
     frame: CloseFrame,
 ) -> impl Future<Output = Outcome> {
     let mut slot = Some(frame);
-    poll_fn(move |cx| poll_close(handle, side, cx, &mut slot))
-}
-
-fn poll_close(
-    handle: &Handle,
-    side: Side,
-    cx: &mut Context<'_>,
-    slot: &mut Option<CloseFrame>,
-) -> Poll<Outcome> {
-    handle.poll(side, cx, |driver, cx| driver.poll_close(cx, slot))
+    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_close(cx, &mut slot)))
 }

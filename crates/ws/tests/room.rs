@@ -1,7 +1,7 @@
 //! Goal: what a corked handler sends by the short way, without the connection's lock, stands where it would stand without it: in the
 //! order in which it was sent, counted, before the Close, in the right connection. And what was received ahead is neither lost nor
 //! passed over.
-//! Method: handlers that receive first, which gives them the room's key, and then leave the short way in each possible manner.
+//! Method: handlers that receive first, which opens the room, and then leave the short way in each possible manner.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -14,49 +14,21 @@ mod common;
 use std::{
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
 };
 
-use common::{Wire, poll_times, server};
+use common::{
+    Wire, poll_times,
+    room::{after_receiving, elsewhere, texts},
+    server,
+};
 use fullduplex::{
     CloseFrame, Config, Error, Event, Message, MessageKind, Outgoing, Overflow, Prepared,
     WebSocket, corked,
 };
 use fullduplex_testkit::wire;
 use futures_util::{SinkExt, StreamExt};
-use tokio::{io::AsyncReadExt, runtime::Handle};
-
-/// Runs a handler that has received a message, and so has the key; what was written at the end of its poll.
-async fn after_receiving(handler: impl AsyncFnOnce(WebSocket, &Wire)) -> Vec<wire::Frame> {
-    let (ws, wire) = server(Config::default()).await;
-    wire.push([wire::text("question")]);
-    corked(ws, async |mut ws| {
-        assert_eq!(ws.recv().await.unwrap(), Some(Message::text("question")));
-        handler(ws, &wire).await;
-    })
-    .await;
-    wire.frames()
-}
-
-fn texts<const N: usize>(texts: [&str; N]) -> Vec<wire::Frame> {
-    texts.map(wire::text).into()
-}
-
-/// Runs a future on a thread of its own while this one waits for it, in the middle of a handler's poll.
-fn elsewhere<T: Send>(future: impl Future<Output = T> + Send) -> T {
-    let runtime = Handle::current();
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let _entered = runtime.enter();
-            // It has to be done without waiting.
-            match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(output) => output,
-                Poll::Pending => panic!("it waits"),
-            }
-        });
-        thread.join().unwrap()
-    })
-}
+use tokio::io::AsyncReadExt;
 
 #[tokio::test]
 async fn what_is_sent_in_several_ways_keeps_its_order() {
@@ -91,7 +63,7 @@ async fn what_is_sent_in_several_ways_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn what_is_received_again_gives_the_key_again() {
+async fn what_is_received_again_opens_the_room_again() {
     let (ws, wire) = server(Config::default()).await;
     wire.push((0..40).map(|i| wire::text(format!("{i}"))));
     let expected: Vec<_> = (0..40)
@@ -302,7 +274,7 @@ async fn within_the_handler_of_another_connection_it_is_not_that_ones_room() {
 }
 
 #[tokio::test]
-async fn an_old_key_opens_no_other_room() {
+async fn a_connection_that_leaves_its_handler_has_no_other_room() {
     let (ws, wire) = server(Config::default()).await;
     wire.push([wire::text("question")]);
     let mut kept = None;

@@ -593,7 +593,8 @@ impl Connection {
     /// It holds until something else is sent, before which what is in the room has to be [handed over](Self::hand_over).
     pub fn open_room(&self, room: &mut Room) -> bool {
         let limits = &self.config.limits;
-        room.max_cost = limits.soft_queue.min(limits.hard_queue);
+        let most = limits.soft_queue.min(limits.hard_queue);
+        room.max_cost = most.saturating_sub(self.transmit.queued());
         room.max_len = match self.refusal() {
             Some(_) => 0,
             None => self.transmit.small_len(self.role, limits.fragment),
@@ -605,7 +606,7 @@ impl Connection {
     /// the end began, so they leave before our Close, if anything still leaves. The write deadline does not count before
     /// [`write_begins`](Self::write_begins).
     pub fn hand_over(&mut self, room: &mut Room) {
-        if self.is_mute() || self.transmit.close_begun() {
+        if self.transmit.close_begun() {
             room.clear();
         }
         room.shut();

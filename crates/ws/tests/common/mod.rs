@@ -13,6 +13,7 @@ pub(crate) mod authority;
 pub(crate) mod h2;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod room;
 
 use std::{
     future::Future,
