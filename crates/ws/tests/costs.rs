@@ -184,13 +184,13 @@ fn a_message_of_64_kib_costs_the_same_calls() {
 #[test]
 fn allocations_for_a_small_message_that_is_echoed_alone() {
     let (info, _) = echoing(messages(32, 1));
-    assert!(info.count_total <= ROUNDS * 3, "{}", info.count_total);
+    assert!(info.count_total <= ROUNDS, "{}", info.count_total);
 }
 
 #[test]
 fn allocations_for_sixteen_small_messages_that_are_echoed_together() {
     let (info, _) = echoing(messages(32, 16));
-    assert!(info.count_total <= ROUNDS * 36, "{}", info.count_total);
+    assert!(info.count_total <= ROUNDS * 17, "{}", info.count_total);
 }
 
 #[test]
