@@ -985,9 +985,9 @@ impl Driver {
                 return Forwarded::Queued;
             }
         }
-        // Who has to wait for a flush does so with another waker.
+        // Who has to wait for a flush does so with another waker, and sets the timer: there need be no runtime here.
         let cx = &mut Context::from_waker(Waker::noop());
-        match self.poll_flush_transport(cx) {
+        match self.poll_flush_once(cx) {
             Poll::Ready(()) => Forwarded::Written,
             Poll::Pending => Forwarded::Queued,
         }
@@ -997,7 +997,10 @@ impl Driver {
     /// take is to be queued at once, and [`queued_after_writing`](Self::queued_after_writing) told.
     fn write_before_queueing(&mut self, bytes: &[u8], longest: usize) -> Poll<io::Result<usize>> {
         // Who waits for a flush would not be woken any more.
-        let free = !self.is_corked() && self.is_flushed() && self.connection.forwards(longest);
+        let free = !self.is_corked()
+            && matches!(self.room, RoomState::Nowhere | RoomState::Shut)
+            && self.is_flushed()
+            && self.connection.forwards(longest);
         let Some(transport) = self.transport.as_mut().filter(|_| free) else {
             return Poll::Pending;
         };
@@ -1041,13 +1044,19 @@ impl Driver {
     }
 
     fn poll_flush_transport(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(since), Some(transport)) = (self.unflushed, &mut self.transport) else {
+        match (self.poll_flush_once(cx), self.unflushed) {
+            (Poll::Pending, Some(since)) => self.poll_stalled(cx, since),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// The same without a deadline.
+    fn poll_flush_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(transport) = self.transport.as_mut().filter(|_| self.unflushed.is_some()) else {
             return Poll::Ready(());
         };
-        match Pin::new(transport).poll_flush(cx) {
-            Poll::Pending => return self.poll_stalled(cx, since),
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => self.connection.handle_error(now(), error.kind()),
+        if let Err(error) = ready!(Pin::new(transport).poll_flush(cx)) {
+            self.connection.handle_error(now(), error.kind());
         }
         self.unflushed = None;
         Poll::Ready(())

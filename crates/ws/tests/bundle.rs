@@ -124,3 +124,31 @@ async fn a_transport_that_buffers_is_flushed() {
     assert_eq!(ws.forward(&bundle(&["a", "b"])), Forwarded::Written);
     assert_eq!(wire.frames(), ["a", "b"].map(wire::text));
 }
+
+#[tokio::test]
+async fn a_flush_that_waits_needs_no_runtime_here_and_is_gone_on_with() {
+    let (mut ws, wire) = server(Config::default()).await;
+    wire.script.buffer_writes();
+    wire.script
+        .fault_writes_at(wire.script.written().len(), Fault::Stall);
+    let elsewhere = std::thread::spawn(move || (ws.forward(&bundle(&["a"])), ws));
+    let (forwarded, mut ws) = elsewhere.join().unwrap();
+    assert_eq!(forwarded, Forwarded::Queued);
+    wire.script.heal();
+    assert!(ws.recv().now_or_never().is_none());
+    assert_eq!(wire.frames(), [wire::text("a")]);
+}
+
+#[tokio::test]
+async fn what_was_sent_before_is_not_overtaken_after_an_inner_corked_handler() {
+    let (ws, wire) = server(Config::default()).await;
+    corked(ws, async |ws| {
+        let mut ws = corked(ws, async |ws| ws).await;
+        wire.push([wire::text("question")]);
+        ws.recv().await.unwrap();
+        ws.send("first").await.unwrap();
+        assert_eq!(ws.forward(&bundle(&["second"])), Forwarded::Refused);
+    })
+    .await;
+    assert_eq!(wire.frames(), [wire::text("first")]);
+}
