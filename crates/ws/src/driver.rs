@@ -611,7 +611,7 @@ impl Driver {
         self.poll_send_any(cx, slot)
     }
 
-    // Apart for the reason above.
+    // Apart, as `poll_message_after`.
     #[inline(never)]
     fn poll_send_any(
         &mut self,

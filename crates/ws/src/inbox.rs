@@ -91,10 +91,10 @@ impl Inbox {
     ) -> Poll<Result<Option<Message>, Error>> {
         handle.poll(side, cx, |driver, cx| {
             let polled = driver.poll_message(cx);
-            if driver.has_messages() {
-                self.fill(driver);
-            }
             if let Poll::Ready(Ok(Some(_))) = polled {
+                if driver.has_messages() {
+                    self.fill(driver);
+                }
                 received(driver);
             }
             polled

@@ -56,6 +56,8 @@ pub(crate) fn enter(key: Key) -> Entered {
         outer = Some(std::mem::take(&mut open));
     }
     open.of = Some(key);
+    // Whatever became of the one before: nothing of its goes to this one.
+    open.room.clear();
     open.room.shut();
     OPEN.set(Some(open));
     Entered { outer, own: None }
@@ -77,11 +79,7 @@ impl Drop for Entered {
         if self.outer.is_some() {
             OPEN.set(self.outer.take());
         } else if !std::thread::panicking() {
-            OPEN.set(
-                self.own
-                    .take()
-                    .filter(|open| open.room.capacity() <= MAX_KEPT),
-            );
+            keep(self.own.take());
         }
     }
 }
@@ -95,8 +93,14 @@ pub(crate) fn with_memory<R>(f: impl FnOnce(&mut Room) -> R) -> R {
     }
     let mut open = open;
     let result = f(&mut open.room);
-    OPEN.set(Some(open));
+    keep(Some(open));
     result
+}
+
+/// Puts it back for the next one, unless it has grown too large.
+#[inline]
+fn keep(open: Option<Box<Open>>) {
+    OPEN.set(open.filter(|open| open.room.capacity() <= MAX_KEPT));
 }
 
 /// Uses the room, if it is that of this connection.

@@ -124,15 +124,7 @@ impl WebSocket {
         &mut self,
         message: impl Into<Outgoing>,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        let mut slot = Some(message.into());
-        poll_fn(move |cx| {
-            if room::push(&self.handle.shared, &mut slot) {
-                return Poll::Ready(Ok(()));
-            }
-            self.handle.poll(Side::Whole, cx, |driver, cx| {
-                driver.poll_send(cx, &mut slot)
-            })
-        })
+        send(&self.handle, Side::Whole, message.into())
     }
 
     /// Sends messages, the first one first, in as few writes as they have room in. They are taken out of `messages`, whose memory
@@ -283,7 +275,12 @@ pub(crate) fn send(
     message: Outgoing,
 ) -> impl Future<Output = Result<(), Error>> {
     let mut slot = Some(message);
-    poll_fn(move |cx| handle.poll(side, cx, |driver, cx| driver.poll_send(cx, &mut slot)))
+    poll_fn(move |cx| {
+        if room::push(&handle.shared, &mut slot) {
+            return Poll::Ready(Ok(()));
+        }
+        handle.poll(side, cx, |driver, cx| driver.poll_send(cx, &mut slot))
+    })
 }
 
 pub(crate) fn send_many(
