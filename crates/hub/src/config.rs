@@ -134,9 +134,11 @@ pub struct Limits {
     /// Users up to which a room's members are listed. Default 200; above it they are counted, or
     /// joining would cost the square of their number.
     pub listed_users: usize,
-    /// Messages whose client-made ids are remembered, to tell a repetition. Default 65,536: some
-    /// 15 MiB, and minutes even under load, where a client repeats within seconds.
-    pub remembered_messages: usize,
+    /// Events that a log in memory keeps, and knows repetitions of. Default 65,536: some 30 MiB, and minutes even under load,
+    /// where a client repeats within seconds. Of one room it keeps [`ring_events`](Self::ring_events).
+    pub memory_events: usize,
+    /// Bytes that a log in memory keeps. Default 64 MiB. What is in a ring as well shares its texts.
+    pub memory_bytes: usize,
     /// Bytes of a request's head. Default 16 KiB: what browsers send with many cookies.
     pub request_head: usize,
     /// Lines a new viewer of a log gets first. Default 100: two screens. `None` is all.
@@ -158,7 +160,8 @@ impl Default for Limits {
             total_ring_bytes: 128 << 20,
             plain_lag: 256,
             listed_users: 200,
-            remembered_messages: 65_536,
+            memory_events: 65_536,
+            memory_bytes: 64 << 20,
             request_head: 16 << 10,
             log_backlog: Some(100),
         }

@@ -15,14 +15,16 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::Config, core::SessionId, identity::Identities, log::Log, logs::Logs, rooms::Rooms,
-    session::Open, signal::Signal,
+    config::Config, core::SessionId, identity::Identities, log::Log, logs::Logs, opening::Opening,
+    rooms::Rooms, session::Open, signal::Signal,
 };
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) log: Arc<dyn Log>,
+    /// Rooms on their way out of the log.
+    pub(crate) opening: Opening,
     pub(crate) logs: Logs,
     pub(crate) identities: Identities,
     /// Raised when the hub stops: sessions close with 1001.
@@ -42,6 +44,7 @@ impl Shared {
             config,
             rooms,
             log,
+            opening: Opening::default(),
             logs,
             identities: Identities::new(),
             stopping: Signal::default(),

@@ -25,6 +25,7 @@ mod identity;
 mod lane;
 pub mod log;
 mod logs;
+mod opening;
 mod rooms;
 mod server;
 mod session;
@@ -58,14 +59,14 @@ pub use crate::{
     config::{
         AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Site, Timeouts, TlsFiles,
     },
-    core::{Author, Event, User},
+    core::{Author, Event, User, What},
 };
 use crate::{
     http::{Desk, Doors, Hosts, StaticDir},
     hub::Shared,
-    log::{Committed, Log, MemoryLog},
+    log::{Committed, Log, MemoryLimits, MemoryLog},
     logs::Logs,
-    rooms::{Rooms, SHARDS},
+    rooms::Rooms,
 };
 
 /// How often rooms that may be forgotten are looked for. They wait minutes; a second is soon.
@@ -117,15 +118,19 @@ impl Hub {
     ///
     /// Cancel safe: nothing runs before it returns.
     pub async fn new(config: Config, listener: TcpListener) -> Result<Self, StartError> {
-        let remembered = config.limits.remembered_messages / SHARDS;
-        Self::with_log(config, listener, |shards, committed| {
-            Arc::new(MemoryLog::new(shards, remembered, committed))
+        let limits = MemoryLimits {
+            room_events: config.limits.ring_events,
+            events: config.limits.memory_events,
+            bytes: config.limits.memory_bytes,
+        };
+        Self::with_log(config, listener, |committed| {
+            Arc::new(MemoryLog::new(limits, committed))
         })
         .await
     }
 
-    /// A hub on a bound listener, with a log of one's own, made from the number of shards it must
-    /// have and from where it hands events that are committed.
+    /// A hub on a bound listener, with a log of one's own, made from where it hands events that are
+    /// committed.
     ///
     /// # Errors
     ///
@@ -137,7 +142,7 @@ impl Hub {
     pub async fn with_log(
         config: Config,
         listener: TcpListener,
-        make_log: impl FnOnce(usize, Arc<dyn Committed>) -> Arc<dyn Log>,
+        make_log: impl FnOnce(Arc<dyn Committed>) -> Arc<dyn Log>,
     ) -> Result<Self, StartError> {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         check(&config, local_addr)?;
@@ -147,7 +152,7 @@ impl Hub {
         let hosts = Hosts::new(&config, local_addr.ip());
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
-        let log = make_log(SHARDS, Arc::clone(&rooms) as Arc<dyn Committed>);
+        let log = make_log(Arc::clone(&rooms) as Arc<dyn Committed>);
         let shared = Arc::new(Shared::new(config, rooms, log, logs));
         let desk = Desk {
             shared: Arc::clone(&shared),

@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use crate::{
     config::{Limits, Timeouts},
     core::{
-        Batch, DEFAULT_ROOM, Event, JoinRefused, Joined, Member, Quota, RoomState, Round,
-        SessionId, Shard, ShardLimits, Slot, User, Wake,
+        Batch, Begin, Birth, Bounds, Cursor, DEFAULT_ROOM, Event, JoinRefused, Joined, Mark,
+        Member, Quota, Reset, RoomState, Round, SessionId, Shard, ShardLimits, Slot, User, Wake,
     },
     delivery::DueRoom,
     lane::Lanes,
@@ -143,37 +143,57 @@ impl Rooms {
         usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0)
     }
 
+    /// Makes a room if need be; see [`Shard::open`].
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        address: IpAddr,
+        wanted: usize,
+    ) -> Result<Option<Birth>, JoinRefused> {
+        let shard = self.shard_of(name);
+        let open = || self.lock(shard).open(name, address, wanted);
+        // With all places taken, an empty room anywhere makes place.
+        match open() {
+            Err(JoinRefused::Full) if self.reclaim() => open(),
+            decided => decided,
+        }
+    }
+
+    /// Fills a room from the log; see [`Shard::fill`].
+    pub(crate) fn fill(&self, name: &str, birth: Birth, bounds: &Bounds, events: Vec<Event>) {
+        let now = self.started.elapsed();
+        let mut rooms = self.lock(self.shard_of(name));
+        rooms.fill(name, birth, bounds, events, now);
+    }
+
+    /// Forgets a room that could not be filled.
+    pub(crate) fn give_up(&self, name: &str, birth: Birth) {
+        self.lock(self.shard_of(name)).give_up(name, birth);
+    }
+
+    /// Whether all that follows a cursor can be had; see [`Shard::judge`].
+    pub(crate) fn judge(&self, name: &str, cursor: &Cursor) -> Option<Result<(), Reset>> {
+        self.lock(self.shard_of(name)).judge(name, cursor)
+    }
+
     /// Puts a session into a room; see [`Shard::join`].
     pub(crate) fn join(
         &self,
         name: &str,
         visitor: &Visitor,
         user: Option<&Arc<User>>,
-        backlog: usize,
-    ) -> Result<(RoomRef, Joined), JoinRefused> {
+        begin: Begin,
+    ) -> Option<(RoomRef, Joined)> {
         let shard = self.shard_of(name);
-        let join = || {
-            let wake = ShardSeat {
-                shard,
-                seat: Arc::clone(&visitor.seat),
-            };
-            let member = Member::new(visitor.session, wake, user.cloned(), visitor.wants_presence);
-            let mut rooms = self.lock(shard);
-            rooms.join(name, member, visitor.address, backlog)
+        let wake = ShardSeat {
+            shard,
+            seat: Arc::clone(&visitor.seat),
         };
-        // With all places taken, an empty room anywhere makes place.
-        let joined = match join() {
-            Err(JoinRefused::Full) if self.reclaim() => join()?,
-            decided => decided?,
-        };
+        let member = Member::new(visitor.session, wake, user.cloned(), visitor.wants_presence);
+        let joined = self.lock(shard).join(name, member, begin)?;
         self.tell_presence(shard);
-        Ok((
-            RoomRef {
-                shard,
-                slot: joined.slot,
-            },
-            joined,
-        ))
+        let slot = joined.slot;
+        Some((RoomRef { shard, slot }, joined))
     }
 
     pub(crate) fn leave(&self, room: RoomRef, session: SessionId) {
@@ -252,8 +272,9 @@ impl Rooms {
 }
 
 impl Committed for Rooms {
-    fn committed(&self, shard: usize, event: Event) {
-        let due = self.lock(shard).commit(event);
+    fn committed(&self, event: Event, floor: Mark) {
+        let shard = self.shard_of(&event.room);
+        let due = self.lock(shard).commit(event, floor);
         if let Some(slot) = due {
             let room = RoomRef { shard, slot };
             self.lanes.of(shard as u64).push_room(self.due(room));

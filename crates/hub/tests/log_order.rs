@@ -16,7 +16,10 @@ use std::{
 
 use fullduplex_hub::{
     Config, Hub,
-    log::{Append, AppendError, Appended, Committed, Draft, Log},
+    log::{
+        Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, Mark, PageSize,
+        ReadError, Sought, Start, Tail,
+    },
 };
 use serde_json::json;
 use support::{Running, within};
@@ -25,7 +28,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-type Held = (usize, Draft, oneshot::Sender<Result<Appended, AppendError>>);
+type Held = (Draft, oneshot::Sender<Result<Appended, AppendError>>);
 
 /// Keeps what it gets until it is told to commit, as one that waits for a disk does.
 struct HeldBack {
@@ -36,22 +39,37 @@ struct HeldBack {
 }
 
 impl Log for HeldBack {
-    fn append(&self, shard: usize, draft: Draft) -> Append {
-        let (decide, append) = Append::waiting();
-        self.held.lock().unwrap().push_back((shard, draft, decide));
+    fn append(&self, draft: Draft) -> Append {
+        let (decide, append) = Append::later();
+        self.held.lock().unwrap().push_back((draft, decide));
         self.arrived.send(()).unwrap();
         append
     }
 
-    fn epoch(&self, _shard: usize) -> Arc<str> {
-        "test".into()
+    fn bounds(&self, _room: &Arc<str>) -> Answer<Bounds, ReadError> {
+        Answer::given(Ok(Bounds::empty("test".into())))
+    }
+
+    fn seek(&self, _room: &Arc<str>, _seq: u64) -> Answer<Sought, ReadError> {
+        Answer::given(Ok(Sought {
+            bounds: Bounds::empty("test".into()),
+            chk: Some(Chk::NONE),
+            following: 0,
+        }))
+    }
+
+    fn tail(&self, _room: &Arc<str>, _start: Start, _max: PageSize) -> Answer<Tail, ReadError> {
+        Answer::given(Ok(Tail {
+            bounds: Bounds::empty("test".into()),
+            events: Vec::new(),
+        }))
     }
 }
 
 impl HeldBack {
     /// Decides about the oldest: stored if `is_well`, else not.
     fn decide(&self, is_well: bool) {
-        let (shard, draft, decide) = self.held.lock().unwrap().pop_front().unwrap();
+        let (draft, decide) = self.held.lock().unwrap().pop_front().unwrap();
         if !is_well {
             decide.send(Err(AppendError::Unavailable)).unwrap();
             return;
@@ -64,7 +82,8 @@ impl HeldBack {
             ts: 5,
             duplicate: false,
         };
-        self.committed.committed(shard, draft.into_event(&appended));
+        let event = draft.into_event(&appended, *last - 10);
+        self.committed.committed(event, Mark::START);
         decide.send(Ok(appended)).unwrap();
     }
 }
@@ -73,7 +92,7 @@ async fn start() -> (Running, Arc<HeldBack>, mpsc::UnboundedReceiver<()>) {
     let (arrived, arrivals) = mpsc::unbounded_channel();
     let mut log = None;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hub = Hub::with_log(Config::default(), listener, |_, committed| {
+    let hub = Hub::with_log(Config::default(), listener, |committed| {
         let held = HeldBack {
             held: Mutex::default(),
             arrived,

@@ -197,40 +197,158 @@ async fn one_address_has_its_share_of_rooms_and_the_default_room_is_always_there
 }
 
 #[tokio::test]
-async fn a_room_that_was_forgotten_begins_anew_and_takes_a_repeated_message() {
+async fn a_room_that_was_forgotten_comes_back_from_the_log_and_knows_repetitions() {
+    let limits = Limits {
+        rooms: 1,
+        ..Limits::default()
+    };
     let timeouts = Timeouts {
-        empty_room: Duration::ZERO,
+        empty_room_grace: Duration::ZERO,
         ..Timeouts::default()
     };
     let hub = Running::start(Config {
+        limits,
         timeouts,
         ..Config::default()
     })
     .await;
     let mut ana = hub.member("Ana", "short-lived").await;
     let first = ana.say("short-lived", "c1", "hi").await;
-    ana.ok(json!({"op": "leave", "room": "short-lived"})).await;
-    let join = json!({"op": "join", "room": "short-lived"});
-    let joined = within(async {
-        loop {
-            let joined = ana.ok(join.clone()).await;
-            if joined["floor"] != first["seq"] {
-                return joined;
-            }
-            ana.ok(json!({"op": "leave", "room": "short-lived"})).await;
-            tokio::task::yield_now().await;
+    // There is place for one.
+    for (left, joined) in [("short-lived", "another"), ("another", "short-lived")] {
+        ana.ok(json!({"op": "leave", "room": left})).await;
+        let reply = ana.ok(json!({"op": "join", "room": joined})).await;
+        let head = if joined == "another" {
+            &json!(0)
+        } else {
+            &first["seq"]
+        };
+        assert_eq!(&reply["head"], head);
+    }
+    for _ in 0..2 {
+        assert_eq!(ana.msg().await["body"], "hi");
+    }
+    let again = ana.say("short-lived", "c1", "hi").await;
+    assert_eq!(
+        (&again["seq"], &again["dup"]),
+        (&first["seq"], &json!(true))
+    );
+}
+
+/// The cursor of an event.
+fn cursor_of(epoch: &Value, event: &Value) -> String {
+    let id = event["id"].as_str().unwrap();
+    let epoch = epoch.as_str().unwrap();
+    format!("{epoch}.{}.{}", event["seq"], &id[id.len() - 6..])
+}
+
+/// Few events fit into the ring, and many into the log.
+async fn with_a_short_ring() -> Running {
+    let limits = Limits {
+        ring_bytes: 16 << 10,
+        ring_events: 2_000,
+        ..Limits::default()
+    };
+    Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_all_it_missed_and_nothing_twice_from_ring_or_log() {
+    let hub = with_a_short_ring().await;
+    let mut ana = hub.member("Ana", "general").await;
+    let joined = ana.ok(json!({"op": "join", "room": "general"})).await;
+    assert_eq!((&joined["head"], &joined["floor"]), (&json!(0), &json!(1)));
+    let mut cursors = vec![joined["cursor"].as_str().unwrap().to_owned()];
+    for n in 0..100 {
+        ana.say("general", &n.to_string(), &n.to_string()).await;
+        cursors.push(cursor_of(&joined["epoch"], &ana.msg().await));
+    }
+    for (at, cursor) in cursors.iter().enumerate().step_by(7) {
+        let mut bo = hub.v1().await;
+        bo.hello("Bo").await;
+        let join = json!({"op": "join", "room": "general", "since": cursor});
+        let reply = bo.ok(join).await;
+        assert_eq!(
+            (&reply["resume"], &reply["reason"]),
+            (&json!("ok"), &Value::Null)
+        );
+        assert_eq!(reply["cursor"], *cursors.last().unwrap());
+        for n in at..100 {
+            let msg = bo.msg().await;
+            assert_eq!(msg["body"], n.to_string());
+            assert_eq!(cursor_of(&joined["epoch"], &msg), cursors[n + 1]);
+            let prev = cursors[n].split('.').nth(1).unwrap();
+            assert_eq!(msg["prev"].to_string(), prev);
         }
+    }
+}
+
+#[tokio::test]
+async fn s09_a_cursor_that_can_not_be_gone_on_from_is_told_why() {
+    let hub = with_a_short_ring().await;
+    let mut ana = hub.member("Ana", "general").await;
+    let joined = ana.ok(json!({"op": "join", "room": "general"})).await;
+    let start = joined["cursor"].as_str().unwrap();
+    for n in 0..1_001 {
+        ana.say("general", &n.to_string(), "hi").await;
+    }
+    let epoch = joined["epoch"].as_str().unwrap();
+    let first = cursor_of(&joined["epoch"], &ana.msg().await);
+    for (since, reason) in [
+        (start.to_owned(), Some("too_far")),
+        (first.clone(), None),
+        (first.replace(epoch, "zz"), Some("epoch")),
+        (format!("{epoch}.1.ZZZZZZ"), Some("mismatch")),
+        (format!("{epoch}.1001.ZZZZZZ"), Some("mismatch")),
+        (format!("{epoch}.1002.ZZZZZZ"), Some("ahead")),
+        ("gibberish".to_owned(), Some("mismatch")),
+        (String::new(), Some("mismatch")),
+    ] {
+        let mut bo = hub.v1().await;
+        bo.hello("Bo").await;
+        let join = json!({"op": "join", "room": "general", "since": since, "backlog": 3});
+        let reply = bo.ok(join).await;
+        assert_eq!(reply["reason"].as_str(), reason, "{since}");
+        let resume = if reason.is_some() { "reset" } else { "ok" };
+        assert_eq!(reply["resume"], resume);
+        let expected = if reason.is_some() { 999 } else { 2 };
+        assert_eq!(bo.msg().await["seq"], expected, "{since}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_older_than_the_log_is_told_so() {
+    let limits = Limits {
+        ring_events: 10,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
     })
     .await;
-    assert_eq!(joined["head"], first["seq"]);
-    let again = ana.say("short-lived", "c1", "hi").await;
-    assert_eq!(again["dup"], false);
-    loop {
-        let msg = ana.msg().await;
-        if msg["seq"] == again["seq"] {
-            assert_eq!((&msg["prev"], &msg["body"]), (&first["seq"], &json!("hi")));
-            break;
-        }
+    let mut ana = hub.member("Ana", "general").await;
+    let joined = ana.ok(json!({"op": "join", "room": "general"})).await;
+    let mut cursors = Vec::new();
+    for n in 0..30 {
+        ana.say("general", &n.to_string(), "hi").await;
+        cursors.push(cursor_of(&joined["epoch"], &ana.msg().await));
+    }
+    for (since, resume, floor) in [(&cursors[18], "reset", 21), (&cursors[19], "ok", 21)] {
+        let mut bo = hub.v1().await;
+        bo.hello("Bo").await;
+        let reply = bo
+            .ok(json!({"op": "join", "room": "general", "since": since}))
+            .await;
+        assert_eq!(
+            (&reply["resume"], &reply["floor"]),
+            (&json!(resume), &json!(floor))
+        );
+        assert_eq!(bo.msg().await["seq"], 21);
     }
 }
 

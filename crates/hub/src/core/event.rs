@@ -13,7 +13,7 @@ pub struct User {
     pub avatar: Arc<str>,
 }
 
-/// Who wrote a message.
+/// Who an event is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Author {
     /// A user of `fdx.v1.json`.
@@ -31,22 +31,99 @@ pub enum Author {
     PlainText,
 }
 
-/// A message as the log keeps it.
+/// What an event says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A message.
+    Message {
+        /// What was written. None once it was deleted.
+        body: Option<Arc<str>>,
+    },
+    /// Another body for a message.
+    Edit {
+        /// The message's position.
+        target: u64,
+        /// What it says now. None once the message was deleted.
+        body: Option<Arc<str>>,
+    },
+    /// The end of a message: its body is no longer kept anywhere.
+    Delete {
+        /// The message's position.
+        target: u64,
+    },
+    /// A reaction to a message.
+    React {
+        /// The message's position.
+        target: u64,
+        /// Which.
+        emoji: Arc<str>,
+        /// Whether it is set, or taken back.
+        on: bool,
+    },
+}
+
+impl What {
+    /// A message that says this.
+    pub fn message(body: impl Into<Arc<str>>) -> Self {
+        Self::Message {
+            body: Some(body.into()),
+        }
+    }
+
+    /// The message that this is about, if it is about one.
+    pub const fn target(&self) -> Option<u64> {
+        match self {
+            Self::Message { .. } => None,
+            Self::Edit { target, .. } | Self::Delete { target } | Self::React { target, .. } => {
+                Some(*target)
+            }
+        }
+    }
+
+    /// What was written, or chosen.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Message { body } | Self::Edit { body, .. } => body.as_deref().unwrap_or_default(),
+            Self::React { emoji, .. } => emoji,
+            Self::Delete { .. } => "",
+        }
+    }
+
+    /// Whether this says what a message says that was deleted.
+    pub(crate) const fn is_about(&self, seq: u64, message: u64) -> bool {
+        match self {
+            Self::Message { .. } => seq == message,
+            Self::Edit { target, .. } => *target == message,
+            Self::Delete { .. } | Self::React { .. } => false,
+        }
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn scrub(&mut self) {
+        if let Self::Message { body } | Self::Edit { body, .. } = self {
+            *body = None;
+        }
+    }
+}
+
+/// An event as the log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The room's name.
     pub room: Arc<str>,
     /// The position in the log: grows strictly within a room, may have holes.
     pub seq: u64,
+    /// The position of the room's event before this one; 0 for the first.
+    pub prev: u64,
     /// The server-made id, a ULID.
     pub id: Arc<str>,
     /// Milliseconds since 1970 by the server's clock; never goes back within a room.
     pub ts: u64,
     /// Who wrote it.
     pub from: Author,
-    /// What was written.
-    pub body: Arc<str>,
-    /// The client's own id of the message.
+    /// What it says.
+    pub what: What,
+    /// The client's own id of the event.
     pub cid: Option<Arc<str>>,
 }
 
@@ -61,6 +138,13 @@ pub(crate) enum Form {
     Text,
 }
 
+impl Form {
+    /// Whether it can say this: the plain ones know nothing but messages.
+    pub(crate) const fn says(self, what: &What) -> bool {
+        matches!(self, Self::V1) || matches!(what, What::Message { body: Some(_) })
+    }
+}
+
 /// An event in a room's ring, with its frames.
 ///
 /// `F` is a frame ready to be sent. Each form is encoded at most once, by the first session that
@@ -68,8 +152,6 @@ pub(crate) enum Form {
 #[derive(Debug)]
 pub(crate) struct Entry<F> {
     pub(crate) event: Event,
-    /// The `seq` of the room's event before this one; 0 for the first.
-    pub(crate) prev: u64,
     weight: usize,
     frames: [OnceLock<F>; 3],
 }
@@ -79,11 +161,10 @@ impl<F> Entry<F> {
     /// and numbers of its frames.
     const OVERHEAD: usize = 1024;
 
-    pub(crate) fn new(event: Event, prev: u64) -> Self {
+    pub(crate) fn new(event: Event) -> Self {
         Self {
             weight: Self::weigh(&event),
             event,
-            prev,
             frames: [const { OnceLock::new() }; 3],
         }
     }
@@ -102,7 +183,7 @@ impl<F> Entry<F> {
     fn weigh(event: &Event) -> usize {
         let [first, second, third] = event.from.texts();
         let cid = event.cid.as_deref().unwrap_or_default();
-        let texts = [&*event.room, &*event.body, cid, first, second, third];
+        let texts = [&*event.room, event.what.text(), cid, first, second, third];
         let written = |text: &str| text.len() + 3 * longest_encoding(text);
         Self::OVERHEAD + texts.into_iter().map(written).sum::<usize>()
     }
@@ -110,7 +191,7 @@ impl<F> Entry<F> {
 
 impl Author {
     /// What the author says about itself.
-    fn texts(&self) -> [&str; 3] {
+    pub(crate) fn texts(&self) -> [&str; 3] {
         match self {
             Self::User(user) => [&user.id, &user.name, &user.avatar],
             Self::PlainJson {

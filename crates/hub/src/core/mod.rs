@@ -8,10 +8,12 @@
 //! that reaches the end. Nothing is queued per member, so a slow one costs nothing: when its
 //! cursor falls off the ring it is told so.
 
+mod cursor;
 mod event;
 mod members;
 mod name;
 mod own_number;
+mod position;
 mod presence;
 mod quota;
 mod ring;
@@ -19,16 +21,18 @@ mod room;
 mod round;
 mod shard;
 
-pub use event::{Author, Event, User};
+pub use cursor::{Cursor, MAX_MISSED, NoCursor, Reset, judge};
+pub use event::{Author, Event, User, What};
 pub(crate) use event::{Entry, Form, Notice};
 pub(crate) use members::{Member, SessionId, Wake};
 pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_name, is_room_name, shown_name};
 pub(crate) use own_number::OwnNumberMap;
+pub use position::{Bounds, Chk, Mark};
 pub(crate) use quota::{JoinRefused, Quota};
 pub(crate) use ring::Gap;
-pub(crate) use room::RoomState;
+pub(crate) use room::{Birth, RoomState};
 pub(crate) use round::{Need, Round};
-pub(crate) use shard::{Batch, Joined, Shard, ShardLimits, Slot};
+pub(crate) use shard::{Batch, Begin, Joined, Shard, ShardLimits, Slot};
 
 #[cfg(test)]
 mod model_tests;

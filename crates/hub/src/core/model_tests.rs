@@ -1,4 +1,4 @@
-//! Shards against a naive model: every room a plain list of everything ever said.
+//! Shards against a naive model: a log that keeps everything ever said, and rooms that are lists of members.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -29,6 +29,8 @@ enum Op {
         session: u64,
         room: usize,
         backlog: usize,
+        /// Events that are said after the room was read from the log, before it is filled.
+        late: usize,
     },
     Leave {
         session: u64,
@@ -66,8 +68,10 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let (session, room) = (0..SESSIONS, 0..ROOMS);
     prop_oneof![
-        2 => (session.clone(), room.clone(), 0..9usize)
-            .prop_map(|(session, room, backlog)| Op::Join { session, room, backlog }),
+        2 => (session.clone(), room.clone(), 0..9usize, 0..9usize)
+            .prop_map(|(session, room, backlog, late)| {
+                Op::Join { session, room, backlog, late: late.saturating_sub(5) }
+            }),
         1 => (session.clone(), room.clone())
             .prop_map(|(session, room)| Op::Leave { session, room }),
         1 => (session.clone(), room.clone(), 0..3u8)
@@ -106,10 +110,6 @@ struct Membership {
 
 #[derive(Debug, Default)]
 struct ModelRoom {
-    /// The newest position of the shard when the room was made.
-    since: u64,
-    /// Everything ever said since the room exists.
-    said: Vec<u64>,
     members: BTreeMap<u64, Membership>,
     empty_since: Option<Duration>,
 }
@@ -147,6 +147,8 @@ struct World {
     begun: VecDeque<(Slot, Round<(), Woken>)>,
     quota: Arc<Quota>,
     rooms: BTreeMap<usize, ModelRoom>,
+    /// Everything ever said, by room.
+    log: [Vec<Event>; ROOMS],
     seq: u64,
     now: Duration,
 }
@@ -161,6 +163,7 @@ impl World {
             begun: VecDeque::new(),
             quota,
             rooms: BTreeMap::new(),
+            log: Default::default(),
             seq: 0,
             now: Duration::ZERO,
         }
@@ -172,7 +175,8 @@ impl World {
                 session,
                 room,
                 backlog,
-            } => self.join(session, room, backlog, max_rooms),
+                late,
+            } => self.join(session, room, backlog, late, max_rooms),
             Op::Leave { session, room } => self.leave(session, room),
             Op::Rename {
                 session,
@@ -214,29 +218,45 @@ impl World {
         self.rooms.get_mut(&room)?.members.get_mut(&session)
     }
 
-    fn join(&mut self, session: u64, room: usize, backlog: usize, max_rooms: usize) {
-        if self.member(session, room).is_some() {
+    /// Opens a room as the hub does. Says whether it could.
+    fn open(&mut self, room: usize, backlog: usize, late: usize, max_rooms: usize) -> bool {
+        let name = room_name(room);
+        let is_full = !self.rooms.contains_key(&room) && self.rooms.len() == max_rooms;
+        let opened = self.shard.open(&name, ADDRESS, backlog);
+        assert_eq!(opened.is_err(), is_full);
+        let Ok(opened) = opened else { return false };
+        self.rooms.entry(room).or_default();
+        if let Some(birth) = opened {
+            let (bounds, said) = (self.bounds(room), &self.log[room]);
+            let first = said.len().saturating_sub(LIMITS.ring_entries + 1);
+            let events = said[first..].to_vec();
+            for _ in 0..late {
+                self.publish(room, 10);
+            }
+            self.shard.fill(&name, birth, &bounds, events, self.now);
+        }
+        true
+    }
+
+    fn bounds(&self, room: usize) -> Bounds {
+        Bounds {
+            head: self.log[room].last().map_or(Mark::START, Event::mark),
+            ..Bounds::empty("epoch".into())
+        }
+    }
+
+    fn join(&mut self, session: u64, room: usize, backlog: usize, late: usize, max_rooms: usize) {
+        if self.member(session, room).is_some() || !self.open(room, backlog, late, max_rooms) {
             return;
         }
         let (woken, user) = (Woken::default(), user(session, 0));
         let id = SessionId(session);
-        let joined = self.shard.join(
-            &room_name(room),
-            Member::new(id, woken.clone(), user.clone(), true),
-            ADDRESS,
-            backlog,
-        );
-        let is_full = !self.rooms.contains_key(&room) && self.rooms.len() == max_rooms;
-        let Ok(joined) = joined else {
-            assert!(is_full);
-            return;
-        };
-        assert!(!is_full);
-        let since = self.seq;
-        let model = self.rooms.entry(room).or_insert_with(|| ModelRoom {
-            since,
-            ..ModelRoom::default()
-        });
+        let member = Member::new(id, woken.clone(), user.clone(), true);
+        let joined = self
+            .shard
+            .join(&room_name(room), member, Begin::Newest(backlog))
+            .unwrap();
+        let model = self.rooms.get_mut(&room).unwrap();
         model.empty_since = None;
         let member = Membership {
             slot: joined.slot,
@@ -248,34 +268,50 @@ impl World {
         };
         model.members.insert(session, member);
         let state = joined.state;
-        assert_eq!(joined.since, model.since);
-        assert_eq!(
-            state.head,
-            model.said.last().copied().unwrap_or(model.since)
-        );
-        assert_eq!(
-            state.head_id.map(|id| id.parse().unwrap()),
-            model.said.last().copied()
-        );
         assert_eq!(state.count, model.users().len());
         let listed: BTreeSet<_> = state.users.iter().map(|user| &*user.id).collect();
-        assert_eq!(
-            listed,
-            if state.count <= 2 {
-                model.users()
-            } else {
-                BTreeSet::new()
+        let expected = if state.count <= 2 {
+            model.users()
+        } else {
+            BTreeSet::new()
+        };
+        assert_eq!(listed, expected);
+        assert_eq!(state.bounds, self.bounds(room));
+        // The page asked for, unless the rings are too big together.
+        let said = &self.log[room];
+        let page = said.iter().filter(|e| e.seq >= joined.cursor).count();
+        assert!(page <= backlog);
+        let all: Vec<_> = self.log.iter().flatten().collect();
+        if all.len() <= 6 && all.iter().all(|event| event.what.text().len() <= 50) {
+            assert_eq!(page, backlog.min(said.len()));
+        }
+        self.judge(room);
+    }
+
+    /// What is said about cursors is true, of all there were and of some there were not.
+    fn judge(&self, room: usize) {
+        let said = &self.log[room];
+        let marks = said.iter().map(Event::mark);
+        for mark in marks.chain([
+            Mark::START,
+            Mark {
+                seq: self.seq + 1,
+                chk: Chk::NONE,
+            },
+        ]) {
+            for chk in [mark.chk, Chk::of_id("wrong!")] {
+                let cursor = Cursor {
+                    epoch: "epoch".into(),
+                    mark: Mark { chk, ..mark },
+                };
+                let there = said.iter().find(|event| event.seq == mark.seq);
+                let chk = there.map_or(Chk::NONE, |event| event.mark().chk);
+                let following = said.iter().filter(|event| event.seq > mark.seq).count();
+                let truth = judge(&cursor, &self.bounds(room), Some(chk), following);
+                let judged = self.shard.judge(&room_name(room), &cursor);
+                assert!(judged.is_none_or(|judged| judged == truth), "{cursor}");
             }
-        );
-        // The page asked for, or as much of it as is kept.
-        let page = model
-            .said
-            .iter()
-            .filter(|&&seq| seq >= joined.cursor)
-            .count();
-        let kept = model.said.iter().filter(|&&seq| seq >= state.floor).count();
-        assert_eq!(page, backlog.min(kept));
-        assert!(kept <= LIMITS.ring_entries);
+        }
     }
 
     fn leave(&mut self, session: u64, room: usize) {
@@ -302,18 +338,18 @@ impl World {
     /// Says whether the room has become due.
     fn say(&mut self, room: usize, len: usize) -> Option<Slot> {
         self.seq += 1;
-        let due = self.shard.commit(Event {
+        let event = Event {
             room: room_name(room).into(),
             seq: self.seq,
-            id: self.seq.to_string().into(),
+            prev: self.bounds(room).head.seq,
+            id: format!("{:06}", self.seq).into(),
             ts: 0,
             from: Author::PlainText,
-            body: "x".repeat(len).into(),
+            what: What::message("x".repeat(len)),
             cid: None,
-        });
-        if let Some(model) = self.rooms.get_mut(&room) {
-            model.said.push(self.seq);
-        }
+        };
+        let due = self.shard.commit(event.clone(), Mark::START);
+        self.log[room].push(event);
         due
     }
 
@@ -347,10 +383,10 @@ impl World {
         for listener in round.listeners.iter() {
             let SessionId(session) = listener.session;
             // Who has left meanwhile is in another room of that slot, or in none.
-            let mut rooms = self.rooms.values_mut();
-            let here = rooms.find_map(|room| {
+            let mut rooms = self.rooms.iter_mut();
+            let here = rooms.find_map(|(&at, room)| {
                 let member = room.members.get_mut(&session)?;
-                (member.slot == slot).then_some((&room.said, member))
+                (member.slot == slot).then_some((&self.log[at], member))
             });
             let Some((said, member)) = here else {
                 self.shard.rouse(slot, listener.session);
@@ -358,8 +394,9 @@ impl World {
             };
             match round.need(member.cursor) {
                 Need::All if absent & (1 << session) == 0 => {
-                    let owed = said.iter().filter(|&&seq| seq >= member.cursor);
-                    let owed: Vec<_> = owed.copied().take(seqs.len()).collect();
+                    let owed = said.iter().map(|event| event.seq);
+                    let owed = owed.filter(|&seq| seq >= member.cursor);
+                    let owed: Vec<_> = owed.take(seqs.len()).collect();
                     assert_eq!(seqs, owed, "what comes next");
                     member.cursor = round.next();
                 }
@@ -372,11 +409,11 @@ impl World {
 
     /// Nobody is told twice, and nobody is forgotten: who needs something is told, or in a round that is to come.
     fn check(&self) {
-        for room in self.rooms.values() {
+        for (&at, room) in &self.rooms {
             for (&session, member) in &room.members {
                 let woken = member.woken.0.lock().unwrap().len();
                 assert!(woken <= 1, "woken once until it reads to the end");
-                let newest = room.said.last().copied().unwrap_or_default();
+                let newest = self.bounds(at).head.seq;
                 let comes = self.due.contains(&member.slot)
                     || self.begun.iter().any(|(slot, round)| {
                         let mut listeners = round.listeners.iter();
@@ -397,37 +434,32 @@ impl World {
             return;
         };
         let lag = self.shard.lag(member.slot, member.cursor);
-        let batch = self.shard.read(
-            member.slot,
-            SessionId(session),
-            member.cursor,
-            member.notices,
-            max,
-            usize::MAX,
-        );
+        let read = |member: &Membership, shard: &mut Shard<(), Woken>| {
+            let id = SessionId(session);
+            let (cursor, notices) = (member.cursor, member.notices);
+            shard.read(member.slot, id, cursor, notices, max, usize::MAX)
+        };
+        let mut batch = read(member, &mut self.shard);
         assert_eq!(lag.is_none(), batch.gap.is_some());
-        member.notices = batch.notices_read;
         if let Some(gap) = batch.gap {
             assert_eq!(gap.from, member.cursor);
+            assert!(!batch.reaches_head());
+            // The log has it.
             member.cursor = gap.to + 1;
+            batch = read(member, &mut self.shard);
         }
-        let owed: Vec<_> = model
-            .said
+        member.notices = batch.notices_read;
+        let said = &self.log[room];
+        let owed: Vec<_> = said
             .iter()
-            .filter(|&&seq| seq >= member.cursor)
+            .filter(|event| event.seq >= member.cursor)
             .collect();
         assert_eq!(owed.len(), batch.behind, "what is not in the gap is owed");
-        let got: Vec<_> = batch.entries.iter().map(|entry| &entry.event.seq).collect();
+        let got: Vec<_> = batch.entries.iter().map(|entry| &entry.event).collect();
         assert_eq!(got, owed[..got.len()]);
         assert!(got.len() == max || got.len() == owed.len());
-        for entry in &batch.entries {
-            let at = model.said.binary_search(&entry.event.seq).unwrap();
-            assert_eq!(
-                entry.prev,
-                at.checked_sub(1)
-                    .map_or(model.since, |before| model.said[before])
-            );
-            member.cursor = entry.event.seq + 1;
+        if let Some(last) = got.last() {
+            member.cursor = last.seq + 1;
         }
         // Else it is expected to call again, and not woken before it did.
         member.is_reading = !batch.reaches_head();
@@ -462,8 +494,8 @@ proptest! {
                 }
             }
         }
-        for room in world.rooms.values() {
-            let next = room.said.last().map_or(0, |last| last + 1);
+        for (&at, room) in &world.rooms {
+            let next = world.bounds(at).head.seq + 1;
             assert!(room.members.values().all(|member| member.cursor >= next));
         }
         // And who reads although nobody said so gets nothing twice.
@@ -478,7 +510,7 @@ proptest! {
 #[test]
 fn a_room_is_due_once_until_it_is_asked_and_again_while_there_is_more() {
     let mut world = World::new(1);
-    world.join(0, 0, 0, 1);
+    world.join(0, 0, 0, 0, 1);
     let slot = world.say(0, 1).unwrap();
     assert_eq!([world.say(0, 1), world.say(0, 1)], [None; 2]);
     let (first, is_due) = world.shard.round(slot, 2, usize::MAX).unwrap();
@@ -494,7 +526,7 @@ fn a_room_is_due_once_until_it_is_asked_and_again_while_there_is_more() {
 fn a_round_is_for_who_is_where_it_begins() {
     use Need::{All, Nothing, Other};
     let mut world = World::new(1);
-    world.join(0, 0, 0, 1);
+    world.join(0, 0, 0, 0, 1);
     for _ in 0..6 {
         world.publish(0, 1);
     }
@@ -513,35 +545,35 @@ fn a_round_is_for_who_is_where_it_begins() {
 fn the_quietest_room_gives_up_its_ring_when_all_together_are_too_big() {
     let mut world = World::new(4);
     for room in 0..4 {
-        world.join(0, room, 0, 4);
+        world.join(0, room, 0, 0, 4);
         for _ in 0..3 {
             world.publish(room, 300);
         }
     }
-    let floors: Vec<_> = (0..4)
+    let kept: Vec<_> = (0..4)
         .map(|room| {
             let slot = world.member(0, room).unwrap().slot;
-            let state = world.shard.state(slot).unwrap();
-            state.floor <= state.head
+            let head = world.bounds(room).head.seq;
+            world.shard.lag(slot, head).is_some()
         })
         .collect();
     // 3 events of 300 bytes weigh 5 KiB, the shard may keep 9 KiB.
-    assert_eq!(floors, [false, false, false, true]);
+    assert_eq!(kept, [false, false, false, true]);
 }
 
 #[test]
 fn an_empty_room_makes_place_for_a_new_one() {
     let mut world = World::new(2);
-    world.join(0, 0, 0, 2);
-    world.join(0, 1, 0, 2);
-    world.join(1, 2, 0, 2);
+    world.join(0, 0, 0, 0, 2);
+    world.join(0, 1, 0, 0, 2);
+    world.join(1, 2, 0, 0, 2);
     assert!(!world.shard.reclaim(world.now));
     world.leave(0, 0);
     assert!(!world.shard.reclaim(world.now), "it may be come back to");
     world.now += LIMITS.empty_room_grace;
     assert!(world.shard.reclaim(world.now));
     world.rooms.remove(&0);
-    world.join(1, 2, 0, 2);
+    world.join(1, 2, 0, 0, 2);
     assert!(world.member(1, 2).is_some());
 }
 
@@ -550,12 +582,25 @@ fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     let mut world = World::new(1);
     world.shard.keep("general");
     let member = |id| Member::new(SessionId(id), Woken::default(), None, false);
+    let birth = world.shard.open("general", ADDRESS, 0).unwrap().unwrap();
+    let bounds = Bounds::empty("epoch".into());
+    let fill = |shard: &mut Shard<(), Woken>| {
+        shard.fill("general", birth, &bounds, Vec::new(), Duration::ZERO);
+    };
+    assert!(
+        world
+            .shard
+            .join("general", member(0), Begin::Newest(0))
+            .is_none()
+    );
+    world.shard.give_up("general", birth);
+    fill(&mut world.shard);
     let slot = world
         .shard
-        .join("general", member(0), ADDRESS, 0)
+        .join("general", member(0), Begin::Newest(0))
         .unwrap()
         .slot;
-    world.join(0, 0, 0, 1);
+    world.join(0, 0, 0, 0, 1);
     world.shard.leave(slot, SessionId(0), Duration::ZERO);
     assert!(!world.shard.reclaim(Duration::MAX));
     world.shard.sweep(Duration::MAX);

@@ -22,13 +22,15 @@ struct Used {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Why a room can't be made.
+/// Why a room can't be made or joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JoinRefused {
     /// There are as many rooms as there may be.
     Full,
     /// As many as may be were made from this address.
     ShareUsed,
+    /// The log can't be read.
+    Unreadable,
 }
 
 impl Quota {

@@ -2,9 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::event::Entry;
+use super::{
+    event::{Entry, Event},
+    position::{Bounds, Chk, Mark},
+};
 
-/// Positions that are no longer kept, both inclusive.
+/// Positions that are not kept, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gap {
     pub(crate) from: u64,
@@ -16,49 +19,62 @@ pub(crate) struct Gap {
 pub(crate) struct Ring<F> {
     entries: VecDeque<Arc<Entry<F>>>,
     bytes: usize,
-    /// The newest position that is no longer kept; where the ring starts if none was dropped.
+    /// The newest position that is not in here any more, or never was.
     dropped: u64,
-    /// The newest position ever appended; where the ring starts if none was.
-    head: u64,
-    /// The id of the event at `head`.
-    head_id: Option<Arc<str>>,
+    /// The check of the event there, where it is known.
+    dropped_chk: Option<Chk>,
+    /// The newest event there ever was.
+    head: Mark,
 }
 
 impl<F> Ring<F> {
-    /// A ring for what comes after position `start`.
-    pub(crate) const fn new(start: u64) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             entries: VecDeque::new(),
             bytes: 0,
-            dropped: start,
-            head: start,
-            head_id: None,
+            dropped: Mark::START.seq,
+            dropped_chk: Some(Mark::START.chk),
+            head: Mark::START,
         }
     }
 
-    pub(crate) const fn head(&self) -> u64 {
+    pub(crate) const fn head(&self) -> Mark {
         self.head
     }
 
-    /// The oldest position kept; the one after the head when nothing is.
-    pub(crate) fn floor(&self) -> u64 {
-        self.entries
-            .front()
-            .map_or(self.head + 1, |entry| entry.event.seq)
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(crate) const fn head_id(&self) -> Option<&Arc<str>> {
-        self.head_id.as_ref()
+    /// The newest position that is not in here, though it may be in the log.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The check of the event at a position, where it is known.
+    pub(crate) fn chk_at(&self, seq: u64) -> Option<Chk> {
+        if seq == self.head.seq {
+            return Some(self.head.chk);
+        }
+        if seq == self.dropped {
+            return self.dropped_chk;
+        }
+        let at = self.entries.binary_search_by_key(&seq, |e| e.event.seq);
+        Some(self.entries[at.ok()?].event.mark().chk)
     }
 
     /// Appends an entry and drops the oldest ones over the bounds. The newest always stays.
     pub(crate) fn push(&mut self, entry: Entry<F>, max_entries: usize, max_bytes: usize) {
-        self.head = entry.event.seq;
-        self.head_id = Some(Arc::clone(&entry.event.id));
+        if entry.event.prev > self.head.seq {
+            // Something is missing, as in a ring that is still to be filled: the log has it.
+            self.clear();
+            (self.dropped, self.dropped_chk) = (entry.event.prev, None);
+        }
+        self.head = entry.event.mark();
         self.bytes += entry.weight();
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > 1 && (self.entries.len() > max_entries || self.bytes > max_bytes)
@@ -67,19 +83,73 @@ impl<F> Ring<F> {
         }
     }
 
+    /// Puts before the entries what the log has before them: the newest of `events`, which are a room's newest when it had
+    /// these `bounds`.
+    pub(crate) fn fill(
+        &mut self,
+        bounds: &Bounds,
+        mut events: Vec<Event>,
+        max_entries: usize,
+        max_bytes: usize,
+    ) {
+        if self.entries.is_empty() && self.head.seq <= bounds.head.seq {
+            self.head = bounds.head;
+        }
+        let first = self.entries.front().map(|entry| &entry.event);
+        let (before, last) = first.map_or((u64::MAX, self.head.seq), |e| (e.seq, e.prev));
+        while events.pop_if(|event| event.seq >= before).is_some() {}
+        // Else more has happened since they were read than is in here.
+        if events.last().is_some_and(|event| event.seq == last) {
+            self.prepend(&mut events, max_entries, max_bytes);
+        }
+        self.dropped = self.entries.front().map_or(last, |e| e.event.prev);
+        self.dropped_chk = events
+            .last()
+            .map(Event::mark)
+            .filter(|mark| mark.seq == self.dropped)
+            .map(|mark| mark.chk)
+            .or_else(|| bounds.chk_at(self.dropped));
+    }
+
+    /// Takes the newest of `events` as far as they fit.
+    fn prepend(&mut self, events: &mut Vec<Event>, max_entries: usize, max_bytes: usize) {
+        while self.entries.len() < max_entries && self.bytes < max_bytes {
+            let Some(event) = events.pop() else { return };
+            let entry = Entry::new(event);
+            self.bytes += entry.weight();
+            self.entries.push_front(Arc::new(entry));
+        }
+    }
+
+    /// Forgets what a message said.
+    pub(crate) fn scrub(&mut self, message: u64) {
+        let first = self.entries.partition_point(|e| e.event.seq < message);
+        for entry in self.entries.range_mut(first..) {
+            if !entry.event.what.is_about(entry.event.seq, message) {
+                continue;
+            }
+            let mut event = entry.event.clone();
+            event.what.scrub();
+            let scrubbed = Entry::new(event);
+            self.bytes = self.bytes - entry.weight() + scrubbed.weight();
+            *entry = Arc::new(scrubbed);
+        }
+    }
+
     /// Drops everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.entries = VecDeque::new();
         self.bytes = 0;
-        self.dropped = self.head;
+        self.dropped = self.head.seq;
+        self.dropped_chk = Some(self.head.chk);
     }
 
     /// The cursor from which the newest `n` events are read.
     pub(crate) fn cursor_of_newest(&self, n: usize) -> u64 {
         match self.entries.len().checked_sub(n) {
-            _ if n == 0 => self.head + 1,
+            _ if n == 0 => self.head.seq + 1,
             Some(index) => self.entries[index].event.seq,
-            None => self.floor(),
+            None => self.dropped + 1,
         }
     }
 
@@ -102,7 +172,8 @@ impl<F> Ring<F> {
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.bytes -= entry.weight();
-            self.dropped = entry.event.seq;
+            let Mark { seq, chk } = entry.event.mark();
+            (self.dropped, self.dropped_chk) = (seq, Some(chk));
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    event::{Entry, Event, User},
+    cursor::{Cursor, Reset, judge},
+    event::{Entry, Event, User, What},
     members::{Members, Wake},
+    position::{Bounds, Mark},
     presence::Presence,
     ring::Ring,
     round::Round,
@@ -14,11 +16,14 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Room<F, W> {
     pub(crate) name: Arc<str>,
+    /// Tells it from other rooms that have had this name.
+    pub(crate) birth: Birth,
     /// Whose share of the rooms this is; nobody's if it is kept for good.
     pub(crate) made_from: Option<IpAddr>,
-    /// The position after which its events come. An earlier room of this name may have had earlier
-    /// ones: they are forgotten, but positions go on.
-    pub(crate) since: u64,
+    /// The log's history that the ring is of; none until the ring was filled from there.
+    pub(crate) epoch: Option<Arc<str>>,
+    /// The newest event that the log no longer keeps.
+    pub(crate) floor: Mark,
     pub(crate) ring: Ring<F>,
     pub(crate) members: Members<W>,
     pub(crate) presence: Presence<F>,
@@ -32,40 +37,88 @@ pub(crate) struct Room<F, W> {
     told: u64,
 }
 
+/// Names a room for as long as the process runs: which one of its shard it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Birth(pub(super) u64);
+
 impl<F, W: Wake + Clone> Room<F, W> {
-    pub(crate) fn new(name: Arc<str>, made_from: Option<IpAddr>, since: u64) -> Self {
+    pub(crate) fn new(name: Arc<str>, birth: Birth, made_from: Option<IpAddr>) -> Self {
         Self {
             name,
+            birth,
             made_from,
-            since,
-            ring: Ring::new(since),
+            epoch: None,
+            floor: Mark::START,
+            ring: Ring::new(),
             members: Members::new(),
             presence: Presence::new(),
             empty_since: None,
             presence_due: false,
             is_due: false,
-            told: since,
+            told: 0,
         }
     }
 
     /// What the room is like now; more than `max_listed` users are not listed.
     pub(crate) fn state(&self, max_listed: usize) -> RoomState {
         RoomState {
-            head: self.ring.head(),
-            floor: self.ring.floor(),
-            head_id: self.ring.head_id().map(Arc::clone),
+            bounds: self.bounds(),
             count: self.presence.count(),
             users: self.presence.list(max_listed),
         }
     }
 
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            epoch: self.epoch.clone().unwrap_or_default(),
+            floor: self.floor,
+            head: self.ring.head(),
+        }
+    }
+
+    /// Whether the log has some of the newest `wanted` events that the ring has not.
+    pub(crate) fn lacks(&self, wanted: usize) -> bool {
+        self.epoch.is_none() || self.ring.len() < wanted && self.floor.seq < self.ring.dropped()
+    }
+
+    /// Whether all that follows a cursor can be had. None if only the log can tell.
+    pub(crate) fn judge(&self, cursor: &Cursor) -> Option<Result<(), Reset>> {
+        let seq = cursor.mark.seq;
+        let chk = self.ring.chk_at(seq);
+        let following = self.ring.from(seq + 1).len();
+        let judged = judge(cursor, &self.bounds(), chk, following);
+        let may_be_in_log =
+            seq <= self.ring.dropped() && (chk.is_none() || seq < self.ring.dropped());
+        match judged {
+            Err(Reset::Mismatch) | Ok(()) if may_be_in_log => None,
+            judged => Some(judged),
+        }
+    }
+
+    /// Puts before its events what the log has before them; see [`Ring::fill`].
+    pub(crate) fn fill(
+        &mut self,
+        bounds: &Bounds,
+        events: Vec<Event>,
+        max_entries: usize,
+        max_bytes: usize,
+    ) {
+        self.epoch = Some(Arc::clone(&bounds.epoch));
+        self.floor = bounds.floor;
+        self.ring.fill(bounds, events, max_entries, max_bytes);
+        if self.members.is_empty() && !self.is_due {
+            self.told = self.ring.head().seq;
+        }
+    }
+
     /// Appends what came back from the log. Says whether the room has become due by that.
     pub(crate) fn append(&mut self, event: Event, max_entries: usize, max_bytes: usize) -> bool {
-        let prev = self.ring.head();
-        self.ring
-            .push(Entry::new(event, prev), max_entries, max_bytes);
+        if let What::Delete { target } = event.what {
+            self.ring.scrub(target);
+        }
+        self.ring.push(Entry::new(event), max_entries, max_bytes);
         if self.members.is_empty() && !self.is_due {
-            self.told = self.ring.head();
+            self.told = self.ring.head().seq;
             return false;
         }
         !std::mem::replace(&mut self.is_due, true)
@@ -84,9 +137,9 @@ impl<F, W: Wake + Clone> Room<F, W> {
         self.is_due = entries.len() < behind;
         if let Some(last) = entries.last() {
             self.told = last.event.seq;
-        } else if self.told < self.ring.head() {
+        } else if self.told < self.ring.head().seq {
             // They are no longer kept, which each has to find out.
-            self.told = self.ring.head();
+            self.told = self.ring.head().seq;
             self.members.rouse_all(slot);
         }
         Round::new(entries, || self.members.listeners())
@@ -102,7 +155,7 @@ pub(super) fn some_of<'a, F: 'a>(
     let mut bytes = 0;
     let fits = move |entry: &&Arc<Entry<F>>| {
         let fits = bytes == 0 || bytes < max_bytes;
-        bytes += entry.event.body.len().max(1);
+        bytes += entry.event.what.text().len().max(1);
         fits
     };
     entries.take(max_entries).take_while(fits).map(Arc::clone)
@@ -111,12 +164,8 @@ pub(super) fn some_of<'a, F: 'a>(
 /// What a room is like right now.
 #[derive(Debug)]
 pub(crate) struct RoomState {
-    /// The newest position; where the room starts if nothing was said yet.
-    pub(crate) head: u64,
-    /// The oldest position kept.
-    pub(crate) floor: u64,
-    /// The id of the event at `head`.
-    pub(crate) head_id: Option<Arc<str>>,
+    /// Which events the log has.
+    pub(crate) bounds: Bounds,
     /// How many named users are here.
     pub(crate) count: usize,
     /// They, unless they are too many to list.

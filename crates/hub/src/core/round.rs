@@ -34,7 +34,7 @@ impl<F, W> Round<F, W> {
     ) -> Option<Self> {
         let (first, last) = (entries.first()?, entries.last()?);
         Some(Self {
-            after: first.prev,
+            after: first.event.prev,
             first: first.event.seq,
             last: last.event.seq,
             listeners: listeners(),

@@ -8,11 +8,13 @@ use std::{
 };
 
 use super::{
+    cursor::{Cursor, Reset},
     event::{Entry, Event, Notice, User},
     members::{Member, SessionId, Wake},
+    position::{Bounds, Mark},
     quota::{JoinRefused, Quota},
     ring::Gap,
-    room::{Room, RoomState, some_of},
+    room::{Birth, Room, RoomState, some_of},
     round::Round,
 };
 
@@ -47,12 +49,12 @@ pub(crate) struct Shard<F, W> {
     rooms_total: Arc<Quota>,
     slots: Vec<Option<Room<F, W>>>,
     free: Vec<Slot>,
+    /// Rooms ever made.
+    births: u64,
     by_name: HashMap<Arc<str>, Slot>,
     /// Rooms with something in their ring by the position of their newest event, so that the one
     /// that has been quiet for longest gives up its ring first.
     by_head: BTreeSet<(u64, Slot)>,
-    /// The position of the newest event, of whichever room.
-    last_seq: u64,
     /// Bytes of all rings.
     bytes: usize,
     /// Empty rooms, longest empty first.
@@ -70,20 +72,27 @@ pub(crate) struct Joined {
     pub(crate) cursor: u64,
     /// Its cursor in the room's presence notices.
     pub(crate) notices: u64,
-    /// The position after which the room's events come.
-    pub(crate) since: u64,
+}
+
+/// Where a member begins to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With so many of the newest events.
+    Newest(usize),
+    /// After this position, which was found to be one that it can go on from.
+    After(u64),
 }
 
 /// What a member has to read next.
 #[derive(Debug)]
 pub(crate) struct Batch<F> {
-    /// Positions this member missed for good.
+    /// Positions this member needs and the ring no longer has.
     pub(crate) gap: Option<Gap>,
     pub(crate) entries: Vec<Arc<Entry<F>>>,
     pub(crate) notices: Vec<Arc<Notice<F>>>,
     /// The newest notice's number.
     pub(crate) notices_read: u64,
-    /// How many events the member was behind, this batch included, missed ones not.
+    /// How many events the member was behind, this batch included.
     pub(crate) behind: usize,
 }
 
@@ -100,7 +109,7 @@ impl<F> Batch<F> {
 
     /// Whether nothing follows this batch.
     pub(crate) fn reaches_head(&self) -> bool {
-        self.behind == self.entries.len()
+        self.gap.is_none() && self.behind == self.entries.len()
     }
 }
 
@@ -111,9 +120,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             rooms_total,
             slots: Vec::new(),
             free: Vec::new(),
+            births: 0,
             by_name: HashMap::new(),
             by_head: BTreeSet::new(),
-            last_seq: 0,
             bytes: 0,
             empty: BTreeSet::new(),
             presence_due: Vec::new(),
@@ -125,26 +134,73 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.add(name, None);
     }
 
-    /// Puts a member into a room, which is made if need be, at the cost of `address`. The member's
-    /// cursor is at the oldest of the newest `backlog` events.
-    ///
-    /// The caller sees to it that no session joins a room twice.
-    pub(crate) fn join(
+    /// Makes a room if need be, at the cost of `address`. Names it if its ring has to be filled from the log, to have the
+    /// newest `wanted` events; until that was done once nobody can join.
+    pub(crate) fn open(
         &mut self,
         name: &str,
-        member: Member<W>,
         address: IpAddr,
-        backlog: usize,
-    ) -> Result<Joined, JoinRefused> {
+        wanted: usize,
+    ) -> Result<Option<Birth>, JoinRefused> {
         let slot = if let Some(&slot) = self.by_name.get(name) {
             slot
         } else {
             self.rooms_total.take(address)?;
             self.add(name, Some(address))
         };
-        let Some(room) = self.slots[slot.0].as_mut() else {
-            return Err(JoinRefused::Full);
+        let wanted = wanted.min(self.limits.ring_entries);
+        let lacking = self.room(slot).filter(|room| room.lacks(wanted));
+        Ok(lacking.map(|room| room.birth))
+    }
+
+    /// Fills a room's ring with its newest events, read after it was opened.
+    pub(crate) fn fill(
+        &mut self,
+        name: &str,
+        birth: Birth,
+        bounds: &Bounds,
+        events: Vec<Event>,
+        now: Duration,
+    ) {
+        let Some(slot) = self.born(name, birth) else {
+            return;
         };
+        let limits = self.limits;
+        let Some(room) = self.slots[slot.0].as_mut() else {
+            return;
+        };
+        let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
+        room.fill(bounds, events, limits.ring_entries, limits.ring_bytes);
+        if room.members.is_empty() && room.made_from.is_some() && room.empty_since.is_none() {
+            room.empty_since = Some(now);
+            self.empty.insert((now, slot));
+        }
+        self.ring_changed(slot, old_head, old_bytes);
+    }
+
+    /// Forgets a room that could not be filled.
+    pub(crate) fn give_up(&mut self, name: &str, birth: Birth) {
+        if let Some(slot) = self.born(name, birth)
+            && self
+                .room(slot)
+                .is_some_and(|room| room.epoch.is_none() && room.made_from.is_some())
+        {
+            self.forget(slot);
+        }
+    }
+
+    /// Whether all that follows a cursor can be had. None if only the log can tell.
+    pub(crate) fn judge(&self, name: &str, cursor: &Cursor) -> Option<Result<(), Reset>> {
+        self.room(*self.by_name.get(name)?)?.judge(cursor)
+    }
+
+    /// Puts a member into a room. None if that has not been opened and filled.
+    ///
+    /// The caller sees to it that no session joins a room twice.
+    pub(crate) fn join(&mut self, name: &str, member: Member<W>, begin: Begin) -> Option<Joined> {
+        let slot = *self.by_name.get(name)?;
+        let room = self.slots[slot.0].as_mut()?;
+        room.epoch.as_ref()?;
         if let Some(since) = room.empty_since.take() {
             self.empty.remove(&(since, slot));
         }
@@ -154,13 +210,15 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         room.members.insert(member);
         let joined = Joined {
             slot,
-            cursor: room.ring.cursor_of_newest(backlog),
+            cursor: match begin {
+                Begin::Newest(backlog) => room.ring.cursor_of_newest(backlog),
+                Begin::After(seq) => seq + 1,
+            },
             notices: room.presence.version(),
-            since: room.since,
             state: room.state(self.limits.listed_users),
         };
         self.presence_changed(slot);
-        Ok(joined)
+        Some(joined)
     }
 
     /// What the room is like now.
@@ -205,19 +263,20 @@ impl<F, W: Wake + Clone> Shard<F, W> {
     /// Appends an event that came back from the log to its room. If the room has become due by that, the caller sees to it that
     /// [`round`](Self::round) is called.
     ///
-    /// An event for a room that has been forgotten since stays in the log only.
+    /// An event for a room that has been forgotten since stays in the log only, and one that the ring was filled with has been
+    /// appended already.
     #[must_use]
-    pub(crate) fn commit(&mut self, event: Event) -> Option<Slot> {
-        self.last_seq = event.seq;
+    pub(crate) fn commit(&mut self, event: Event, floor: Mark) -> Option<Slot> {
         let &slot = self.by_name.get(&event.room)?;
         let limits = self.limits;
         let room = self.slots[slot.0].as_mut()?;
-        let (old_head, old_bytes) = (room.ring.head(), room.ring.bytes());
+        let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
+        if event.seq <= old_head {
+            return None;
+        }
+        room.floor = floor;
         let is_due = room.append(event, limits.ring_entries, limits.ring_bytes);
-        self.by_head.remove(&(old_head, slot));
-        self.by_head.insert((room.ring.head(), slot));
-        self.bytes = self.bytes - old_bytes + room.ring.bytes();
-        self.shed();
+        self.ring_changed(slot, old_head, old_bytes);
         is_due.then_some(slot)
     }
 
@@ -243,7 +302,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         }
     }
 
-    /// What follows `cursor` and `notices` for this member: at most `max_entries`, and no more
+    /// What follows `cursor` and `notices` for this member, or what the ring lacks of it, and then nothing else: at most `max_entries`, and no more
     /// once their bodies pass `max_bytes`. A member that has then read everything can be woken again;
     /// any other is expected to call again.
     pub(crate) fn read(
@@ -261,6 +320,13 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let Some(member) = room.members.get_mut(session) else {
             return Batch::empty();
         };
+        if let Some(gap) = room.ring.gap(cursor) {
+            return Batch {
+                gap: Some(gap),
+                notices_read: notices,
+                ..Batch::empty()
+            };
+        }
         let unread = room.ring.from(cursor);
         let behind = unread.len();
         let entries = some_of(unread, max_entries, max_bytes).collect();
@@ -270,7 +336,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             room.presence.version()
         };
         let batch = Batch {
-            gap: room.ring.gap(cursor),
+            gap: None,
             entries,
             notices: room
                 .presence
@@ -342,7 +408,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
 
     fn add(&mut self, name: &str, made_from: Option<IpAddr>) -> Slot {
         let name: Arc<str> = name.into();
-        let room = Some(Room::new(Arc::clone(&name), made_from, self.last_seq));
+        self.births += 1;
+        let birth = Birth(self.births);
+        let room = Some(Room::new(Arc::clone(&name), birth, made_from));
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot.0] = room;
             slot
@@ -362,12 +430,25 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             self.empty.remove(&(since, slot));
         }
         self.by_name.remove(&room.name);
-        self.by_head.remove(&(room.ring.head(), slot));
+        self.by_head.remove(&(room.ring.head().seq, slot));
         self.bytes -= room.ring.bytes();
         self.free.push(slot);
         if let Some(address) = room.made_from {
             self.rooms_total.give_back(address);
         }
+    }
+
+    fn ring_changed(&mut self, slot: Slot, old_head: u64, old_bytes: usize) {
+        let Some(ring) = self.room(slot).map(|room| &room.ring) else {
+            return;
+        };
+        let (head, bytes) = (ring.head().seq, ring.bytes());
+        self.by_head.remove(&(old_head, slot));
+        if bytes > 0 {
+            self.by_head.insert((head, slot));
+        }
+        self.bytes = self.bytes - old_bytes + bytes;
+        self.shed();
     }
 
     /// Takes rings away, quietest room first, until the rest fits. The room that spoke last keeps
@@ -393,6 +474,11 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             room.presence_due = true;
             self.presence_due.push(slot);
         }
+    }
+
+    fn born(&self, name: &str, birth: Birth) -> Option<Slot> {
+        let slot = *self.by_name.get(name)?;
+        (self.room(slot)?.birth == birth).then_some(slot)
     }
 
     fn room(&self, slot: Slot) -> Option<&Room<F, W>> {

@@ -132,7 +132,7 @@ pub(super) async fn chat(
             let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
             return refusal(StatusCode::BAD_REQUEST, why);
         }
-        if let Err(refused) = session.enter(room, history) {
+        if let Err(refused) = session.enter(room, history).await {
             let (status, why) = match refused {
                 JoinRefused::Full => (
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -141,6 +141,10 @@ pub(super) async fn chat(
                 JoinRefused::ShareUsed => (
                     StatusCode::TOO_MANY_REQUESTS,
                     "Too many rooms were made from your address.",
+                ),
+                JoinRefused::Unreadable => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The room can't be read right now.",
                 ),
             };
             return refusal(status, why);

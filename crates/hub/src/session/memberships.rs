@@ -1,11 +1,11 @@
 //! The rooms one session is in.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use fullduplex::Prepared;
 
 use crate::{
-    core::{Batch, JoinRefused, OwnNumberMap, RoomState, User},
+    core::{Batch, Begin, OwnNumberMap, RoomState, User},
     rooms::{RoomRef, Rooms, Visitor},
     session::Seat,
 };
@@ -29,8 +29,6 @@ pub(crate) struct Membership {
     pub(crate) cursor: u64,
     /// How many presence notices it had.
     pub(crate) notices: u64,
-    /// The position after which the room's events come.
-    pub(crate) since: u64,
 }
 
 impl Memberships {
@@ -70,39 +68,40 @@ impl Memberships {
         self.joined.get_mut(room)
     }
 
-    /// Joins a room this session is not in, from the newest `backlog` events on.
+    /// Where the session comes from.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.visitor.address
+    }
+
+    /// Joins a room this session is not in. None if it has not been opened.
     pub(crate) fn join(
         &mut self,
-        name: &str,
+        name: &Arc<str>,
         user: Option<&Arc<User>>,
-        backlog: usize,
-    ) -> Result<(RoomRef, RoomState), JoinRefused> {
-        let (room, joined) = self.rooms.join(name, &self.visitor, user, backlog)?;
-        let name: Arc<str> = name.into();
+        begin: Begin,
+    ) -> Option<(RoomRef, RoomState)> {
+        let (room, joined) = self.rooms.join(name, &self.visitor, user, begin)?;
         if self.by_name.is_empty() {
             self.by_name.reserve_exact(1);
         }
-        if let Err(at) = self.place_of(&name) {
-            self.by_name.insert(at, (Arc::clone(&name), room));
+        if let Err(at) = self.place_of(name) {
+            self.by_name.insert(at, (Arc::clone(name), room));
         }
         let place = Membership {
-            name,
+            name: Arc::clone(name),
             cursor: joined.cursor,
             notices: joined.notices,
-            since: joined.since,
         };
         self.joined.insert(room, place);
-        Ok((room, joined.state))
+        Some((room, joined.state))
     }
 
-    pub(crate) fn leave(&mut self, name: &str) -> bool {
-        let Ok(at) = self.place_of(name) else {
-            return false;
-        };
+    pub(crate) fn leave(&mut self, name: &str) -> Option<RoomRef> {
+        let at = self.place_of(name).ok()?;
         let (_, room) = self.by_name.remove(at);
         self.joined.remove(room);
         self.rooms.leave(room, self.visitor.session);
-        true
+        Some(room)
     }
 
     /// Shows the session's user differently in all its rooms.

@@ -7,7 +7,9 @@
 //! Who calls it is in `seat.rs`.
 
 mod alarm;
+mod catch_up;
 mod heartbeat;
+mod joining;
 mod memberships;
 mod open;
 mod outbox;
@@ -32,9 +34,9 @@ use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, We
 use tokio::time::Instant;
 
 pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat, open::Open, parcel::Parcel, seat::Seat};
-use self::{memberships::Memberships, outbox::Outbox};
+use self::{catch_up::CatchUp, joining::Joining, memberships::Memberships, outbox::Outbox};
 use crate::{
-    core::{Batch, Entry, Form, Gap, Need, SessionId},
+    core::{Batch, Entry, Form, Need, SessionId},
     delivery::Delivery,
     hub::Shared,
     log::{Append, AppendError, Appended},
@@ -113,6 +115,9 @@ pub(crate) struct Session {
     ready: VecDeque<RoomRef>,
     outbox: Outbox,
     sending: VecDeque<Sending>,
+    /// While a join waits no other command is taken.
+    joining: Option<Box<Joining>>,
+    catch_up: CatchUp,
     client: v1::Client,
     heartbeat: Option<Heartbeat>,
     hello_by: Option<Instant>,
@@ -156,6 +161,8 @@ impl Session {
             ready: VecDeque::new(),
             outbox: Outbox::default(),
             sending: VecDeque::new(),
+            joining: None,
+            catch_up: CatchUp::default(),
             client: v1::Client::new(hub, id),
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
@@ -169,9 +176,9 @@ impl Session {
         Arc::clone(self.rooms.seat()).run(self, ws).await;
     }
 
-    /// Whether the replies to another command have room.
+    /// Whether another command may be taken: its replies have room.
     fn has_room(&self) -> bool {
-        self.outbox.has_room(self.sending.len())
+        self.joining.is_none() && self.outbox.has_room(self.sending.len())
     }
 
     /// Takes one message from the client.
@@ -217,16 +224,23 @@ impl Session {
             None => Some(Instant::now() + LAG_CHECK),
             at => at,
         };
-        Ok(self.ready.is_empty() && self.outbox.is_empty())
+        Ok(self.ready.is_empty() && self.outbox.is_empty() && !self.catch_up.is_new())
     }
 
     /// Packs what a room has for this session. Says whether that was all.
     fn pack_room(&mut self, room: RoomRef, parcel: &mut Parcel) -> Result<bool, Stop> {
+        if self.pack_caught_up(room, parcel).is_some() {
+            return Ok(false);
+        }
         let Some(batch) = self.rooms.read(room, MAX_BATCH, HIGH_WATER) else {
             return Ok(true);
         };
-        if let Some(gap) = batch.gap {
-            self.pack_gap(room, gap, parcel)?;
+        if batch.gap.is_some() {
+            if !matches!(self.dialect, Dialect::V1 { .. }) {
+                return Err(too_slow());
+            }
+            self.fall_behind(room);
+            return Ok(true);
         }
         let entries = match self.dialect {
             Dialect::Text => self.pack_lines(room, &batch, parcel),
@@ -240,17 +254,6 @@ impl Session {
         )
     }
 
-    fn pack_gap(&mut self, room: RoomRef, gap: Gap, parcel: &mut Parcel) -> Result<(), Stop> {
-        if !matches!(self.dialect, Dialect::V1 { .. }) {
-            return Err(too_slow());
-        }
-        if let Some(place) = self.rooms.get_mut(room) {
-            place.cursor = gap.to + 1;
-            parcel.push(event::gap(&place.name, gap));
-        }
-        Ok(())
-    }
-
     fn pack_entries(
         &mut self,
         room: RoomRef,
@@ -262,7 +265,9 @@ impl Session {
             if parcel.is_full() {
                 break;
             }
-            parcel.push(self.frame(entry));
+            if self.dialect.form().says(&entry.event.what) {
+                parcel.push(self.frame(entry));
+            }
             packed += 1;
         }
         if let Some(last) = batch.entries[..packed].last()
@@ -360,6 +365,13 @@ impl Session {
         Ok(())
     }
 
+    /// Takes what the log has answered.
+    fn poll_log(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        self.poll_decided(cx);
+        self.poll_joining(cx);
+        self.poll_catch_up(cx)
+    }
+
     /// Takes the log's decisions about messages under way, the oldest first.
     fn poll_decided(&mut self, cx: &mut Context<'_>) {
         while let Some(first) = self.sending.front_mut()
@@ -394,7 +406,8 @@ fn too_slow() -> Stop {
 
 /// Entries as all sessions of a dialect get them.
 pub(crate) fn bundle(entries: &[Arc<Entry<Prepared>>], form: Form, escape_html: bool) -> Bundle {
-    let frames = entries.iter().map(|entry| frame(entry, form, escape_html));
+    let said = entries.iter().filter(|entry| form.says(&entry.event.what));
+    let frames = said.map(|entry| frame(entry, form, escape_html));
     match form {
         Form::V1 | Form::Json => Bundle::new(frames),
         Form::Text => Bundle::new(plain::in_lines(&frames.collect::<Vec<_>>())),
@@ -405,7 +418,7 @@ pub(crate) fn bundle(entries: &[Arc<Entry<Prepared>>], form: Form, escape_html: 
 fn frame(entry: &Entry<Prepared>, form: Form, escape_html: bool) -> Prepared {
     let encode = |entry: &Entry<Prepared>| {
         prepare(match form {
-            Form::V1 => event::msg(entry),
+            Form::V1 => event::durable(&entry.event),
             Form::Json => wire::plain::json(&entry.event, escape_html),
             Form::Text => wire::plain::text(&entry.event),
         })

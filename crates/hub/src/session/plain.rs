@@ -6,7 +6,7 @@ use fullduplex::{CloseCode, Prepared};
 
 use super::{HIGH_WATER, Parcel, Sending, Session, Stop, prepare};
 use crate::{
-    core::{Author, Batch, JoinRefused, MAX_NAME_CHARS},
+    core::{Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, What},
     rooms::RoomRef,
     wire::{
         command::MAX_EMAIL_BYTES,
@@ -16,13 +16,24 @@ use crate::{
 
 impl Session {
     /// Joins the one room a plain session is in.
-    pub(crate) fn enter(&mut self, room: &str, history: usize) -> Result<(), JoinRefused> {
-        let (room, _) = self.rooms.join(room, None, history)?;
-        self.plain_room = Some(room);
-        if history > 0 {
-            self.ready.push_back(room);
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropped, the session is in no room.
+    pub(crate) async fn enter(&mut self, room: &str, history: usize) -> Result<(), JoinRefused> {
+        let name: Arc<str> = room.into();
+        loop {
+            let opening = self.hub.open_room(&name, self.rooms.address(), history);
+            opening.await?;
+            // Else it was forgotten between the two, as nobody was in it.
+            if let Some((room, _)) = self.rooms.join(&name, None, Begin::Newest(history)) {
+                self.plain_room = Some(room);
+                if history > 0 {
+                    self.ready.push_back(room);
+                }
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     pub(super) fn take_json(&mut self, text: &str) -> Result<(), Stop> {
@@ -62,7 +73,7 @@ impl Session {
 
     fn say(&mut self, from: Author, body: Arc<str>) {
         let Some(room) = self.plain_room else { return };
-        let append = self.publish(room, from, body, None);
+        let append = self.publish(room, from, What::message(body), None);
         self.sending.extend(append.map(|append| Sending {
             id: None,
             room,
@@ -80,9 +91,16 @@ impl Session {
         let mut packed = 0;
         while packed < batch.entries.len() && !parcel.is_full() {
             let rest = &batch.entries[packed..];
-            let frames: Vec<_> = rest.iter().map(|entry| self.frame(entry)).collect();
-            let (frame, count) = in_lines_at_once(&frames);
-            parcel.push(frame);
+            let lines = rest.iter().take_while(|e| Form::Text.says(&e.event.what));
+            let frames: Vec<_> = lines.map(|entry| self.frame(entry)).collect();
+            let count = if frames.is_empty() {
+                // It is stepped over.
+                1
+            } else {
+                let (frame, count) = in_lines_at_once(&frames);
+                parcel.push(frame);
+                count
+            };
             packed += count;
             if let Some(place) = self.rooms.get_mut(room) {
                 place.cursor = rest[count - 1].event.seq + 1;

@@ -253,7 +253,7 @@ impl Live {
 
     /// Takes commands while the replies to them have room. Says whether there were no more.
     fn take_commands(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
-        self.session.poll_decided(cx);
+        self.session.poll_log(cx)?;
         while self.may_take() {
             let Poll::Ready(message) = pin!(self.ws.recv()).poll(cx) else {
                 return Ok(true);
@@ -265,7 +265,7 @@ impl Live {
             }
             self.session
                 .take(message.map_err(|_| Stop::Over)?.ok_or(Stop::Over)?)?;
-            self.session.poll_decided(cx);
+            self.session.poll_log(cx)?;
         }
         Ok(false)
     }

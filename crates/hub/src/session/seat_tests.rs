@@ -31,15 +31,20 @@ use crate::{
     core::DEFAULT_ROOM,
     delivery::Delivery,
     hub::Shared,
-    log::{Committed, MemoryLog},
+    log::{Committed, MemoryLimits, MemoryLog},
     logs::Logs,
-    rooms::{Rooms, SHARDS},
+    rooms::Rooms,
 };
 
 async fn hub() -> Arc<Shared> {
     let config = Config::default();
     let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
-    let log = MemoryLog::new(SHARDS, 0, Arc::clone(&rooms) as Arc<dyn Committed>);
+    let limits = MemoryLimits {
+        room_events: 100,
+        events: 1_000,
+        bytes: 1 << 20,
+    };
+    let log = MemoryLog::new(limits, Arc::clone(&rooms) as Arc<dyn Committed>);
     let logs = Logs::open(&[]).await.unwrap();
     Arc::new(Shared::new(config, rooms, Arc::new(log), logs))
 }
@@ -120,9 +125,9 @@ const V1: Dialect = Dialect::V1 { heartbeat: None };
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
+async fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
     let mut session = Session::new(hub, dialect, ADDRESS);
-    session.enter(DEFAULT_ROOM, 0).unwrap();
+    session.enter(DEFAULT_ROOM, 0).await.unwrap();
     session
 }
 
@@ -139,15 +144,16 @@ async fn guest(hub: &Arc<Shared>, dialect: Dialect) -> Guest {
         charge: Arc::clone(&charge),
     };
     let ws = Acceptor::new().accept(transport).await.unwrap();
-    let session = session(hub, dialect);
+    let session = session(hub, dialect).await;
     let seat = Arc::clone(session.rooms.seat());
     hub.spawn(session.run(ws));
     Guest { peer, seat, charge }
 }
 
 /// Messages of a member that is not connected, all in one turn of the runtime; and the frames that others get.
-fn publish(hub: &Arc<Shared>, count: usize) -> Vec<wire::Frame> {
-    say(&mut session(hub, Dialect::Json), 0..count)
+async fn publish(hub: &Arc<Shared>, count: usize) -> Vec<wire::Frame> {
+    let mut author = session(hub, Dialect::Json).await;
+    say(&mut author, 0..count)
 }
 
 /// The same, of this author.
@@ -188,7 +194,7 @@ async fn what_is_published_in_one_turn_reaches_a_listener_in_one_write() {
     let hub = hub().await;
     let listener = listener(&hub).await;
     tokio::task::yield_now().await;
-    let frames = publish(&hub, 16);
+    let frames = publish(&hub, 16).await;
     listener.until(16).await;
     assert_eq!(listener.peer.writes(), [frames]);
 }
@@ -201,13 +207,13 @@ async fn a_panic_while_one_listener_is_written_to_ends_that_one_alone() {
     let behind = listener(&hub).await;
     tokio::task::yield_now().await;
     broken.on_next_write(|| panic!("a bug"));
-    let first = publish(&hub, 1);
+    let first = publish(&hub, 1).await;
     for guest in [&before, &behind] {
         guest.until(1).await;
         assert_eq!(guest.peer.frames(), first);
     }
     broken.until(1).await;
-    let second = publish(&hub, 1);
+    let second = publish(&hub, 1).await;
     for guest in [&before, &behind] {
         guest.until(2).await;
         assert_eq!(guest.peer.frames()[1..], second);
@@ -222,7 +228,7 @@ async fn so_does_one_while_a_session_is_told_alone() {
     let broken = guest(&hub, V1).await;
     tokio::task::yield_now().await;
     broken.on_next_write(|| panic!("a bug"));
-    let mut comes = session(&hub, V1);
+    let mut comes = session(&hub, V1).await;
     comes.take_command(NAMED).unwrap();
     comes.take_command(JOIN).unwrap();
     hub.rooms.flush_presence();
@@ -242,7 +248,7 @@ async fn nothing_more_is_written_for_a_session_that_panicked() {
     let broken = listener(&hub).await;
     tokio::task::yield_now().await;
     broken.on_next_write(|| panic!("a bug"));
-    let mut author = session(&hub, Dialect::Json);
+    let mut author = session(&hub, Dialect::Json).await;
     for n in 0..2 {
         say(&mut author, n..n + 1);
         round(&hub, &author).write(usize::MAX);
@@ -256,12 +262,12 @@ async fn nothing_more_is_written_for_a_session_that_panicked() {
 #[tokio::test]
 async fn who_takes_nothing_for_a_while_gets_all_once_and_in_order_and_holds_up_nobody() {
     let len: usize = {
-        let frame = publish(&hub().await, 1).remove(0);
+        let frame = publish(&hub().await, 1).await.remove(0);
         frame.bytes().len()
     };
     for taken in [0, 1, len - 1, len, len + 1, 2 * len, 3 * len] {
         let hub = hub().await;
-        let mut author = session(&hub, Dialect::Json);
+        let mut author = session(&hub, Dialect::Json).await;
         let [slow, other] = [listener(&hub).await, listener(&hub).await];
         tokio::task::yield_now().await;
         slow.peer
@@ -296,7 +302,7 @@ async fn a_reply_that_waits_for_its_client_is_not_overtaken() {
     slow.peer.script.fault_writes_at(written, Fault::Stall);
     slow.peer.push([wire::text(PING)]);
     tokio::task::yield_now().await;
-    publish(&hub, 1);
+    publish(&hub, 1).await;
     other.until(1).await;
     slow.peer.script.heal();
     slow.until(3).await;
@@ -307,8 +313,8 @@ async fn a_reply_that_waits_for_its_client_is_not_overtaken() {
 #[tokio::test]
 async fn what_a_room_has_for_all_is_refused_while_a_reply_waits_and_taken_once() {
     let hub = hub().await;
-    let mut member = session(&hub, V1);
-    let mut author = session(&hub, Dialect::Json);
+    let mut member = session(&hub, V1).await;
+    let mut author = session(&hub, Dialect::Json).await;
     say(&mut author, 0..1);
     let round = round(&hub, &author);
     let (io, peer) = Peer::client();
@@ -327,7 +333,7 @@ async fn who_is_to_end_gets_nothing_more() {
     let hub = hub().await;
     let ends = listener(&hub).await;
     tokio::task::yield_now().await;
-    let mut author = session(&hub, Dialect::Json);
+    let mut author = session(&hub, Dialect::Json).await;
     ends.seat.stop(too_slow());
     say(&mut author, 0..1);
     round(&hub, &author).write(usize::MAX);
@@ -345,7 +351,7 @@ async fn a_client_gets_its_own_message_with_the_reply_and_once() {
     guest.peer.push([wire::text(SEND)]);
     guest.until(4).await;
     // The lane finds nothing left to do.
-    publish(&hub, 1);
+    publish(&hub, 1).await;
     guest.until(5).await;
     let writes = &guest.peer.writes()[before..];
     assert_eq!(writes.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
@@ -355,7 +361,7 @@ async fn a_client_gets_its_own_message_with_the_reply_and_once() {
 #[tokio::test]
 async fn who_comes_between_two_messages_gets_the_second_and_who_was_there_both() {
     let hub = hub().await;
-    let mut author = session(&hub, Dialect::Json);
+    let mut author = session(&hub, Dialect::Json).await;
     let before = listener(&hub).await;
     tokio::task::yield_now().await;
     let mut frames = say(&mut author, 0..1);
@@ -374,7 +380,7 @@ async fn who_comes_between_two_messages_gets_the_second_and_who_was_there_both()
 #[tokio::test]
 async fn who_leaves_between_a_message_and_its_delivery_gets_nothing_and_others_theirs() {
     let hub = hub().await;
-    let mut author = session(&hub, Dialect::Json);
+    let mut author = session(&hub, Dialect::Json).await;
     let [stays, ends] = [listener(&hub).await, listener(&hub).await];
     let leaves = guest(&hub, V1).await;
     leaves.peer.push([wire::text(HELLO)]);
@@ -399,9 +405,9 @@ async fn a_member_of_two_rooms_gets_each_message_once_and_each_room_s_in_order()
     let guest = guest(&hub, V1).await;
     guest.peer.push([HELLO, JOIN_OTHER].map(wire::text));
     guest.until(2).await;
-    let mut here = session(&hub, Dialect::Json);
+    let mut here = session(&hub, Dialect::Json).await;
     let mut there = Session::new(&hub, Dialect::Json, ADDRESS);
-    there.enter("other", 0).unwrap();
+    there.enter("other", 0).await.unwrap();
     for n in 0..8 {
         say(&mut here, n..n + 1);
         say(&mut there, n..n + 1);
@@ -432,9 +438,10 @@ async fn a_room_that_several_threads_write_to_gets_one_order_whoever_publishes()
     for _ in 0..LISTENERS {
         listeners.push(listener(&hub).await);
     }
-    let authors = (0..AUTHORS).map(|author| {
-        let mut session = session(&hub, Dialect::Json);
-        tokio::spawn(async move {
+    let mut authors = Vec::new();
+    for author in 0..AUTHORS {
+        let mut session = session(&hub, Dialect::Json).await;
+        authors.push(tokio::spawn(async move {
             for n in 0..MESSAGES {
                 say(
                     &mut session,
@@ -442,9 +449,9 @@ async fn a_room_that_several_threads_write_to_gets_one_order_whoever_publishes()
                 );
                 tokio::task::yield_now().await;
             }
-        })
-    });
-    for author in authors.collect::<Vec<_>>() {
+        }));
+    }
+    for author in authors {
         author.await.unwrap();
     }
     for guest in &listeners {
@@ -479,7 +486,7 @@ async fn a_lane_does_not_wait_for_a_session_that_is_at_work_and_that_one_misses_
     busy.peer.push([wire::text(PING)]);
     is_at_work.recv_timeout(PATIENCE).unwrap();
     for messages in 1..3 {
-        publish(&hub, 1);
+        publish(&hub, 1).await;
         for guest in &others {
             guest.until(messages).await;
         }
@@ -493,7 +500,7 @@ async fn a_client_that_only_talks_takes_turns_with_others() {
     let hub = hub().await;
     let (io, peer) = Peer::client();
     let ws = Acceptor::new().accept(io).await.unwrap();
-    let session = session(&hub, V1);
+    let session = session(&hub, V1).await;
     let pings = iter::repeat_n(PING, 3 * MAX_COMMANDS_PER_TURN);
     peer.push(iter::once(HELLO).chain(pings).map(wire::text));
     let turns = Arc::new(AtomicUsize::new(0));
@@ -517,9 +524,9 @@ async fn a_client_that_only_talks_takes_turns_with_others() {
 fn a_lane_of_a_runtime_that_has_ended_keeps_no_session() {
     let runtime = runtime::Builder::new_current_thread().build().unwrap();
     let hub = runtime.block_on(hub());
-    let session = session(&hub, Dialect::Json);
+    let session = runtime.block_on(session(&hub, Dialect::Json));
     let seat = Arc::downgrade(session.rooms.seat());
-    runtime.block_on(async { publish(&hub, 1) });
+    runtime.block_on(async { publish(&hub, 1).await });
     drop(runtime);
     drop((session, hub));
     assert!(seat.upgrade().is_none());

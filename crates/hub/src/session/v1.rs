@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{BAD_HELLO, Dialect, Sending, Session, Stop};
+use super::{
+    BAD_HELLO, Dialect, Sending, Session, Stop,
+    joining::{Entered, Joining},
+};
 use crate::{
-    core::{Author, JoinRefused, RoomState, SessionId, User},
+    core::{Author, Bounds, Cursor, SessionId, User, What},
     hub::{Shared, now},
     log::{Append, AppendError, Appended, Draft},
     rooms::RoomRef,
@@ -33,6 +36,11 @@ impl Client {
             user_id: user_id.into(),
             user: None,
         }
+    }
+
+    /// Who it is to others.
+    pub(super) const fn user(&self) -> Option<&Arc<User>> {
+        self.user.as_ref()
     }
 
     /// Learns what `hello` says. What it does not mention stays.
@@ -75,9 +83,17 @@ impl Session {
                 self.hello(&hello, id);
                 Ok(())
             }
-            Ok(Command::Join { room, backlog }) => self.join(&room, backlog, id),
+            Ok(Command::Join {
+                room,
+                backlog,
+                since,
+            }) => self.join(&room, backlog, since.as_deref(), id),
             Ok(Command::Leave { room }) => {
-                self.rooms.leave(&room);
+                if let Some(room) = self.rooms.leave(&room) {
+                    self.catch_up.leave(room);
+                    // What waits for its turn behind this one's page has it now.
+                    self.ready.push_back(room);
+                }
                 self.reply(id, &reply::Done {});
                 Ok(())
             }
@@ -126,49 +142,66 @@ impl Session {
         self.outbox.extend(reply::success(id, &welcome));
     }
 
-    fn join(&mut self, name: &str, backlog: usize, id: Option<&Id>) -> Result<(), Failure> {
-        let (room, state) = match self.rooms.find(name) {
-            Some(room) => (room, self.rooms.state(room)),
-            None => self
-                .join_new(name, backlog)
-                .map(|(room, state)| (room, Some(state)))?,
+    fn join(
+        &mut self,
+        name: &str,
+        backlog: usize,
+        since: Option<&str>,
+        id: Option<&Id>,
+    ) -> Result<(), Failure> {
+        if let Some(room) = self.rooms.find(name) {
+            // A joined room is there.
+            if let Some(state) = self.rooms.state(room) {
+                let resume = None;
+                self.answer_join(name, id, Ok(Entered { state, resume }));
+            }
+            return Ok(());
+        }
+        if self.rooms.len() >= self.hub.config.limits.rooms_per_connection {
+            let why = "too many rooms joined";
+            return Err(Failure::new(ErrorCode::RateLimited, why));
+        }
+        let room: Arc<str> = name.into();
+        self.joining = Some(Box::new(Joining {
+            id: id.cloned(),
+            backlog,
+            since: since.map(str::parse),
+            step: self.opening(&room, backlog),
+            room,
+        }));
+        Ok(())
+    }
+
+    /// A join has been decided.
+    pub(super) fn answer_join(
+        &mut self,
+        name: &str,
+        id: Option<&Id>,
+        result: Result<Entered, Failure>,
+    ) {
+        let Entered { state, resume } = match result {
+            Ok(entered) => entered,
+            Err(failure) => {
+                self.outbox.push(reply::refusal(id, &failure));
+                return;
+            }
         };
-        // A joined room is there.
-        let Some(state) = state else { return Ok(()) };
-        let epoch = self.hub.log.epoch(room.shard);
+        let Bounds { epoch, floor, head } = &state.bounds;
+        let cursor = Cursor {
+            epoch: Arc::clone(epoch),
+            mark: *head,
+        };
         let form = reply::RoomForm {
             room: name,
-            epoch: &epoch,
-            head: state.head,
-            floor: state.floor,
-            cursor: reply::cursor(&epoch, state.head, state.head_id.as_deref()),
+            resume,
+            epoch,
+            head: head.seq,
+            floor: floor.seq + 1,
+            cursor: cursor.to_string(),
             count: state.count,
             members: state.users.iter().map(|user| (&**user).into()).collect(),
         };
         self.outbox.extend(reply::success(id, &form));
-        Ok(())
-    }
-
-    fn join_new(&mut self, name: &str, backlog: usize) -> Result<(RoomRef, RoomState), Failure> {
-        if self.rooms.len() >= self.hub.config.limits.rooms_per_connection {
-            return Err(Failure::new(
-                ErrorCode::RateLimited,
-                "too many rooms joined",
-            ));
-        }
-        let joined = self.rooms.join(name, self.client.user.as_ref(), backlog);
-        let (room, state) = joined.map_err(|refused| match refused {
-            JoinRefused::Full => Failure::new(
-                ErrorCode::Unavailable,
-                "the server has as many rooms as it may",
-            ),
-            JoinRefused::ShareUsed => Failure::new(
-                ErrorCode::RateLimited,
-                "too many rooms were made from your address",
-            ),
-        })?;
-        self.ready.push_back(room);
-        Ok((room, state))
     }
 
     fn send(&mut self, name: &str, cid: &str, body: &str, id: Option<&Id>) -> Result<(), Failure> {
@@ -179,7 +212,7 @@ impl Session {
             return Err(Failure::new(ErrorCode::NotJoined, "join the room first"));
         };
         let from = Author::User(Arc::clone(user));
-        let append = self.publish(room, from, body.into(), Some(cid.into()));
+        let append = self.publish(room, from, What::message(body), Some(cid.into()));
         self.sending.extend(append.map(|append| Sending {
             id: id.cloned(),
             room,
@@ -193,19 +226,18 @@ impl Session {
         &self,
         room: RoomRef,
         from: Author,
-        body: Arc<str>,
+        what: What,
         cid: Option<Arc<str>>,
     ) -> Option<Append> {
         let place = self.rooms.get(room)?;
         let draft = Draft {
             room: Arc::clone(&place.name),
-            room_since: place.since,
             from,
-            body,
+            what,
             cid,
             now: now(),
         };
-        Some(self.hub.log.append(room.shard, draft))
+        Some(self.hub.log.append(draft))
     }
 
     pub(super) fn answer_send(&mut self, id: Option<&Id>, result: Result<Appended, AppendError>) {
@@ -229,7 +261,10 @@ impl Session {
             Err(error) => {
                 let code = match error {
                     AppendError::Conflict => ErrorCode::Conflict,
-                    AppendError::Unavailable => ErrorCode::Unavailable,
+                    AppendError::NotFound => ErrorCode::NotFound,
+                    AppendError::Forbidden => ErrorCode::Forbidden,
+                    AppendError::Busy | AppendError::Unavailable => ErrorCode::Unavailable,
+                    AppendError::Timeout => ErrorCode::Timeout,
                 };
                 let failure = Failure::new(code, error.to_string());
                 self.outbox.push(reply::refusal(id, &failure));

@@ -37,6 +37,7 @@ pub(crate) enum Command<'a> {
     Join {
         room: Cow<'a, str>,
         backlog: usize,
+        since: Option<Cow<'a, str>>,
     },
     Leave {
         room: Cow<'a, str>,
@@ -96,6 +97,8 @@ struct Join<'a> {
     #[serde(borrow)]
     room: Cow<'a, str>,
     backlog: Option<usize>,
+    #[serde(borrow)]
+    since: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +124,11 @@ impl<'a> Command<'a> {
         match op {
             "hello" => Ok(Self::Hello(fields::<Hello<'_>>(text)?.checked()?)),
             "join" => {
-                let Join { room, backlog } = fields(text)?;
+                let Join {
+                    room,
+                    backlog,
+                    since,
+                } = fields(text)?;
                 let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
                 if backlog > MAX_BACKLOG {
                     return Err(bad(format!("backlog is at most {MAX_BACKLOG}")));
@@ -129,6 +136,7 @@ impl<'a> Command<'a> {
                 Ok(Self::Join {
                     room: checked_room(room)?,
                     backlog,
+                    since,
                 })
             }
             "leave" => {

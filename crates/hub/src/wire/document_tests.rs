@@ -8,7 +8,7 @@ use super::{
     command::{Command, Frame},
     event, log, plain, reply,
 };
-use crate::core::{Author, Entry, Event, Gap, Notice, User};
+use crate::core::{Author, Cursor, Event, Gap, Notice, Reset, User, What};
 
 const DOCUMENT: &str = include_str!("../../../../docs/hub-protocol.md");
 
@@ -31,11 +31,14 @@ fn example(key: &str, name: &str) -> Value {
 }
 
 fn reply_to(command: &str) -> Value {
-    let id = example("op", command)["id"].clone();
+    reply_to_id(&example("op", command)["id"])
+}
+
+fn reply_to_id(id: &Value) -> Value {
     let found = examples()
         .into_iter()
-        .find(|example| !id.is_null() && example["re"] == id);
-    found.unwrap_or_else(|| panic!("no reply to {command}"))
+        .find(|example| !id.is_null() && example["re"] == *id);
+    found.unwrap_or_else(|| panic!("no reply to {id}"))
 }
 
 /// The JSON we make is the document's: the same keys with the same values.
@@ -67,8 +70,17 @@ fn every_command_of_the_document_is_understood() {
             .unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
         match (op, &command) {
             ("hello", Command::Hello(hello)) => assert_eq!(hello.name.as_deref(), Some("Ana")),
-            ("join", Command::Join { room, backlog }) => {
+            (
+                "join",
+                Command::Join {
+                    room,
+                    backlog,
+                    since,
+                },
+            ) => {
                 assert_eq!((&**room, *backlog), ("general", 50));
+                let cursor = since.as_ref().map(|text| text.parse::<Cursor>().unwrap());
+                assert!(cursor.is_none_or(|cursor| cursor.mark.seq == 1042));
             }
             ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
             ("send", Command::Send { cid, body, .. }) => {
@@ -79,7 +91,10 @@ fn every_command_of_the_document_is_understood() {
         }
         understood.push(op.to_owned());
     }
-    assert_eq!(understood, ["hello", "join", "leave", "send", "ping"]);
+    assert_eq!(
+        understood,
+        ["hello", "join", "join", "join", "leave", "send", "ping"]
+    );
     assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
 }
 
@@ -110,19 +125,20 @@ fn every_reply_of_the_document_is_what_we_send() {
 
     let id = |n: u64| Frame::parse(&format!(r#"{{"op":"ping","id":{n}}}"#), 1).id;
     let ana = ana();
-    let room = reply::RoomForm {
+    let room = |resume: Option<Result<(), Reset>>| reply::RoomForm {
         room: "general",
+        resume: resume.map(reply::Resume::from),
         epoch: "k3f9",
         head: 1050,
         floor: 1001,
-        cursor: reply::cursor("k3f9", 1050, Some("01JH8QK3ZT0V9W4J5N6P8Q2ZTM")),
+        cursor: "k3f9.1050.8Q2ZTM".into(),
         count: 3,
         members: vec![(&ana).into()],
     };
-    assert_same(
-        &reply::success(id(2).as_ref(), &room).unwrap(),
-        &reply_to("join"),
-    );
+    for (n, resume) in [(2, None), (6, Some(Ok(()))), (7, Some(Err(Reset::Epoch)))] {
+        let ours = reply::success(id(n).as_ref(), &room(resume)).unwrap();
+        assert_same(&ours, &reply_to_id(&n.into()));
+    }
     assert_same(
         &reply::success(id(3).as_ref(), &reply::Done {}).unwrap(),
         &reply_to("leave"),
@@ -148,19 +164,44 @@ fn every_reply_of_the_document_is_what_we_send() {
 
 #[test]
 fn every_event_of_the_document_is_what_we_send() {
-    let event = Event {
-        room: "general".into(),
-        seq: 1051,
-        id: "01JH8QK3ZT0V9W4J5N6P7Q2ZTM".into(),
-        ts: 1_767_225_601_000,
-        from: Author::User(Arc::new(ana())),
-        body: "hello all".into(),
-        cid: Some("01JH8A".into()),
-    };
-    assert_same(
-        &event::msg(&Entry::<()>::new(event, 1050)),
-        &example("ev", "msg"),
-    );
+    let target = 1051;
+    for (ev, seq, id, cid, what) in [
+        ("msg", 1051, "3ZT", "A", What::message("hello all")),
+        (
+            "edit",
+            1052,
+            "4AV",
+            "B",
+            What::Edit {
+                target,
+                body: Some("hello everybody".into()),
+            },
+        ),
+        (
+            "react",
+            1053,
+            "5BW",
+            "C",
+            What::React {
+                target,
+                emoji: "+1".into(),
+                on: true,
+            },
+        ),
+        ("del", 1054, "6CX", "D", What::Delete { target }),
+    ] {
+        let event = Event {
+            room: "general".into(),
+            seq,
+            prev: seq - 1,
+            id: format!("01JH8QK{id}0V9W4J5N6P7Q2ZTM").into(),
+            ts: 1_767_225_601_000 + (seq - target) * 1000,
+            from: Author::User(Arc::new(ana())),
+            what,
+            cid: Some(format!("01JH8{cid}").into()),
+        };
+        assert_same(&event::durable(&event), &example("ev", ev));
+    }
 
     let bo = User {
         id: "u_77ab".into(),
@@ -215,8 +256,10 @@ fn every_error_code_of_the_document_has_a_cause_here() {
         TooLarge,
         Forbidden,
         NotJoined,
+        NotFound,
         Conflict,
         RateLimited,
+        Timeout,
         Unavailable,
         Unsupported,
     ] {
@@ -226,7 +269,7 @@ fn every_error_code_of_the_document_has_a_cause_here() {
             "{name}"
         );
     }
-    assert_eq!(table.matches("\n| `").count(), 8);
+    assert_eq!(table.matches("\n| `").count(), 10);
 }
 
 #[test]
@@ -235,4 +278,20 @@ fn the_documents_plain_object_goes_both_ways() {
     assert!(DOCUMENT.contains(text));
     let read = plain::Plain::parse(text).unwrap();
     assert_eq!(super::to_json(&read), text);
+}
+
+#[test]
+fn every_reason_of_a_reset_is_in_the_document() {
+    let reasons = [
+        Reset::Epoch,
+        Reset::Truncated,
+        Reset::Ahead,
+        Reset::Mismatch,
+        Reset::TooFar,
+    ];
+    for reset in reasons {
+        let form = serde_json::to_value(reply::Resume::from(Err(reset))).unwrap();
+        let row = format!("| `{}` |", form["reason"].as_str().unwrap());
+        assert!(DOCUMENT.contains(&row), "{row}");
+    }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::to_json;
-use crate::core::{Author, Entry, Gap, Notice, User, shown_name};
+use crate::core::{Author, Event, Gap, Notice, User, What, shown_name};
 
 /// The heartbeat browsers can see.
 pub(crate) const HB: &str = r#"{"ev":"hb"}"#;
@@ -63,8 +63,9 @@ pub(crate) fn plain_name(claimed: &str) -> Cow<'_, str> {
     }
 }
 
+/// What all events have that the log keeps, and what each kind has besides.
 #[derive(Serialize)]
-struct Msg<'a> {
+struct Durable<'a> {
     ev: &'static str,
     room: &'a str,
     seq: u64,
@@ -72,8 +73,49 @@ struct Msg<'a> {
     id: &'a str,
     ts: u64,
     from: UserForm<'a>,
-    body: &'a str,
+    #[serde(flatten)]
+    what: WhatForm<'a>,
     cid: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WhatForm<'a> {
+    Msg {
+        body: Option<&'a str>,
+    },
+    Edit {
+        target: u64,
+        body: Option<&'a str>,
+    },
+    Del {
+        target: u64,
+    },
+    React {
+        target: u64,
+        emoji: &'a str,
+        on: bool,
+    },
+}
+
+impl<'a> From<&'a What> for WhatForm<'a> {
+    fn from(what: &'a What) -> Self {
+        match *what {
+            What::Message { ref body } => Self::Msg {
+                body: body.as_deref(),
+            },
+            What::Edit { target, ref body } => Self::Edit {
+                target,
+                body: body.as_deref(),
+            },
+            What::Delete { target } => Self::Del { target },
+            What::React {
+                target,
+                ref emoji,
+                on,
+            } => Self::React { target, emoji, on },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -95,18 +137,23 @@ struct GapEvent<'a> {
     reason: &'static str,
 }
 
-/// A message.
-pub(crate) fn msg<F>(entry: &Entry<F>) -> String {
-    let event = &entry.event;
-    to_json(&Msg {
-        ev: "msg",
+/// An event that the log keeps.
+pub(crate) fn durable(event: &Event) -> String {
+    let ev = match event.what {
+        What::Message { .. } => "msg",
+        What::Edit { .. } => "edit",
+        What::Delete { .. } => "del",
+        What::React { .. } => "react",
+    };
+    to_json(&Durable {
+        ev,
         room: &event.room,
         seq: event.seq,
-        prev: entry.prev,
+        prev: event.prev,
         id: &event.id,
         ts: event.ts,
         from: (&event.from).into(),
-        body: &event.body,
+        what: (&event.what).into(),
         cid: event.cid.as_deref(),
     })
 }

@@ -52,7 +52,7 @@ impl<'a> Plain<'a> {
         Self {
             email: email.into(),
             username: username.into(),
-            message: (&*event.body).into(),
+            message: event.what.text().into(),
         }
     }
 }
@@ -74,9 +74,9 @@ pub(crate) fn text(event: &Event) -> String {
     let name = match &event.from {
         Author::User(user) => Cow::Borrowed(&*user.name),
         Author::PlainJson { username, .. } => plain_name(username),
-        Author::PlainText => return one_line(&event.body),
+        Author::PlainText => return one_line(event.what.text()),
     };
-    one_line(&format!("{name}: {}", event.body))
+    one_line(&format!("{name}: {}", event.what.text()))
 }
 
 /// A text client's message as one line: newlines become spaces and the ends are trimmed.
@@ -107,16 +107,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::{Entry, User};
+    use crate::core::{Entry, User, What};
 
     fn event(from: Author, body: &str) -> Event {
         Event {
             room: "general".into(),
             seq: 1,
+            prev: 0,
             id: "x".into(),
             ts: 0,
             from,
-            body: body.into(),
+            what: What::message(body),
             cid: None,
         }
     }
@@ -171,8 +172,8 @@ mod tests {
     fn a_claimed_name_is_cleaned_where_names_have_rules() {
         let claimed = event(json_author("", "A\u{202e}na\n"), "hi");
         assert_eq!(text(&claimed), "Ana: hi");
-        let entry: Entry<()> = Entry::new(claimed, 0);
-        let msg = super::super::event::msg(&entry);
+        let entry: Entry<()> = Entry::new(claimed);
+        let msg = super::super::event::durable(&entry.event);
         assert!(msg.contains(r#""name":"Ana""#), "{msg}");
         assert!(json(&entry.event, false).contains("A\u{202e}na\\n"));
         assert_eq!(text(&event(json_author("", "\u{200b}"), "hi")), "guest: hi");
@@ -211,13 +212,14 @@ mod tests {
                     cid: Some(text.repeat(10).into()),
                     room: text.into(),
                     seq: u64::MAX,
+                    prev: u64::MAX,
                     ts: u64::MAX,
                     ..event(from, &long)
                 };
-                let kept = event.body.len();
-                let entry: Entry<()> = Entry::new(event, u64::MAX);
+                let kept = event.what.text().len();
+                let entry: Entry<()> = Entry::new(event);
                 let frames = [
-                    super::super::event::msg(&entry),
+                    super::super::event::durable(&entry.event),
                     json(&entry.event, true),
                     super::text(&entry.event),
                 ];

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::{command::Id, event::UserForm, to_json};
+use crate::core::Reset;
 
 /// Why a command failed. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -14,8 +15,10 @@ pub(crate) enum ErrorCode {
     TooLarge,
     Forbidden,
     NotJoined,
+    NotFound,
     Conflict,
     RateLimited,
+    Timeout,
     Unavailable,
     Unsupported,
 }
@@ -68,12 +71,36 @@ pub(crate) struct Limits {
 #[derive(Debug, Serialize)]
 pub(crate) struct RoomForm<'a> {
     pub(crate) room: &'a str,
+    #[serde(flatten)]
+    pub(crate) resume: Option<Resume>,
     pub(crate) epoch: &'a str,
     pub(crate) head: u64,
     pub(crate) floor: u64,
     pub(crate) cursor: String,
     pub(crate) count: usize,
     pub(crate) members: Vec<UserForm<'a>>,
+}
+
+/// Whether a client goes on from its cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Resume {
+    resume: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl From<Result<(), Reset>> for Resume {
+    fn from(judged: Result<(), Reset>) -> Self {
+        let reason = judged.err().map(|reset| match reset {
+            Reset::Epoch => "epoch",
+            Reset::Truncated => "truncated",
+            Reset::Ahead => "ahead",
+            Reset::Mismatch => "mismatch",
+            Reset::TooFar => "too_far",
+        });
+        let resume = if reason.is_some() { "reset" } else { "ok" };
+        Self { resume, reason }
+    }
 }
 
 /// The reply to `send`.
@@ -129,12 +156,4 @@ pub(crate) fn refusal(re: Option<&Id>, err: &Failure) -> String {
             msg: &err.msg,
         }),
     }
-}
-
-/// A cursor that names the event at `head`: `epoch.seq.chk`, `chk` being the end of its id.
-pub(crate) fn cursor(epoch: &str, head: u64, head_id: Option<&str>) -> String {
-    let check = head_id
-        .and_then(|id| id.get(id.len().checked_sub(6)?..))
-        .unwrap_or("000000");
-    format!("{epoch}.{head}.{check}")
 }

@@ -1,0 +1,68 @@
+//! What a log answers with, now or later.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::sync::oneshot;
+
+/// Resolves when the log has decided.
+///
+/// Cancel safe: polling again after a drop of an outer future goes on where it was.
+#[must_use = "what is not waited for can't be known"]
+#[derive(Debug)]
+pub struct Answer<T, E>(State<T, E>);
+
+#[derive(Debug)]
+enum State<T, E> {
+    Given(Result<T, E>),
+    Waiting(oneshot::Receiver<Result<T, E>>),
+}
+
+/// An error for what nobody answers any more.
+pub trait Lost {
+    /// That error.
+    fn lost() -> Self;
+}
+
+impl<T, E> Answer<T, E> {
+    /// One that is there already.
+    pub const fn given(result: Result<T, E>) -> Self {
+        Self(State::Given(result))
+    }
+
+    /// One that comes through the sender, say after a group commit. Dropping the sender means [`Lost::lost`].
+    pub fn later() -> (oneshot::Sender<Result<T, E>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(State::Waiting(receiver)))
+    }
+}
+
+impl<T: Clone + Unpin, E: Lost + Clone + Unpin> Future for Answer<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Waiting(receiver) = &mut self.0 {
+            let result = ready!(Pin::new(receiver).poll(cx));
+            self.0 = State::Given(result.unwrap_or_else(|_| Err(E::lost())));
+        }
+        match &self.0 {
+            State::Given(result) => Poll::Ready(result.clone()),
+            State::Waiting(_) => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::log::{Append, AppendError};
+
+    #[tokio::test]
+    async fn what_nobody_answers_any_more_has_an_unknown_outcome() {
+        let (sender, append) = Append::later();
+        drop(sender);
+        assert_eq!(append.await, Err(AppendError::Timeout));
+    }
+}

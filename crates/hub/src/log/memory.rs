@@ -1,0 +1,417 @@
+//! The log in memory: it keeps the newest events, and begins a new history with each process.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MAX_MISSED, Mark,
+    PageSize, ReadError, Sought, Start, Tail,
+    draft::{Key, may_change},
+    stamp::{Stamps, new_epoch},
+};
+use crate::core::{Event, What};
+
+/// Enough that threads seldom meet at one.
+const SHARDS: usize = 16;
+
+/// Rooms of a shard of which nothing is kept but where they ended, so that who has read all of one can go on. Some 100 bytes each.
+const MAX_HOLLOW: usize = 1_024;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryLimits {
+    /// Events of one room.
+    pub room_events: usize,
+    /// Events of all rooms.
+    pub events: usize,
+    /// Bytes of all rooms.
+    pub bytes: usize,
+}
+
+/// A log whose events last as long as the process, and no longer than its limits let them.
+pub struct MemoryLog {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    /// Those of one shard.
+    limits: MemoryLimits,
+    epoch: Arc<str>,
+    committed: Arc<dyn Committed>,
+}
+
+/// Rooms that share an order.
+struct Shard {
+    last_seq: u64,
+    stamps: Stamps,
+    rooms: HashMap<Arc<str>, Room>,
+    /// The rooms of all events, oldest first.
+    order: BTreeMap<u64, Arc<str>>,
+    bytes: usize,
+    /// Rooms without events by their head.
+    hollow: BTreeMap<u64, Arc<str>>,
+    /// Where the events are that clients gave ids.
+    by_cid: HashMap<Key, u64>,
+}
+
+struct Room {
+    floor: Mark,
+    head: Mark,
+    events: VecDeque<Event>,
+}
+
+impl MemoryLog {
+    /// An empty log that hands events to `committed`.
+    pub fn new(limits: MemoryLimits, committed: Arc<dyn Committed>) -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                last_seq: 0,
+                stamps: Stamps::after(0),
+                rooms: HashMap::new(),
+                order: BTreeMap::new(),
+                bytes: 0,
+                hollow: BTreeMap::new(),
+                by_cid: HashMap::new(),
+            })
+        };
+        Self {
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            hasher: RandomState::new(),
+            limits: MemoryLimits {
+                events: limits.events / SHARDS,
+                bytes: limits.bytes / SHARDS,
+                ..limits
+            },
+            epoch: new_epoch(),
+            committed,
+        }
+    }
+
+    fn shard(&self, room: &str) -> MutexGuard<'_, Shard> {
+        let at = self.hasher.hash_one(room) % SHARDS as u64;
+        self.shards[usize::try_from(at).unwrap_or(0)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_append(&self, mut draft: Draft) -> Result<Appended, AppendError> {
+        let key = draft.key();
+        let mut shard = self.shard(&draft.room);
+        if let Some(first) = key.as_ref().and_then(|key| shard.find(key)) {
+            return if draft.repeats(&first.what) {
+                Ok(first_place(first))
+            } else {
+                Err(AppendError::Conflict)
+            };
+        }
+        shard.check(&draft)?;
+        let (ts, id) = shard
+            .stamps
+            .next(draft.now)
+            .ok_or(AppendError::Unavailable)?;
+        shard.last_seq += 1;
+        let appended = Appended {
+            seq: shard.last_seq,
+            id,
+            ts,
+            duplicate: false,
+        };
+        // One copy of the name for all events of a room.
+        if let Some((name, _)) = shard.rooms.get_key_value(&draft.room) {
+            draft.room = Arc::clone(name);
+        }
+        let prev = shard.head(&draft.room).seq;
+        let event = draft.into_event(&appended, prev);
+        shard.push(event.clone(), key);
+        shard.drop_oldest(&event.room, &self.limits);
+        let floor = shard.floor(&event.room);
+        // Under the lock, so that events reach the rings in the order of the log.
+        self.committed.committed(event, floor);
+        Ok(appended)
+    }
+}
+
+impl Log for MemoryLog {
+    fn append(&self, draft: Draft) -> Append {
+        Answer::given(self.try_append(draft))
+    }
+
+    fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError> {
+        Answer::given(Ok(self.shard(room).bounds(room, &self.epoch)))
+    }
+
+    fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError> {
+        let shard = self.shard(room);
+        let bounds = shard.bounds(room, &self.epoch);
+        let kept = shard.rooms.get(room).map(|room| &room.events);
+        let at =
+            kept.and_then(|events| events.get(events.binary_search_by_key(&seq, |e| e.seq).ok()?));
+        let following = kept.map_or(0, |events| {
+            events.len() - events.partition_point(|event| event.seq <= seq)
+        });
+        Answer::given(Ok(Sought {
+            chk: bounds
+                .chk_at(seq)
+                .or_else(|| at.map(|event| Chk::of_id(&event.id))),
+            following: following.min(MAX_MISSED + 1),
+            bounds,
+        }))
+    }
+
+    fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
+        let shard = self.shard(room);
+        let bounds = shard.bounds(room, &self.epoch);
+        let events = shard.rooms.get(room).map(|room| room.page(start, max));
+        Answer::given(Ok(Tail {
+            bounds,
+            events: events.unwrap_or_default(),
+        }))
+    }
+}
+
+impl fmt::Debug for MemoryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLog")
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    fn find(&self, key: &Key) -> Option<&Event> {
+        let seq = self.by_cid.get(key)?;
+        self.rooms.get(&key.1)?.get(*seq)
+    }
+
+    fn head(&self, room: &str) -> Mark {
+        self.rooms.get(room).map_or(Mark::START, |room| room.head)
+    }
+
+    fn floor(&self, room: &str) -> Mark {
+        self.rooms.get(room).map_or(Mark::START, |room| room.floor)
+    }
+
+    fn bounds(&self, room: &str, epoch: &Arc<str>) -> Bounds {
+        let bounds = Bounds::empty(Arc::clone(epoch));
+        match self.rooms.get(room) {
+            Some(Room { floor, head, .. }) => Bounds {
+                floor: *floor,
+                head: *head,
+                ..bounds
+            },
+            None => bounds,
+        }
+    }
+
+    /// Whether what the draft is about is there and may be changed.
+    fn check(&self, draft: &Draft) -> Result<(), AppendError> {
+        let Some(target) = draft.what.target() else {
+            return Ok(());
+        };
+        let room = self.rooms.get(&draft.room).ok_or(AppendError::NotFound)?;
+        let target = room.get(target).ok_or(AppendError::NotFound)?;
+        may_change(draft, &target.what, &target.from)
+    }
+
+    fn push(&mut self, event: Event, key: Option<Key>) {
+        if let Some(key) = key {
+            self.by_cid.insert(key, event.seq);
+        }
+        self.order.insert(event.seq, Arc::clone(&event.room));
+        self.bytes += weight(&event);
+        let room = self
+            .rooms
+            .entry(Arc::clone(&event.room))
+            .or_insert_with(|| Room {
+                floor: Mark::START,
+                head: Mark::START,
+                events: VecDeque::new(),
+            });
+        if room.events.is_empty() {
+            self.hollow.remove(&room.head.seq);
+        }
+        room.head = event.mark();
+        if let What::Delete { target } = event.what {
+            self.bytes -= room.scrub(target);
+        }
+        room.events.push_back(event);
+    }
+
+    /// Drops what is over the limits: of the room that has just grown, then of all.
+    fn drop_oldest(&mut self, grown: &Arc<str>, limits: &MemoryLimits) {
+        let kept = self.rooms.get(grown).map_or(0, |room| room.events.len());
+        if kept > limits.room_events.max(1) {
+            self.drop_first_of(grown);
+        }
+        while self.order.len() > 1
+            && (self.order.len() > limits.events || self.bytes > limits.bytes)
+        {
+            let Some(room) = self.order.values().next().map(Arc::clone) else {
+                return;
+            };
+            self.drop_first_of(&room);
+        }
+        while self.hollow.len() > MAX_HOLLOW {
+            if let Some((_, name)) = self.hollow.pop_first() {
+                self.rooms.remove(&name);
+            }
+        }
+    }
+
+    fn drop_first_of(&mut self, name: &Arc<str>) {
+        let Some(room) = self.rooms.get_mut(name) else {
+            return;
+        };
+        let Some(event) = room.events.pop_front() else {
+            return;
+        };
+        room.floor = event.mark();
+        if room.events.is_empty() {
+            self.hollow.insert(room.head.seq, Arc::clone(name));
+        }
+        self.bytes -= weight(&event);
+        self.order.remove(&event.seq);
+        if let Some(key) = event.key() {
+            self.by_cid.remove(&key);
+        }
+    }
+}
+
+impl Room {
+    fn get(&self, seq: u64) -> Option<&Event> {
+        let at = self.events.binary_search_by_key(&seq, |event| event.seq);
+        self.events.get(at.ok()?)
+    }
+
+    /// Forgets what a message said. Returns the bytes that this frees.
+    fn scrub(&mut self, message: u64) -> usize {
+        let first = self.events.partition_point(|event| event.seq < message);
+        let about = self.events.range_mut(first..);
+        about
+            .filter(|event| event.what.is_about(event.seq, message))
+            .map(|event| {
+                let bytes = event.what.text().len();
+                event.what.scrub();
+                bytes
+            })
+            .sum()
+    }
+
+    fn page(&self, start: Start, max: PageSize) -> Vec<Event> {
+        match start {
+            Start::At(seq) => {
+                let first = self.events.partition_point(|event| event.seq < seq);
+                max.take(self.events.range(first..)).cloned().collect()
+            }
+            Start::Newest => {
+                let mut page: Vec<_> = max.take(self.events.iter().rev()).cloned().collect();
+                page.reverse();
+                page
+            }
+        }
+    }
+}
+
+/// The bytes an event is charged with: itself, its places in the maps, and its texts.
+fn weight(event: &Event) -> usize {
+    const OVERHEAD: usize = 512;
+    OVERHEAD
+        + event.what.text().len()
+        + event.from.texts().map(str::len).iter().sum::<usize>()
+        + size_of::<Event>()
+}
+
+fn first_place(first: &Event) -> Appended {
+    Appended {
+        seq: first.seq,
+        id: Arc::clone(&first.id),
+        ts: first.ts,
+        duplicate: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance::{Seen, Subject, conformance, says};
+
+    fn start(limits: MemoryLimits) -> Subject {
+        let seen = Arc::new(Seen::default());
+        Subject {
+            log: Arc::new(MemoryLog::new(limits, Arc::clone(&seen) as _)),
+            seen,
+            _held: Box::new(()),
+        }
+    }
+
+    conformance!(|room_events| start(MemoryLimits {
+        room_events,
+        events: 10_000,
+        bytes: 1 << 20,
+    }));
+
+    #[tokio::test]
+    async fn all_rooms_together_stay_within_the_limits_and_the_oldest_event_goes_first() {
+        let log = MemoryLog::new(
+            MemoryLimits {
+                room_events: 100,
+                events: 3 * SHARDS,
+                bytes: usize::MAX,
+            },
+            Arc::new(Seen::default()),
+        );
+        let mut rooms = Vec::new();
+        for n in 0..200 {
+            let room: Arc<str> = format!("room {n}").into();
+            let draft = Draft {
+                room: Arc::clone(&room),
+                ..says("u1", "c1", "hi")
+            };
+            log.append(draft).await.unwrap();
+            rooms.push(room);
+        }
+        for shard in &log.shards {
+            let shard = shard.lock().unwrap();
+            assert_eq!((shard.order.len(), shard.by_cid.len()), (3, 3));
+        }
+        // Whoever has read all of a room goes on, even if nothing of it is kept.
+        for room in rooms {
+            let bounds = log.bounds(&room).await.unwrap();
+            assert!(bounds.head.seq > 0);
+            assert_eq!(
+                log.seek(&room, bounds.head.seq).await.unwrap().chk,
+                Some(bounds.head.chk)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn long_texts_are_counted_and_what_was_deleted_is_not() {
+        let log = MemoryLog::new(
+            MemoryLimits {
+                room_events: 100,
+                events: usize::MAX,
+                bytes: SHARDS * 100_000,
+            },
+            Arc::new(Seen::default()),
+        );
+        let body = "x".repeat(16_384);
+        for n in 0..100 {
+            log.append(says("u1", &n.to_string(), &body)).await.unwrap();
+            let target = log.bounds(&"general".into()).await.unwrap().head.seq;
+            if n % 2 == 0 {
+                let delete = Draft {
+                    what: What::Delete { target },
+                    ..says("u1", &format!("d{n}"), "")
+                };
+                log.append(delete).await.unwrap();
+            }
+            let shard = log.shard("general");
+            assert!(shard.bytes <= 100_000);
+            let weighed: usize = shard.rooms["general"].events.iter().map(weight).sum();
+            assert_eq!(shard.bytes, weighed);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The log: the one place where the order of events is decided, and where they are kept.
+//!
+//! Publishing is append, committed, ring, in that order and never otherwise: a session hands a
+//! [`Draft`] to [`Log::append`] and gets an [`Answer`] to wait for. The log decides the position,
+//! makes the event durable as its policy says, hands it to [`Committed`], and answers. Nobody sees
+//! an event that did not come back from the log, not even its author.
+//!
+//! Reading is by room: [`Log::bounds`] says what is kept, [`Log::seek`] where a client's [`Cursor`] is in it, and
+//! [`Log::tail`] gives what follows a position. Whoever implements this may have other writers beside it: positions may
+//! leave numbers out, and events that nobody here appended may be committed.
+
+mod answer;
+#[cfg(test)]
+mod conformance;
+mod draft;
+mod memory;
+mod stamp;
+
+use std::sync::Arc;
+
+pub use self::{
+    answer::{Answer, Lost},
+    draft::{AppendError, Appended, Draft},
+    memory::{MemoryLimits, MemoryLog},
+};
+use crate::core::Event;
+pub use crate::core::{Bounds, Chk, Cursor, MAX_MISSED, Mark, NoCursor, Reset, judge};
+
+/// The log's decision about a draft.
+pub type Append = Answer<Appended, AppendError>;
+
+/// Orders and keeps events.
+///
+/// Positions grow strictly within a room, from 1, and leave numbers out as they like; the position before each event
+/// is in [`Event::prev`]. [`Committed::committed`] is called in the order of the positions of a room, once per stored
+/// event, whoever appended it, before its [`Append`] resolves, and never before the event is as durable as the log's policy
+/// says. What a reader is given was committed before.
+pub trait Log: Send + Sync + 'static {
+    /// Takes a draft. Drafts of one caller are ordered as they were handed over, whenever their
+    /// [`Append`]s are waited for; an `Append` that is dropped is stored all the same.
+    ///
+    /// The same user's second draft for a room with the same `cid` is not stored: it is answered with the first one's place, once that
+    /// is decided.
+    fn append(&self, draft: Draft) -> Append;
+
+    /// What the log has of a room; of one it never heard of, nothing.
+    fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError>;
+
+    /// Where a position is in a room: what [`judge`] has to know of a cursor.
+    fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError>;
+
+    /// A room's events from `start` on, oldest first: at most `max_events`, and no more once their texts pass
+    /// `max_bytes`, but at least one if there is one.
+    fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError>;
+}
+
+/// Where events go that came back from the log.
+pub trait Committed: Send + Sync + 'static {
+    /// Takes the next event of its room, of which everything up to `floor` is no longer kept. Must not call the log, and not
+    /// wait.
+    fn committed(&self, event: Event, floor: Mark);
+}
+
+/// Where a [`Tail`] starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At this position, or the next one that there is.
+    At(u64),
+    /// Where the page ends with the newest event.
+    Newest,
+}
+
+/// How much is read in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize {
+    /// So many events at most.
+    pub events: usize,
+    /// No more once their texts have so many bytes.
+    pub bytes: usize,
+}
+
+impl PageSize {
+    /// As many of the first events as fit.
+    fn take<E: std::borrow::Borrow<Event>>(
+        self,
+        events: impl Iterator<Item = E>,
+    ) -> impl Iterator<Item = E> {
+        let mut bytes = 0;
+        events.take(self.events).take_while(move |event| {
+            let fits = bytes == 0 || bytes < self.bytes;
+            bytes += event.borrow().what.text().len().max(1);
+            fits
+        })
+    }
+}
+
+/// Events that follow each other in a room, without a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// What the log had of the room when they were read.
+    pub bounds: Bounds,
+    /// They, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// A position in a room, found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// What the log has of the room.
+    pub bounds: Bounds,
+    /// The check of the event at the position, if one is there or was the newest that is no longer kept.
+    pub chk: Option<Chk>,
+    /// How many events follow it; counted up to one more than [`MAX_MISSED`].
+    pub following: usize,
+}
+
+/// Why the log can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It has as many readers waiting as it may.
+    #[error("the log has too many readers")]
+    Busy,
+    /// It can't be read now.
+    #[error("the log can't be read right now")]
+    Unavailable,
+}
+
+impl Lost for ReadError {
+    fn lost() -> Self {
+        Self::Unavailable
+    }
+}
