@@ -14,6 +14,8 @@ mod answer;
 mod conformance;
 mod draft;
 mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod stamp;
 
 use std::sync::Arc;
@@ -52,6 +54,12 @@ pub trait Log: Send + Sync + 'static {
     /// A room's events from `start` on, oldest first: at most `max_events`, and no more once their texts pass
     /// `max_bytes`, but at least one if there is one.
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError>;
+
+    /// What the ids of users are made from, for as long as there are events of theirs. None makes ids that last
+    /// as long as the process.
+    fn secret(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// Where events go that came back from the log.

@@ -1,0 +1,196 @@
+//! What becomes of one draft, within a transaction.
+
+use std::{collections::HashMap, sync::Arc};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    rows::{self, RoomRow, integer},
+    writer::State,
+};
+use crate::{
+    core::{Author, Event, What},
+    log::{AppendError, Appended, Draft, draft::may_change},
+};
+
+/// The decision about a draft, to be told once its transaction is committed.
+pub(super) enum Decided {
+    New(Event, Appended),
+    Known(Result<Appended, AppendError>),
+}
+
+/// Decides about a draft and stores what is new. The rows of rooms that change are left to the caller, in `touched`.
+pub(super) fn decide(
+    conn: &Connection,
+    state: &mut State,
+    touched: &mut HashMap<Arc<str>, RoomRow>,
+    draft: Draft,
+) -> rusqlite::Result<Decided> {
+    let known = touched
+        .get(&draft.room)
+        .or_else(|| state.rooms.get(&draft.room));
+    let room = match known {
+        Some(room) => Some(*room),
+        None => rows::find_room(conn, &draft.room)?,
+    };
+    if let Some(room) = &room
+        && let Some(first) = find_repeated(conn, room.id, &draft)?
+    {
+        return Ok(Decided::Known(first));
+    }
+    if let Some(target) = draft.what.target()
+        && let Err(error) = check_target(conn, room.as_ref(), &draft, target)?
+    {
+        return Ok(Decided::Known(Err(error)));
+    }
+    let Some((ts, id)) = state.stamps.next(draft.now) else {
+        return Ok(Decided::Known(Err(AppendError::Unavailable)));
+    };
+    let mut room = match room {
+        Some(room) => room,
+        None => rows::add_room(conn, &draft.room)?,
+    };
+    state.last_seq += 1;
+    let appended = Appended {
+        seq: state.last_seq,
+        id,
+        ts,
+        duplicate: false,
+    };
+    let event = draft.into_event(&appended, room.head.seq);
+    store(conn, room.id, &event)?;
+    room.head = event.mark();
+    room.kept += 1;
+    touched.insert(Arc::clone(&event.room), room);
+    Ok(Decided::New(event, appended))
+}
+
+/// The answer to a draft that repeats another one.
+fn find_repeated(
+    conn: &Connection,
+    room: i64,
+    draft: &Draft,
+) -> rusqlite::Result<Option<Result<Appended, AppendError>>> {
+    let (Author::User(user), Some(cid)) = (&draft.from, &draft.cid) else {
+        return Ok(None);
+    };
+    let first = conn
+        .prepare_cached("SELECT seq, id, ts FROM cids WHERE room = ? AND user = ? AND cid = ?")?
+        .query_row(params![room, &*user.id, &**cid], |row| {
+            Ok(Appended {
+                seq: rows::number(row, 0)?,
+                id: row.get(1)?,
+                ts: rows::number(row, 2)?,
+                duplicate: true,
+            })
+        })
+        .optional()?;
+    let Some(first) = first else { return Ok(None) };
+    // Of what is no longer kept can't be told whether it said the same: it is taken to have.
+    let there = rows::find_event(conn, room, &draft.room, first.seq)?;
+    let is_same = there.is_none_or(|there| draft.repeats(&there.what));
+    Ok(Some(if is_same {
+        Ok(first)
+    } else {
+        Err(AppendError::Conflict)
+    }))
+}
+
+fn check_target(
+    conn: &Connection,
+    room: Option<&RoomRow>,
+    draft: &Draft,
+    target: u64,
+) -> rusqlite::Result<Result<(), AppendError>> {
+    let there = match room {
+        Some(room) => rows::find_event(conn, room.id, &draft.room, target)?,
+        None => None,
+    };
+    Ok(match there {
+        Some(there) => may_change(draft, &there.what, &there.from),
+        None => Err(AppendError::NotFound),
+    })
+}
+
+/// Stores an event, and what it changes.
+fn store(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
+    rows::add_event(conn, room, event)?;
+    if let (Author::User(user), Some(cid)) = (&event.from, &event.cid) {
+        conn.prepare_cached(
+            "INSERT INTO cids (room, user, cid, seq, id, ts) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            room,
+            &*user.id,
+            &**cid,
+            integer(event.seq),
+            &*event.id,
+            integer(event.ts)
+        ])?;
+    }
+    match &event.what {
+        What::Message { body } => index(conn, event.seq, body.as_deref().unwrap_or_default()),
+        What::Edit { target, body } => edit(
+            conn,
+            event.seq,
+            *target,
+            body.as_deref().unwrap_or_default(),
+        ),
+        What::Delete { target } => delete(conn, *target),
+        What::React { target, emoji, on } => react(conn, event, *target, emoji, *on),
+    }
+}
+
+fn index(conn: &Connection, seq: u64, body: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO search (rowid, body) VALUES (?, ?)")?
+        .execute(params![integer(seq), body])?;
+    Ok(())
+}
+
+fn unindex(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM search WHERE rowid = ?")?
+        .execute([integer(seq)])?;
+    Ok(())
+}
+
+fn edit(conn: &Connection, seq: u64, target: u64, body: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached("REPLACE INTO edits (target, seq, body) VALUES (?, ?, ?)")?
+        .execute(params![integer(target), integer(seq), body])?;
+    unindex(conn, target)?;
+    index(conn, target, body)
+}
+
+/// A message's body goes, wherever it was.
+fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
+    let seq = integer(target);
+    for sql in [
+        "UPDATE log SET body = NULL WHERE seq = ?",
+        // An edit's body is a message's; a reaction's is not.
+        "UPDATE log SET body = NULL WHERE target = ? AND kind = 1",
+        "DELETE FROM edits WHERE target = ?",
+        "DELETE FROM reactions WHERE target = ?",
+    ] {
+        conn.prepare_cached(sql)?.execute([seq])?;
+    }
+    unindex(conn, target)
+}
+
+fn react(
+    conn: &Connection,
+    event: &Event,
+    target: u64,
+    emoji: &str,
+    on: bool,
+) -> rusqlite::Result<()> {
+    let Author::User(user) = &event.from else {
+        return Ok(());
+    };
+    let sql = if on {
+        "INSERT OR IGNORE INTO reactions (target, emoji, user) VALUES (?, ?, ?)"
+    } else {
+        "DELETE FROM reactions WHERE target = ? AND emoji = ? AND user = ?"
+    };
+    conn.prepare_cached(sql)?
+        .execute(params![integer(target), emoji, &*user.id])?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! What can be wrong with a database, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why a database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder can't be made or written to.
+    #[error("{}: {error}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Another server uses it.
+    #[error("{}: another server uses this data folder; stop it, or choose another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("{}: there is no database here", path.display())]
+    Missing {
+        /// The file that was looked for.
+        path: PathBuf,
+    },
+    /// A newer program made it.
+    #[error(
+        "{}: made by a newer version of this program (schema {found}, this one knows {known}); use that version",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The newest one known here.
+        known: i32,
+    },
+    /// It is another program's.
+    #[error("{}: not a database of this program", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged.
+    #[error(
+        "{}: the database is damaged ({what}); restore a backup, or save what can be read with `fdx export`",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// Another program holds a lock on it.
+    #[error("{}: another program keeps the database locked", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no space left.
+    #[error("{}: the disk is full", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else.
+    #[error("{}: {error}", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        error: String,
+    },
+}
+
+impl OpenError {
+    /// What an error of the database means for the file at `path`.
+    pub(super) fn new(path: impl Into<PathBuf>, error: &rusqlite::Error) -> Self {
+        let path = path.into();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt {
+                path,
+                what: error.to_string(),
+            },
+            Some(ErrorCode::NotADatabase) => Self::Foreign { path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            _ => Self::Other {
+                path,
+                error: error.to_string(),
+            },
+        }
+    }
+}
+
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+/// Tells the operator when writing begins to fail and when it works again: once each, not for every message.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    path: PathBuf,
+    told: Option<ErrorCode>,
+}
+
+impl Trouble {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, told: None }
+    }
+
+    pub(super) fn report(&mut self, error: &rusqlite::Error) {
+        let code = error.sqlite_error_code().unwrap_or(ErrorCode::Unknown);
+        if self.told.replace(code) != Some(code) {
+            let why = OpenError::new(&self.path, error);
+            tracing::error!("messages can't be stored: {why}");
+        }
+    }
+
+    pub(super) fn is_over(&mut self) {
+        if self.told.take().is_some() {
+            tracing::info!("messages are stored again");
+        }
+    }
+}

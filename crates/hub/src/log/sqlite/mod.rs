@@ -1,0 +1,331 @@
+//! The log in a file, by SQLite.
+//!
+//! One thread writes: what queued while it was busy goes into its next transaction, so that all share one sync of
+//! the disk, and nobody waits for a timer. Others read. A message is answered and delivered after its commit, never before.
+
+mod decide;
+mod error;
+mod queue;
+mod reader;
+mod retention;
+mod rows;
+mod schema;
+mod writer;
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+pub use self::{error::OpenError, retention::Retention};
+use self::{
+    error::Trouble,
+    queue::{Queue, Refused},
+    reader::Readers,
+    writer::{Pending, State, Writer},
+};
+use super::{
+    Answer, Append, AppendError, Bounds, Committed, Draft, Log, PageSize, ReadError, Sought, Start,
+    Tail, stamp::new_epoch,
+};
+
+/// The database in a data folder.
+const FILE: &str = "hub.db";
+/// Locked while a server uses the folder.
+const LOCK: &str = "hub.lock";
+
+/// How long another program, say one that makes a backup, may keep the database locked before messages are refused.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// Drafts that may wait for the writer: every client of a full hub with one, and some with more.
+const MAX_WAITING: usize = 16_384;
+/// Bytes of texts that may wait for the writer.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Up to this size a database is checked at start: a second or two. A larger one is opened as it is; what is wrong with it
+/// is told where it is met.
+const MAX_CHECKED_BYTES: u64 = 1 << 30;
+/// What the file of what is not in the database yet may keep on disk when it has been emptied.
+const MAX_WAL_BYTES: u64 = 64 << 20;
+
+/// What a crash may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing that was acknowledged, also when the power fails.
+    #[default]
+    Full,
+    /// Nothing when the process is killed; the last moments when the power fails.
+    Normal,
+}
+
+/// Where a log is kept, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder, which is made if need be.
+    pub folder: PathBuf,
+    /// What a crash may take.
+    pub durability: Durability,
+    /// What is kept.
+    pub retention: Retention,
+}
+
+impl Options {
+    /// Those of a log in this folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            durability: Durability::default(),
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// A log in a data folder.
+pub struct SqliteLog {
+    path: PathBuf,
+    epoch: Arc<str>,
+    secret: [u8; 32],
+    queue: Arc<Queue<Pending>>,
+    writer: Option<JoinHandle<()>>,
+    readers: Readers,
+    /// Locked for as long as this is open.
+    _lock: fs::File,
+}
+
+impl SqliteLog {
+    /// Opens the log in a folder, and makes it if need be. Blocks while the database is checked.
+    ///
+    /// # Errors
+    ///
+    /// It can't be used; the error says what to do.
+    pub fn open(options: &Options, committed: Arc<dyn Committed>) -> Result<Self, OpenError> {
+        Self::open_with(options, committed, |_| {})
+    }
+
+    fn open_with(
+        options: &Options,
+        committed: Arc<dyn Committed>,
+        prepare: impl FnOnce(&mut Connection),
+    ) -> Result<Self, OpenError> {
+        let lock = lock_folder(&options.folder)?;
+        let path = options.folder.join(FILE);
+        let failed = |error: rusqlite::Error| OpenError::new(&path, &error);
+        let mut conn = connect(&path, options.durability)?;
+        let (epoch, secret) = identity(&mut conn).map_err(failed)?;
+        let state = State::read(&conn).map_err(failed)?;
+        prepare(&mut conn);
+        let readers = Readers::start(&path).map_err(failed)?;
+        let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
+        let writer = Writer {
+            conn,
+            committed,
+            retention: options.retention,
+            state,
+            trouble: Trouble::new(path.clone()),
+        };
+        let work = {
+            let queue = Arc::clone(&queue);
+            move || writer.run(&queue)
+        };
+        let writer = thread::Builder::new().name("log writer".into()).spawn(work);
+        Ok(Self {
+            writer: Some(writer.map_err(|error| OpenError::Folder {
+                path: path.clone(),
+                error,
+            })?),
+            path,
+            epoch,
+            secret,
+            queue,
+            readers,
+            _lock: lock,
+        })
+    }
+}
+
+impl Log for SqliteLog {
+    fn append(&self, draft: Draft) -> Append {
+        let (answer, append) = Answer::later();
+        let bytes = draft.what.text().len() + draft.room.len();
+        match self.queue.push(Pending { draft, answer }, bytes.max(1)) {
+            Ok(()) => append,
+            Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
+            Err(Refused::Closed) => Answer::given(Err(AppendError::Unavailable)),
+        }
+    }
+
+    fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError> {
+        let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
+        self.readers
+            .read(move |conn| Ok(rows::bounds(conn, &epoch, &room)?.1))
+    }
+
+    fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError> {
+        let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
+        self.readers
+            .read(move |conn| rows::seek(conn, &epoch, &room, seq))
+    }
+
+    fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
+        let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
+        self.readers
+            .read(move |conn| rows::tail(conn, &epoch, &room, start, max))
+    }
+
+    fn secret(&self) -> Option<[u8; 32]> {
+        Some(self.secret)
+    }
+}
+
+impl Drop for SqliteLog {
+    fn drop(&mut self) {
+        self.queue.close();
+        // The writer itself may be the last who knew of us, by way of somebody it told of an event.
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != thread::current().id()
+        {
+            writer.join().ok();
+        }
+    }
+}
+
+impl fmt::Debug for SqliteLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteLog")
+            .field("path", &self.path)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the folder, for nobody else to look into, and locks it.
+fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
+    let failed = |error| OpenError::Folder {
+        path: folder.to_owned(),
+        error,
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(failed)?;
+    let lock = fs::File::create(folder.join(LOCK)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: folder.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// The writer's connection, to a database that was checked and has the present schema.
+fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+    let failed = |error: rusqlite::Error| OpenError::new(path, &error);
+    let mut conn = Connection::open(path).map_err(failed)?;
+    conn.busy_timeout(LOCK_PATIENCE).map_err(failed)?;
+    // Before anything is changed.
+    check_version(&conn, path)?;
+    configure(&conn, durability).map_err(failed)?;
+    check_pages(&conn, path)?;
+    schema::migrate(&mut conn).map_err(failed)?;
+    check_heads(&conn, path)?;
+    Ok(conn)
+}
+
+fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "journal_mode", "wal")?;
+    let synchronous = match durability {
+        Durability::Full => "full",
+        Durability::Normal => "normal",
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    // What was deleted is overwritten.
+    conn.pragma_update(None, "secure_delete", true)?;
+    conn.pragma_update(None, "journal_size_limit", rows::integer(MAX_WAL_BYTES))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn check_version(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |error: rusqlite::Error| OpenError::new(path, &error);
+    let path = path.to_owned();
+    let found = schema::version(conn).map_err(failed)?;
+    let application: i32 = conn
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(failed)?;
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = conn
+        .query_row(tables, [], |row| row.get(0))
+        .map_err(failed)?;
+    if application != schema::APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(OpenError::Foreign { path });
+    }
+    if found > schema::VERSION {
+        let known = schema::VERSION;
+        return Err(OpenError::Newer { path, found, known });
+    }
+    Ok(())
+}
+
+/// Looks through a database that is not too big for damage.
+fn check_pages(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > MAX_CHECKED_BYTES {
+        tracing::info!(path = %path.display(), size, "too big to be checked at start");
+        return Ok(());
+    }
+    let verdict = conn
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        .map_err(|error| OpenError::new(path, &error))?;
+    match &*verdict {
+        "ok" => Ok(()),
+        _ => Err(corrupt(path, verdict)),
+    }
+}
+
+/// Looks whether the newest event of each room is the one that its row names.
+fn check_heads(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let wrong = "SELECT name FROM rooms WHERE head > floor AND NOT EXISTS
+        (SELECT 1 FROM log WHERE seq = head AND room = rooms.id AND substr(log.id, -6) = head_chk)";
+    let wrong = conn
+        .query_row(wrong, [], |row| row.get::<_, String>(0))
+        .optional()
+        .map_err(|error| OpenError::new(path, &error))?;
+    match wrong {
+        None => Ok(()),
+        Some(room) => Err(corrupt(
+            path,
+            format!("the end of room \"{room}\" is missing"),
+        )),
+    }
+}
+
+fn corrupt(path: &Path, what: String) -> OpenError {
+    OpenError::Corrupt {
+        path: path.to_owned(),
+        what,
+    }
+}
+
+/// The name of the history and the secret of users' ids, made with the database.
+fn identity(conn: &mut Connection) -> rusqlite::Result<(Arc<str>, [u8; 32])> {
+    let tx = conn.transaction()?;
+    let add = "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)";
+    tx.execute(add, ("epoch", &*new_epoch()))?;
+    tx.execute(
+        "INSERT OR IGNORE INTO meta VALUES ('secret', randomblob(32))",
+        [],
+    )?;
+    let get = "SELECT value FROM meta WHERE key = ?";
+    let epoch = tx.query_row(get, ["epoch"], |row| row.get(0))?;
+    let secret = tx.query_row(get, ["secret"], |row| row.get(0))?;
+    tx.commit()?;
+    Ok((epoch, secret))
+}
+
+#[cfg(test)]
+mod tests;

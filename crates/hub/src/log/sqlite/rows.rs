@@ -1,0 +1,296 @@
+//! Events as rows, and rows as events.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use crate::{
+    core::{Author, Bounds, Chk, Event, MAX_MISSED, Mark, User, What},
+    log::{PageSize, Sought, Start, Tail},
+};
+
+/// What the table of rooms has of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RoomRow {
+    pub(super) id: i64,
+    pub(super) head: Mark,
+    /// The newest event that is no longer kept.
+    pub(super) floor: Mark,
+    /// Events that are kept.
+    pub(super) kept: u64,
+}
+
+/// The columns of `log` that make an event, in the order of [`event`].
+const COLUMNS: &str = "seq, prev, id, ts, kind, target, body, author, user, name, avatar, cid";
+
+mod kind {
+    pub(super) const MESSAGE: i64 = 0;
+    pub(super) const EDIT: i64 = 1;
+    pub(super) const DELETE: i64 = 2;
+    pub(super) const REACT: i64 = 3;
+    pub(super) const UNREACT: i64 = 4;
+}
+
+mod author {
+    pub(super) const USER: i64 = 0;
+    /// The claimed address is in the column for the user.
+    pub(super) const PLAIN_JSON: i64 = 1;
+    pub(super) const PLAIN_TEXT: i64 = 2;
+}
+
+pub(super) fn find_room(conn: &Connection, name: &str) -> rusqlite::Result<Option<RoomRow>> {
+    conn.prepare_cached(
+        "SELECT id, head, head_chk, floor, floor_chk, kept FROM rooms WHERE name = ?",
+    )?
+    .query_row([name], |row| {
+        Ok(RoomRow {
+            id: row.get(0)?,
+            head: mark(row, 1)?,
+            floor: mark(row, 3)?,
+            kept: number(row, 5)?,
+        })
+    })
+    .optional()
+}
+
+pub(super) fn add_room(conn: &Connection, name: &str) -> rusqlite::Result<RoomRow> {
+    let start = Mark::START;
+    conn.prepare_cached(
+        "INSERT INTO rooms (name, head, head_chk, floor, floor_chk, kept) VALUES (?, ?, ?, ?, ?, 0)",
+    )?
+    .execute(params![
+        name,
+        integer(start.seq),
+        start.chk.as_str(),
+        integer(start.seq),
+        start.chk.as_str()
+    ])?;
+    Ok(RoomRow {
+        id: conn.last_insert_rowid(),
+        head: start,
+        floor: start,
+        kept: 0,
+    })
+}
+
+pub(super) fn update_room(conn: &Connection, room: &RoomRow) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE rooms SET head = ?, head_chk = ?, floor = ?, floor_chk = ?, kept = ? WHERE id = ?",
+    )?
+    .execute(params![
+        integer(room.head.seq),
+        room.head.chk.as_str(),
+        integer(room.floor.seq),
+        room.floor.chk.as_str(),
+        integer(room.kept),
+        room.id
+    ])?;
+    Ok(())
+}
+
+pub(super) fn add_event(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
+    let (kind, body) = match &event.what {
+        What::Message { body } => (kind::MESSAGE, body.as_deref()),
+        What::Edit { body, .. } => (kind::EDIT, body.as_deref()),
+        What::Delete { .. } => (kind::DELETE, None),
+        What::React {
+            emoji, on: true, ..
+        } => (kind::REACT, Some(&**emoji)),
+        What::React { emoji, .. } => (kind::UNREACT, Some(&**emoji)),
+    };
+    let (author, user, name, avatar) = match &event.from {
+        Author::User(user) => (author::USER, &*user.id, &*user.name, &*user.avatar),
+        Author::PlainJson {
+            email,
+            username,
+            avatar,
+        } => (author::PLAIN_JSON, &**email, &**username, &**avatar),
+        Author::PlainText => (author::PLAIN_TEXT, "", "", ""),
+    };
+    conn.prepare_cached(
+        "INSERT INTO log (seq, room, prev, id, ts, kind, target, body, author, user, name, avatar, cid)
+         VALUES (:seq, :room, :prev, :id, :ts, :kind, :target, :body, :author, :user, :name, :avatar, :cid)",
+    )?
+    .execute(named_params! {
+        ":seq": integer(event.seq),
+        ":room": room,
+        ":prev": integer(event.prev),
+        ":id": &*event.id,
+        ":ts": integer(event.ts),
+        ":kind": kind,
+        ":target": event.what.target().map(integer),
+        ":body": body,
+        ":author": author,
+        ":user": user,
+        ":name": name,
+        ":avatar": avatar,
+        ":cid": event.cid.as_deref(),
+    })?;
+    Ok(())
+}
+
+/// A room's event at a position.
+pub(super) fn find_event(
+    conn: &Connection,
+    room: i64,
+    name: &Arc<str>,
+    seq: u64,
+) -> rusqlite::Result<Option<Event>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM log WHERE seq = ? AND room = ?"
+    ))?
+    .query_row(params![integer(seq), room], |row| event(row, name))
+    .optional()
+}
+
+pub(super) fn bounds(
+    conn: &Connection,
+    epoch: &Arc<str>,
+    name: &str,
+) -> rusqlite::Result<(Option<i64>, Bounds)> {
+    let bounds = Bounds::empty(Arc::clone(epoch));
+    Ok(match find_room(conn, name)? {
+        Some(RoomRow {
+            id, head, floor, ..
+        }) => (
+            Some(id),
+            Bounds {
+                floor,
+                head,
+                ..bounds
+            },
+        ),
+        None => (None, bounds),
+    })
+}
+
+pub(super) fn seek(
+    conn: &Connection,
+    epoch: &Arc<str>,
+    name: &str,
+    seq: u64,
+) -> rusqlite::Result<Sought> {
+    // One view of both.
+    let conn = conn.unchecked_transaction()?;
+    let (room, bounds) = bounds(&conn, epoch, name)?;
+    let mut chk = bounds.chk_at(seq);
+    if chk.is_none() {
+        let there = conn
+            .prepare_cached("SELECT id FROM log WHERE seq = ? AND room = ?")?
+            .query_row(params![integer(seq), room], |row| row.get::<_, String>(0))
+            .optional()?;
+        chk = there.map(|id| Chk::of_id(&id));
+    }
+    let following = conn
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM log WHERE room = ? AND seq > ? LIMIT ?)",
+        )?
+        .query_row(
+            params![room, integer(seq), integer(MAX_MISSED as u64 + 1)],
+            |row| number(row, 0),
+        )?;
+    Ok(Sought {
+        bounds,
+        chk,
+        following: usize::try_from(following).unwrap_or(usize::MAX),
+    })
+}
+
+pub(super) fn tail(
+    conn: &Connection,
+    epoch: &Arc<str>,
+    name: &Arc<str>,
+    start: Start,
+    max: PageSize,
+) -> rusqlite::Result<Tail> {
+    // One view of both.
+    let conn = conn.unchecked_transaction()?;
+    let (room, bounds) = bounds(&conn, epoch, name)?;
+    let (from, order) = match start {
+        Start::At(seq) => (seq, "ASC"),
+        Start::Newest => (0, "DESC"),
+    };
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM log WHERE room = ? AND seq >= ? ORDER BY seq {order} LIMIT ?"
+    ))?;
+    let limit = integer(max.events as u64);
+    let rows = statement.query_map(params![room, integer(from), limit], |row| event(row, name))?;
+    let mut failed = None;
+    // The first row that can't be read ends it.
+    let rows = rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok());
+    let mut events: Vec<_> = max.take(rows).collect();
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if start == Start::Newest {
+        events.reverse();
+    }
+    Ok(Tail { bounds, events })
+}
+
+/// A row with [`COLUMNS`].
+fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
+    let target = || number(row, 5);
+    let body = row.get::<_, Option<Arc<str>>>(6)?;
+    let reaction = |on| {
+        Ok::<_, rusqlite::Error>(What::React {
+            target: target()?,
+            emoji: body.clone().unwrap_or_default(),
+            on,
+        })
+    };
+    let what = match row.get(4)? {
+        kind::MESSAGE => What::Message { body },
+        kind::EDIT => What::Edit {
+            target: target()?,
+            body,
+        },
+        kind::DELETE => What::Delete { target: target()? },
+        kind::REACT => reaction(true)?,
+        kind::UNREACT => reaction(false)?,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
+    };
+    let from = match row.get(7)? {
+        author::USER => Author::User(Arc::new(User {
+            id: row.get(8)?,
+            name: row.get(9)?,
+            avatar: row.get(10)?,
+        })),
+        author::PLAIN_JSON => Author::PlainJson {
+            email: row.get(8)?,
+            username: row.get(9)?,
+            avatar: row.get(10)?,
+        },
+        author::PLAIN_TEXT => Author::PlainText,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(7, other)),
+    };
+    Ok(Event {
+        room: Arc::clone(room),
+        seq: number(row, 0)?,
+        prev: number(row, 1)?,
+        id: row.get(2)?,
+        ts: number(row, 3)?,
+        from,
+        what,
+        cid: row.get(11)?,
+    })
+}
+
+fn mark(row: &Row<'_>, at: usize) -> rusqlite::Result<Mark> {
+    let chk = row.get::<_, String>(at + 1)?;
+    Ok(Mark {
+        seq: number(row, at)?,
+        chk: Chk::of_id(&chk),
+    })
+}
+
+/// A column of ours, which holds no negative number.
+pub(super) fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    let value = row.get::<_, i64>(at)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, value))
+}
+
+/// As SQLite has it. Ours are far below the end of either.
+pub(super) fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,120 @@
+//! The tables, and how older ones become the present ones.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// Marks a file as ours.
+pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"fdx\x01");
+
+/// Each brings a database to the next version; the first makes it. What was released is never changed.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// The version that this program knows.
+#[expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    reason = "a handful"
+)]
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// `log` is the truth: one row for each event, with a tombstone's body gone. `edits`, `reactions` and `search` are what it comes to:
+/// the present body of an edited message, the reactions that are set, the words of present bodies. `cids` outlives the
+/// rows of `log` where those are dropped early.
+const V1: &str = "
+CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE rooms (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    head INTEGER NOT NULL,
+    head_chk TEXT NOT NULL,
+    floor INTEGER NOT NULL,
+    floor_chk TEXT NOT NULL,
+    kept INTEGER NOT NULL
+);
+CREATE TABLE log (
+    seq INTEGER PRIMARY KEY,
+    room INTEGER NOT NULL REFERENCES rooms (id),
+    prev INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    ts INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    target INTEGER,
+    body TEXT,
+    author INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    avatar TEXT NOT NULL,
+    cid TEXT
+);
+CREATE UNIQUE INDEX log_room ON log (room, seq);
+CREATE INDEX log_target ON log (target) WHERE target IS NOT NULL;
+CREATE TABLE cids (
+    room INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    cid TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    ts INTEGER NOT NULL,
+    expires INTEGER,
+    PRIMARY KEY (room, user, cid)
+) WITHOUT ROWID;
+CREATE INDEX cids_expires ON cids (expires) WHERE expires IS NOT NULL;
+CREATE TABLE edits (target INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE reactions (
+    target INTEGER NOT NULL,
+    emoji TEXT NOT NULL,
+    user TEXT NOT NULL,
+    PRIMARY KEY (target, emoji, user)
+) WITHOUT ROWID;
+CREATE VIRTUAL TABLE search USING fts5 (
+    body, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+);
+";
+
+/// The version a database has. 0 is an empty one.
+pub(super) fn version(conn: &Connection) -> rusqlite::Result<i32> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings a database to the present version, all or nothing.
+pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
+    migrate_by(conn, MIGRATIONS)
+}
+
+fn migrate_by(conn: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = usize::try_from(version(&tx)?).unwrap_or(0);
+    for (at, migration) in migrations.iter().enumerate().skip(done) {
+        tx.execute_batch(migration)?;
+        set_version(&tx, at + 1)?;
+    }
+    tx.commit()
+}
+
+fn set_version(tx: &Transaction<'_>, version: usize) -> rusqlite::Result<()> {
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(
+        None,
+        "user_version",
+        i32::try_from(version).unwrap_or(i32::MAX),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_takes_each_step_once_and_in_one_transaction() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate_by(&mut conn, &["CREATE TABLE a (x)"]).unwrap();
+        let steps = ["CREATE TABLE a (x)", "INSERT INTO a VALUES (7)"];
+        migrate_by(&mut conn, &steps).unwrap();
+        migrate_by(&mut conn, &steps).unwrap();
+        let rows = "SELECT count(*) FROM a";
+        let count = |conn: &Connection| conn.query_row(rows, [], |row| row.get::<_, i32>(0));
+        assert_eq!((count(&conn), version(&conn)), (Ok(1), Ok(2)));
+        let broken = [steps[0], steps[1], "DELETE FROM a", "nonsense"];
+        migrate_by(&mut conn, &broken).unwrap_err();
+        assert_eq!((count(&conn), version(&conn)), (Ok(1), Ok(2)));
+    }
+}

@@ -1,0 +1,452 @@
+//! What a log in a file must do beyond what every log must.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{Seek as _, SeekFrom, Write as _},
+    path::Path,
+    sync::Mutex,
+};
+
+use rusqlite::TransactionBehavior;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    core::{Event, What},
+    log::{
+        Appended,
+        conformance::{ALL, Seen, Subject, conformance, draft, says},
+    },
+};
+
+fn open(folder: &Path) -> Result<Subject, OpenError> {
+    open_as(&Options::new(folder))
+}
+
+fn open_as(options: &Options) -> Result<Subject, OpenError> {
+    let seen = Arc::new(Seen::default());
+    let log = Arc::new(SqliteLog::open(options, Arc::clone(&seen) as _)?);
+    Ok(Subject {
+        log,
+        seen,
+        _held: Box::new(()),
+    })
+}
+
+fn keeps(folder: &Path, events: u64) -> Options {
+    Options {
+        retention: Retention { events, age: None },
+        ..Options::new(folder)
+    }
+}
+
+conformance!(|kept: usize| {
+    let folder = TempDir::new().unwrap();
+    let subject = open_as(&keeps(folder.path(), kept as u64)).unwrap();
+    Subject {
+        _held: Box::new(folder),
+        ..subject
+    }
+});
+
+/// A second program that works with the database.
+fn other(folder: &Path) -> Connection {
+    Connection::open(folder.join(FILE)).unwrap()
+}
+
+fn count(conn: &Connection, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn all_is_as_it_was_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let first = subject.say("c1").await;
+    subject.say("c2").await;
+    let delete = What::Delete { target: first.seq };
+    subject.append(draft("u1", "c3", delete)).await.unwrap();
+    let before = subject.tail(Start::At(0), ALL).await;
+    let secret = subject.log.secret();
+    drop(subject);
+
+    let subject = open(folder.path()).unwrap();
+    assert_eq!(subject.tail(Start::At(0), ALL).await, before);
+    assert_eq!(subject.log.secret(), secret);
+    assert_eq!(
+        subject.say("c1").await,
+        Appended {
+            duplicate: true,
+            ..first
+        }
+    );
+    let next = subject.say("c4").await;
+    assert!(next.seq > before.bounds.head.seq);
+    let seen = subject.seen.all();
+    assert_eq!(seen.len(), 1, "what is old is not committed again");
+    assert_eq!(seen[0].prev, before.bounds.head.seq);
+}
+
+#[tokio::test]
+async fn positions_are_not_given_out_twice_even_if_nothing_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let options = Options {
+        retention: Retention {
+            age: Some(Duration::ZERO),
+            ..Retention::default()
+        },
+        ..Options::new(folder.path())
+    };
+    let subject = open(folder.path()).unwrap();
+    let first = subject.say("c1").await;
+    let head = subject.bounds().await.head;
+    drop(subject);
+    // It is swept at once.
+    let subject = open_as(&options).unwrap();
+    while subject.bounds().await.floor != head {
+        tokio::task::yield_now().await;
+    }
+    assert!(subject.tail(Start::At(0), ALL).await.events.is_empty());
+    assert_eq!(
+        subject.bounds().await.head,
+        head,
+        "who was up to date still is"
+    );
+    drop(subject);
+    let subject = open(folder.path()).unwrap();
+    // Its id is known for a week from when it was said, which was in 1970.
+    assert!(subject.say("c2").await.seq > first.seq);
+}
+
+#[tokio::test]
+async fn what_is_dropped_leaves_nothing_but_the_ids_of_clients_for_a_week() {
+    let folder = TempDir::new().unwrap();
+    let subject = open_as(&keeps(folder.path(), 8)).unwrap();
+    let now = crate::hub::now();
+    let mut first = None;
+    for n in 0..30 {
+        let said = Draft {
+            now,
+            ..says("u1", &n.to_string(), "word")
+        };
+        let target = subject.append(said).await.unwrap();
+        for (cid, what) in [
+            (
+                "e",
+                What::Edit {
+                    target: target.seq,
+                    body: Some("other".into()),
+                },
+            ),
+            (
+                "r",
+                What::React {
+                    target: target.seq,
+                    emoji: "+1".into(),
+                    on: true,
+                },
+            ),
+        ] {
+            let about = draft("u1", &format!("{cid}{n}"), what);
+            subject.append(about).await.unwrap();
+        }
+        first.get_or_insert(target);
+    }
+    let kept = subject.tail(Start::At(0), ALL).await.events;
+    let conn = other(folder.path());
+    assert_eq!(count(&conn, "log"), i64::try_from(kept.len()).unwrap());
+    let messages = kept
+        .iter()
+        .filter(|event| event.what.target().is_none())
+        .count();
+    for table in ["edits", "reactions", "search"] {
+        assert!(
+            count(&conn, table) <= i64::try_from(messages).unwrap() + 1,
+            "{table}"
+        );
+    }
+    assert_eq!(count(&conn, "cids"), 90);
+    let again = Draft {
+        now,
+        ..says("u1", "0", "word")
+    };
+    let again = subject.append(again).await.unwrap();
+    assert_eq!(
+        again,
+        Appended {
+            duplicate: true,
+            ..first.unwrap()
+        }
+    );
+    conn.execute("UPDATE cids SET expires = 1 WHERE expires IS NOT NULL", [])
+        .unwrap();
+    drop(subject);
+    let subject = open_as(&keeps(folder.path(), 8)).unwrap();
+    while count(&conn, "cids") > i64::try_from(kept.len()).unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let anew = subject.append(says("u1", "0", "word")).await.unwrap();
+    assert!(!anew.duplicate);
+}
+
+/// A transaction of another program: until it is dropped, the writer waits.
+fn hold(conn: &mut Connection) -> rusqlite::Transaction<'_> {
+    conn.busy_timeout(LOCK_PATIENCE).unwrap();
+    conn.transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap()
+}
+
+/// A log whose commits fail when this says so.
+fn failing(
+    folder: &Path,
+    fails: impl FnMut() -> bool + Send + 'static,
+) -> (Subject, Arc<SqliteLog>) {
+    let seen = Arc::new(Seen::default());
+    let log = SqliteLog::open_with(&Options::new(folder), Arc::clone(&seen) as _, |conn| {
+        conn.commit_hook(Some(fails)).unwrap();
+    });
+    let log = Arc::new(log.unwrap());
+    let subject = Subject {
+        log: Arc::clone(&log) as _,
+        seen,
+        _held: Box::new(()),
+    };
+    (subject, log)
+}
+
+#[tokio::test]
+async fn what_queues_during_a_commit_shares_the_next_and_its_failure() {
+    let folder = TempDir::new().unwrap();
+    let commits = Arc::new(Mutex::new(None));
+    let counted = Arc::clone(&commits);
+    let (subject, log) = failing(folder.path(), move || {
+        let mut commits = counted.lock().unwrap();
+        *commits = commits.map(|before| before + 1);
+        *commits == Some(2)
+    });
+    // With the second one the writer has looked for what is too old, which is a commit, too.
+    subject.say("c").await;
+    subject.say("d").await;
+    *commits.lock().unwrap() = Some(0);
+    let mut conn = other(folder.path());
+    let held = hold(&mut conn);
+    // The writer has the first, and waits for the other program.
+    let first = subject.append(says("u1", "c0", "x"));
+    while !log.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let rest = ["c1", "c2", "c1", "c3"].map(|cid| subject.append(says("u1", cid, "x")));
+    drop(held);
+    assert!(first.await.is_ok());
+    for append in rest {
+        assert_eq!(append.await, Err(AppendError::Timeout));
+    }
+    assert_eq!(*commits.lock().unwrap(), Some(2), "one commit for all");
+    assert_eq!(
+        subject.seen.all().len(),
+        3,
+        "nobody sees what was not committed"
+    );
+    // Each is there once when all try again.
+    for cid in ["c1", "c2", "c3"] {
+        let again = subject.append(says("u1", cid, "x")).await.unwrap();
+        assert!(!again.duplicate);
+    }
+    let all = subject.tail(Start::At(0), ALL).await.events;
+    assert_eq!(all, subject.seen.all());
+    assert_eq!(all.len(), 6);
+}
+
+#[tokio::test]
+async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    subject.say("c1").await;
+    let mut conn = other(folder.path());
+    let held = hold(&mut conn);
+    let waiting = subject.append(says("u1", "c2", "x"));
+    // Reading goes on.
+    assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 1);
+    assert_eq!(waiting.await, Err(AppendError::Unavailable));
+    drop(held);
+    assert!(!subject.say("c2").await.duplicate);
+}
+
+#[tokio::test]
+async fn a_folder_has_one_server() {
+    let folder = TempDir::new().unwrap();
+    let first = open(folder.path()).unwrap();
+    let second = open(folder.path()).err().unwrap();
+    assert!(matches!(second, OpenError::InUse { .. }), "{second}");
+    assert!(
+        second
+            .to_string()
+            .contains("another server uses this data folder")
+    );
+    drop(first);
+    open(folder.path()).unwrap();
+}
+
+#[tokio::test]
+async fn s36_a_newer_schema_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()).unwrap());
+    other(folder.path())
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let before = fs::read(folder.path().join(FILE)).unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(
+            error,
+            OpenError::Newer {
+                found: 99,
+                known: schema::VERSION,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("newer version of this program"));
+    assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    other(folder.path())
+        .execute_batch("CREATE TABLE theirs (x)")
+        .unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    fs::write(folder.path().join(FILE), "some text that is no database").unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    let file = folder.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let error = open(&file).err().unwrap();
+    assert!(matches!(error, OpenError::Folder { .. }), "{error}");
+}
+
+/// A database with some pages.
+async fn filled(folder: &Path) -> Vec<Event> {
+    let subject = open(folder).unwrap();
+    for n in 0..400 {
+        let body = format!("{n} ").repeat(200);
+        drop(subject.append(says("u1", &n.to_string(), &body)));
+    }
+    subject.say("last").await;
+    subject.seen.all()
+}
+
+#[tokio::test]
+async fn s35_a_damaged_page_is_told_at_start() {
+    let folder = TempDir::new().unwrap();
+    filled(folder.path()).await;
+    let path = folder.path().join(FILE);
+    let pages = fs::metadata(&path).unwrap().len() / 4096;
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    for page in pages / 2..pages / 2 + 8 {
+        file.seek(SeekFrom::Start(page * 4096)).unwrap();
+        file.write_all(&[0x5a; 4096]).unwrap();
+    }
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("restore a backup"), "{error}");
+}
+
+#[tokio::test]
+async fn an_end_of_a_room_that_is_missing_is_told_at_start() {
+    let folder = TempDir::new().unwrap();
+    drop(filled(folder.path()).await);
+    other(folder.path())
+        .execute("DELETE FROM log WHERE seq = (SELECT max(seq) FROM log)", [])
+        .unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the end of room \"general\" is missing")
+    );
+}
+
+/// A small file system of its own, unmounted when this is dropped. None where that is not allowed.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: mounting a small file system is not allowed here");
+            return None;
+        }
+        Some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount")
+            .arg(self.0.path())
+            .status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[tokio::test]
+async fn s33_with_a_full_disk_messages_are_refused_and_reading_goes_on_until_there_is_space() {
+    let Some(disk) = SmallDisk::mount("4m") else {
+        return;
+    };
+    let ballast = disk.0.path().join("ballast");
+    let subject = open(&disk.0.path().join("data")).unwrap();
+    let first = subject.say("first").await;
+    fs::write(&ballast, vec![0; 2 << 20]).unwrap();
+    let mut stored = vec![first.seq];
+    let body = "x".repeat(16_000);
+    let mut n = 0;
+    let error = loop {
+        n += 1;
+        match subject.append(says("u1", &n.to_string(), &body)).await {
+            Ok(appended) => stored.push(appended.seq),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        error,
+        AppendError::Unavailable,
+        "it is known not to be stored"
+    );
+    for _ in 0..3 {
+        let refused = subject.append(says("u1", &n.to_string(), &body)).await;
+        assert_eq!(refused, Err(AppendError::Unavailable));
+    }
+    let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq).collect::<Vec<_>>();
+    assert_eq!(seqs(subject.tail(Start::At(0), ALL).await.events), stored);
+    fs::remove_file(ballast).unwrap();
+    let again = subject
+        .append(says("u1", &n.to_string(), &body))
+        .await
+        .unwrap();
+    assert!(!again.duplicate);
+    stored.push(again.seq);
+    assert_eq!(seqs(subject.seen.all()), stored);
+    drop(subject);
+    let subject = open(&disk.0.path().join("data")).unwrap();
+    assert_eq!(seqs(subject.tail(Start::At(0), ALL).await.events), stored);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_start_is_told() {
+    let Some(disk) = SmallDisk::mount("64k") else {
+        return;
+    };
+    let error = open(disk.0.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Full { .. }), "{error}");
+}

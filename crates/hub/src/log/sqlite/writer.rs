@@ -1,0 +1,210 @@
+//! The one thread that writes. What queued while it was busy with a commit goes into the next one, together.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{
+    decide::{Decided, decide},
+    error::Trouble,
+    queue::{Queue, Taken},
+    retention::{self, Retention},
+    rows::{self, RoomRow},
+};
+use crate::log::{AppendError, Appended, Committed, Draft, stamp::Stamps};
+
+/// Drafts in one transaction. Beyond that the first of them would wait long for little: a commit of so many costs hardly more
+/// than one of half as many.
+const MAX_BATCH: usize = 256;
+/// Bytes of texts in one transaction: a few hundred pages to be synced.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// Rooms whose row is remembered: some MiB. The rest are read again.
+const MAX_ROOMS: usize = 16_384;
+/// How often is looked for what has become too old. Ages are days.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A draft that waits for its commit, and whom to tell.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) draft: Draft,
+    pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) committed: Arc<dyn Committed>,
+    pub(super) retention: Retention,
+    pub(super) state: State,
+    pub(super) trouble: Trouble,
+}
+
+/// What the writer knows of the database without reading it.
+pub(super) struct State {
+    /// The newest position of all.
+    pub(super) last_seq: u64,
+    pub(super) stamps: Stamps,
+    pub(super) rooms: HashMap<Arc<str>, RoomRow>,
+}
+
+/// Why a transaction did not happen.
+enum Failed {
+    /// Nothing of it is in the database.
+    Before(rusqlite::Error),
+    /// It may be, once the database is opened again.
+    AtCommit(rusqlite::Error),
+}
+
+impl State {
+    /// What the database says.
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let head = "SELECT coalesce(max(head), 0) FROM rooms";
+        let last_seq = conn.query_row(head, [], |row| rows::number(row, 0))?;
+        // Positions and times grow together.
+        let newest = "SELECT coalesce((SELECT ts FROM log ORDER BY seq DESC LIMIT 1), 0)";
+        let last_ts = conn.query_row(newest, [], |row| rows::number(row, 0))?;
+        Ok(Self {
+            last_seq,
+            stamps: Stamps::after(last_ts),
+            rooms: HashMap::new(),
+        })
+    }
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self, queue: &Queue<Pending>) {
+        let mut sweep_at = Instant::now();
+        loop {
+            match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(sweep_at)) {
+                Taken::Items(batch) => self.append(batch),
+                Taken::Nothing => {}
+                Taken::Closed => return,
+            }
+            if sweep_at <= Instant::now() {
+                let is_done = self.sweep();
+                // Else others come in between.
+                if is_done {
+                    sweep_at = Instant::now() + SWEEP_INTERVAL;
+                }
+            }
+        }
+    }
+
+    /// Stores a batch with one commit, hands on what is new, and answers.
+    fn append(&mut self, batch: Vec<Pending>) {
+        let (drafts, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|Pending { draft, answer }| (draft, answer))
+            .unzip();
+        match self.store(drafts) {
+            Ok(decided) => {
+                self.trouble.is_over();
+                let mut results = Vec::with_capacity(decided.len());
+                for decided in decided {
+                    results.push(self.hand_on(decided));
+                }
+                for (answer, result) in answers.into_iter().zip(results) {
+                    // Who does not wait any more needs no answer.
+                    answer.send(result).ok();
+                }
+            }
+            Err(failed) => {
+                let error = self.recover(&failed);
+                for answer in answers {
+                    answer.send(Err(error)).ok();
+                }
+            }
+        }
+    }
+
+    fn hand_on(&self, decided: Decided) -> Result<Appended, AppendError> {
+        match decided {
+            Decided::New(event, appended) => {
+                let room = self.state.rooms.get(&event.room);
+                let floor = room.map_or(crate::core::Mark::START, |room| room.floor);
+                self.committed.committed(event, floor);
+                Ok(appended)
+            }
+            Decided::Known(result) => result,
+        }
+    }
+
+    fn store(&mut self, drafts: Vec<Draft>) -> Result<Vec<Decided>, Failed> {
+        let Self {
+            conn,
+            state,
+            retention,
+            ..
+        } = self;
+        let write = || -> rusqlite::Result<Vec<Decided>> {
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            let mut decided = Vec::with_capacity(drafts.len());
+            let mut touched: HashMap<Arc<str>, RoomRow> = HashMap::new();
+            for draft in drafts {
+                decided.push(decide(conn, state, &mut touched, draft)?);
+            }
+            for (name, mut room) in touched {
+                retention.drop_surplus(conn, &mut room)?;
+                rows::update_room(conn, &room)?;
+                state.rooms.insert(name, room);
+            }
+            Ok(decided)
+        };
+        let decided = write().map_err(Failed::Before)?;
+        conn.execute_batch("COMMIT").map_err(Failed::AtCommit)?;
+        if self.state.rooms.len() > MAX_ROOMS {
+            self.state.rooms.clear();
+        }
+        Ok(decided)
+    }
+
+    /// Leaves a transaction that failed behind. Returns what to tell those who were in it.
+    fn recover(&mut self, failed: &Failed) -> AppendError {
+        let (error, is_unknown) = match failed {
+            Failed::Before(error) => (error, false),
+            // A disk that is full did not take the frame that would have ended the transaction.
+            Failed::AtCommit(error) => (error, !super::error::is_full(error)),
+        };
+        self.trouble.report(error);
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            self.trouble.report(&error);
+        }
+        // What it counted on is perhaps not so; what can't be read now is read before the next one.
+        match State::read(&self.conn) {
+            Ok(state) => self.state = state,
+            Err(_) => self.state.rooms.clear(),
+        }
+        if is_unknown {
+            AppendError::Timeout
+        } else {
+            AppendError::Unavailable
+        }
+    }
+
+    /// Drops some of what is too old. Says whether that was all.
+    fn sweep(&mut self) -> bool {
+        let now = crate::hub::now();
+        let sweep = || -> rusqlite::Result<bool> {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            let is_done = retention::sweep(&self.conn, &self.retention, now)?;
+            self.conn.execute_batch("COMMIT")?;
+            Ok(is_done)
+        };
+        let swept = sweep();
+        self.state.rooms.clear();
+        match swept {
+            Ok(is_done) => is_done,
+            Err(error) => {
+                self.recover(&Failed::Before(error));
+                true
+            }
+        }
+    }
+}
