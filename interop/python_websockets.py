@@ -42,7 +42,10 @@ def answer(params: dict, *left_out: tuple) -> str:
 async def fdx(command: str, *options: str):
     """The ws URL of a server of ours on a free port."""
     pipe = asyncio.subprocess.PIPE
-    server = await asyncio.create_subprocess_exec(FDX, command, "--listen", "127.0.0.1:0", *options, stdout=pipe)
+    # Rooms are on disk only where a test names a folder.
+    store = ["--memory"] if command == "serve" and "--data" not in options else []
+    arguments = [command, "--listen", "127.0.0.1:0", *store, *options]
+    server = await asyncio.create_subprocess_exec(FDX, *arguments, stdout=pipe)
     try:
         line = (await asyncio.wait_for(server.stdout.readline(), SOON)).decode()
         url = re.fullmatch(r"listening on (\S+)\n", line)

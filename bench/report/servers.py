@@ -111,7 +111,7 @@ def hub() -> Server:
     binaries = cargo(ROOT, TARGET / "hub", "native", ["fdx"], "--package=fdx")
     if "fdx" not in binaries:
         raise Unavailable("cargo did not build it")
-    return Server(HUB, [binaries["fdx"], "serve", "--listen=127.0.0.1:0"], HUB_PATHS)
+    return Server(HUB, [binaries["fdx"], "serve", "--memory", "--listen=127.0.0.1:0"], HUB_PATHS)
 
 
 def node() -> Server:

@@ -122,7 +122,10 @@ export function start(t, command, args, options) {
  * `ws` and `http` are the same with these schemes.
  */
 export async function listen(t, command, ...args) {
-  const program = start(t, FDX, [command, ...(args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), ...args]);
+  const port = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
+  // Rooms are on disk only where a test names a folder.
+  const store = command === 'serve' && !args.includes('--data') ? ['--memory'] : [];
+  const program = start(t, FDX, [command, ...port, ...store, ...args]);
   const [, url] = await program.until(() => program.stdout.match(/^listening on (\S+)$/m), 'listening line');
   program.url = url;
   program.ws = url.replace(/^http/, 'ws');

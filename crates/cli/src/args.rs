@@ -9,7 +9,10 @@ use clap::{
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
-    commands::{connect::ConnectArgs, echo::EchoArgs, serve::ServeArgs, tail::TailArgs},
+    commands::{
+        backup::BackupArgs, connect::ConnectArgs, echo::EchoArgs, export::ExportArgs,
+        serve::ServeArgs, tail::TailArgs,
+    },
     exit::{self, Failure},
     output,
 };
@@ -32,6 +35,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     Connect(ConnectArgs),
     Echo(EchoArgs),
+    Backup(BackupArgs),
+    Export(ExportArgs),
 }
 
 /// Behind the flags of the command itself.
@@ -72,7 +77,7 @@ impl Args {
     /// What is logged when nothing else is asked for: a server tells what happens, a client has its own output.
     pub(crate) fn quiet_level(&self) -> LevelFilter {
         match self.command {
-            Command::Connect(_) => LevelFilter::WARN,
+            Command::Connect(_) | Command::Backup(_) | Command::Export(_) => LevelFilter::WARN,
             Command::Serve(_) | Command::Tail(_) | Command::Echo(_) => LevelFilter::INFO,
         }
     }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use crate::{
     args::{Args, Command},
-    commands::{connect, echo, serve, tail},
+    commands::{backup, connect, echo, export, serve, tail},
     exit::Failure,
 };
 
@@ -39,6 +39,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Tail(args) => tail::run(args).await,
             Command::Connect(args) => connect::run(args).await,
             Command::Echo(args) => echo::run(args).await,
+            Command::Backup(args) => backup::run(args),
+            Command::Export(args) => export::run(args),
         }
     })
 }

@@ -43,10 +43,10 @@ impl Shared {
         Self {
             config,
             rooms,
+            identities: Identities::new(log.secret()),
             log,
             opening: Opening::default(),
             logs,
-            identities: Identities::new(),
             stopping: Signal::default(),
             killing: Signal::default(),
             tasks: TaskTracker::new(),

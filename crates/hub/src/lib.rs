@@ -19,6 +19,8 @@ mod config;
 mod core;
 mod delivery;
 mod echo;
+#[cfg(feature = "sqlite")]
+mod export;
 mod http;
 mod hub;
 mod identity;
@@ -55,6 +57,8 @@ use tokio_rustls::{
     },
 };
 
+#[cfg(feature = "sqlite")]
+pub use crate::export::{ExportError, export};
 pub use crate::{
     config::{
         AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Site, Timeouts, TlsFiles,
@@ -102,6 +106,10 @@ pub enum StartError {
     /// A log can't be followed.
     #[error(transparent)]
     Log(#[from] fullduplex_tail::FollowError),
+    /// The log can't be opened.
+    #[cfg(feature = "sqlite")]
+    #[error(transparent)]
+    Store(#[from] log::sqlite::OpenError),
     /// The listener has no address.
     #[error("the listener is of no use: {0}")]
     Listener(io::Error),
@@ -124,7 +132,29 @@ impl Hub {
             bytes: config.limits.memory_bytes,
         };
         Self::with_log(config, listener, |committed| {
-            Arc::new(MemoryLog::new(limits, committed))
+            Ok(Arc::new(MemoryLog::new(limits, committed)))
+        })
+        .await
+    }
+
+    /// A hub on a bound listener, with its log in a data folder. Blocks while the log is opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::new`], and if the log can't be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Hub::new`].
+    #[cfg(feature = "sqlite")]
+    pub async fn durable(
+        config: Config,
+        listener: TcpListener,
+        log: &log::sqlite::Options,
+    ) -> Result<Self, StartError> {
+        Self::with_log(config, listener, |committed| {
+            let log = log::sqlite::SqliteLog::open(log, committed)?;
+            Ok(Arc::new(log))
         })
         .await
     }
@@ -134,7 +164,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Hub::new`].
+    /// As [`Hub::new`], and those of `make_log`.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +172,7 @@ impl Hub {
     pub async fn with_log(
         config: Config,
         listener: TcpListener,
-        make_log: impl FnOnce(Arc<dyn Committed>) -> Arc<dyn Log>,
+        make_log: impl FnOnce(Arc<dyn Committed>) -> Result<Arc<dyn Log>, StartError>,
     ) -> Result<Self, StartError> {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         check(&config, local_addr)?;
@@ -152,7 +182,7 @@ impl Hub {
         let hosts = Hosts::new(&config, local_addr.ip());
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
-        let log = make_log(Arc::clone(&rooms) as Arc<dyn Committed>);
+        let log = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
         let shared = Arc::new(Shared::new(config, rooms, log, logs));
         let desk = Desk {
             shared: Arc::clone(&shared),

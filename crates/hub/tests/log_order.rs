@@ -99,7 +99,7 @@ async fn start() -> (Running, Arc<HeldBack>, mpsc::UnboundedReceiver<()>) {
             committed,
             last: Mutex::default(),
         };
-        log.insert(Arc::new(held)).clone()
+        Ok(log.insert(Arc::new(held)).clone())
     });
     let hub = Running::run(hub.await.unwrap());
     (hub, log.unwrap(), arrivals)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fullduplex_hub::{Config, Hub, StartError};
+use fullduplex_hub::{Config, Hub, StartError, log::sqlite};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -75,11 +75,13 @@ pub(crate) struct Listening {
     signals: Signals,
 }
 
-/// Makes a hub of what the command wants (`config`) and the flags say, and says where it listens.
+/// Makes a hub of what the command wants (`config`, and a log on disk if it is to be in `store`) and the flags say, and says
+/// where it listens.
 pub(crate) async fn start(
     listen: &str,
     args: HubArgs,
     mut config: Config,
+    store: Option<sqlite::Options>,
 ) -> Result<Listening, Failure> {
     args.apply(&mut config)?;
     let (listener, addr) = listen::bind(listen).await?;
@@ -95,19 +97,29 @@ pub(crate) async fn start(
     } else {
         "http"
     };
-    let hub = new_hub(config, listener).await?;
+    let hub = new_hub(config, listener, store).await?;
     let signals = Signals::catch()?;
     listen::announce(scheme, hub.local_addr());
     Ok(Listening { hub, signals })
 }
 
-async fn new_hub(config: Config, listener: TcpListener) -> Result<Hub, Failure> {
-    Hub::new(config, listener).await.map_err(|error| {
+async fn new_hub(
+    config: Config,
+    listener: TcpListener,
+    store: Option<sqlite::Options>,
+) -> Result<Hub, Failure> {
+    let hub = match store {
+        Some(store) => Hub::durable(config, listener, &store).await,
+        None => Hub::new(config, listener).await,
+    };
+    hub.map_err(|error| {
         let message = with_causes(&error);
         match error {
             StartError::Config(_) => Failure::usage(message),
             StartError::File { .. } => Failure::start(format!("cannot use {message}")),
-            StartError::Log(_) | StartError::Listener(_) => Failure::start(message),
+            StartError::Log(_) | StartError::Listener(_) | StartError::Store(_) => {
+                Failure::start(message)
+            }
         }
     })
 }

@@ -1,7 +1,10 @@
 //! One file for each command.
 
+pub(crate) mod backup;
 pub(crate) mod connect;
 pub(crate) mod echo;
+pub(crate) mod export;
 mod hub;
 pub(crate) mod serve;
+mod store;
 pub(crate) mod tail;

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use fullduplex_hub::{Config, LogInput, LogSource, PlainMode};
 
-use super::hub::{self, HubArgs};
+use super::{
+    hub::{self, HubArgs},
+    store::StoreArgs,
+};
 use crate::{exit::Failure, listen};
 
 const HELP: &str = "\
 /ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says
 ok; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
+What was said is kept in the data folder: a message is acknowledged once it is on disk.
 
 Examples:
   fdx serve
@@ -34,6 +38,8 @@ pub(crate) struct ServeArgs {
     /// Escapes HTML in plain JSON messages, for old pages that insert them as HTML
     #[arg(long, help_heading = "Pages")]
     escape_html: bool,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -71,6 +77,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         logs: args.logs,
         ..Config::default()
     };
-    let hub = hub::start(&args.listen, args.hub, config).await?;
+    let store = args.store.options()?;
+    let hub = hub::start(&args.listen, args.hub, config, store).await?;
     hub.run().await
 }

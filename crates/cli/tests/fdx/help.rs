@@ -27,6 +27,8 @@ async fn help_is_what_it_was_when_somebody_last_read_it() {
         (&["tail", "--help"], "tail.txt"),
         (&["connect", "--help"], "connect.txt"),
         (&["echo", "--help"], "echo.txt"),
+        (&["backup", "--help"], "backup.txt"),
+        (&["export", "--help"], "export.txt"),
     ] {
         let help = run(args, "").await;
         assert_eq!((help.code, &*help.stderr), (Some(0), ""), "{args:?}");

@@ -8,6 +8,8 @@
 
 mod certificates;
 mod connect;
+mod crash;
+mod data;
 mod echo;
 mod help;
 mod http;
@@ -21,3 +23,4 @@ mod serve;
 mod shutdown;
 mod tail;
 mod trust;
+mod v1;

@@ -45,7 +45,9 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
         .args(args)
         .env_remove("RUST_LOG")
-        .env_remove("COLUMNS");
+        .env_remove("COLUMNS")
+        // Not the user's own rooms.
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
     for name in ["http", "https", "ws", "wss", "all", "no"] {
         let name = format!("{name}_proxy");
         command.env_remove(name.to_uppercase()).env_remove(name);
@@ -76,9 +78,11 @@ impl Program {
         }
     }
 
-    /// Starts one of the servers on a free port.
+    /// Starts one of the servers on a free port. Rooms are on disk only where a test names a folder.
     pub(crate) async fn listen(args: &[&str]) -> (Self, Url) {
-        let args = [args, &["--listen", "127.0.0.1:0"]].concat();
+        let keeps_nothing = args[0] == "serve" && !args.contains(&"--data");
+        let store: &[&str] = if keeps_nothing { &["--memory"] } else { &[] };
+        let args = [args, store, &["--listen", "127.0.0.1:0"]].concat();
         let mut program = Self::start(&args);
         program.stdin = None;
         let url = program.listening().await;
@@ -118,11 +122,22 @@ impl Program {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        let pid = self
-            .child
-            .id()
-            .and_then(|pid| Pid::from_raw(pid.try_into().unwrap()));
-        kill_process(pid.unwrap(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it as a crash would, and waits until it is gone.
+    pub(crate) async fn crash(self) {
+        self.signal(Signal::KILL);
+        assert_eq!(self.end().await.code, None);
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().try_into().unwrap());
+        kill_process(pid.unwrap(), signal).unwrap();
     }
 
     /// Waits for its end.

@@ -90,7 +90,7 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
         ..Config::default()
     };
     config.limits.log_backlog = args.lines.0;
-    let hub = hub::start(&args.listen, args.hub, config).await?;
+    let hub = hub::start(&args.listen, args.hub, config, None).await?;
     if args.print {
         print::start(&logs, args.lines.0)?;
     }

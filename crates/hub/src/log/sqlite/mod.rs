@@ -3,6 +3,7 @@
 //! One thread writes: what queued while it was busy goes into its next transaction, so that all share one sync of
 //! the disk, and nobody waits for a timer. Others read. A message is answered and delivered after its commit, never before.
 
+mod copy;
 mod decide;
 mod error;
 mod queue;
@@ -22,7 +23,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-pub use self::{error::OpenError, retention::Retention};
+pub use self::{copy::Archive, error::OpenError, retention::Retention};
 use self::{
     error::Trouble,
     queue::{Queue, Refused},

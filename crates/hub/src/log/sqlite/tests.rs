@@ -450,3 +450,47 @@ async fn a_disk_that_is_full_at_start_is_told() {
     let error = open(disk.0.path()).err().unwrap();
     assert!(matches!(error, OpenError::Full { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_backup_is_made_while_messages_come_and_begins_its_own_history() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("copy.db");
+    let data = folder.path().join("data");
+    let subject = open(&data).unwrap();
+    let before = subject.say("before").await;
+    let appends: Vec<_> = (0..1_000)
+        .map(|n| subject.append(says("u1", &n.to_string(), "meanwhile")))
+        .collect();
+    Archive::open(&data).unwrap().back_up(&file).unwrap();
+    for append in appends {
+        append.await.unwrap();
+    }
+    assert_eq!(subject.seen.all().len(), 1_001);
+    let again = Archive::open(&data).unwrap().back_up(&file).unwrap_err();
+    assert!(
+        matches!(again, OpenError::Folder { .. }),
+        "nothing is replaced: {again}"
+    );
+
+    let restored = folder.path().join("restored");
+    fs::create_dir(&restored).unwrap();
+    fs::rename(&file, restored.join(FILE)).unwrap();
+    let copy = open(&restored).unwrap();
+    let events = copy.tail(Start::At(0), ALL).await.events;
+    assert_eq!(
+        events,
+        subject.seen.all()[..events.len()],
+        "as it was at one moment"
+    );
+    assert_eq!(events[0].seq, before.seq);
+    assert_ne!(copy.bounds().await.epoch, subject.bounds().await.epoch);
+    assert_eq!(copy.log.secret(), subject.log.secret());
+}
+
+#[test]
+fn there_is_nothing_to_read_where_nothing_is() {
+    let folder = TempDir::new().unwrap();
+    let error = Archive::open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Missing { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,91 @@
+//! Where rooms are kept.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use fullduplex_hub::log::sqlite::{Durability, Options, Retention};
+
+use crate::exit::Failure;
+
+const HEADING: &str = "What is kept";
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// The folder for data, of those who don't name one.
+const DEFAULT_FOLDER: &str = "fullduplex";
+
+/// Which data folder.
+#[derive(Args, Debug)]
+pub(crate) struct FolderArgs {
+    #[arg(
+        long = "data",
+        value_name = "DIR",
+        help_heading = HEADING,
+        help = "The data folder [default: $XDG_DATA_HOME/fullduplex or ~/.local/share/fullduplex]"
+    )]
+    folder: Option<PathBuf>,
+}
+
+impl FolderArgs {
+    pub(crate) fn folder(self) -> Result<PathBuf, Failure> {
+        self.folder
+            .or_else(default_folder)
+            .ok_or_else(|| Failure::usage("there is no home folder to keep data in; pass --data"))
+    }
+}
+
+/// What is kept of rooms, and how.
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Keeps the newest messages in memory only, until it ends
+    #[arg(long, help_heading = HEADING, conflicts_with_all = ["folder", "durability", "keep", "keep_days"])]
+    memory: bool,
+    /// What a failing power may take: nothing (full), or what was acknowledged in the last moments (normal)
+    #[arg(long, value_name = "MODE", default_value = "full", help_heading = HEADING)]
+    durability: DurabilityArg,
+    /// Keeps so many events of each room
+    #[arg(long, value_name = "COUNT", default_value_t = Retention::default().events, help_heading = HEADING,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    keep: u64,
+    /// Keeps them for so many days [default: for ever]
+    #[arg(long, value_name = "DAYS", help_heading = HEADING)]
+    keep_days: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DurabilityArg {
+    Full,
+    Normal,
+}
+
+impl StoreArgs {
+    /// None if nothing is to be on disk.
+    pub(crate) fn options(self) -> Result<Option<Options>, Failure> {
+        if self.memory {
+            return Ok(None);
+        }
+        Ok(Some(Options {
+            folder: self.folder.folder()?,
+            durability: match self.durability {
+                DurabilityArg::Full => Durability::Full,
+                DurabilityArg::Normal => Durability::Normal,
+            },
+            retention: Retention {
+                events: self.keep,
+                age: self.keep_days.map(|days| DAY * days),
+            },
+        }))
+    }
+}
+
+/// Where the platform's users expect it.
+fn default_folder() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+    Some(data?.join(DEFAULT_FOLDER))
+}

@@ -1,0 +1,308 @@
+//! What is in the data folder: restarts, backups, exports, and what can be wrong with it.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    certificates::text,
+    program::{self, Program, run, soon},
+    v1::V1,
+};
+
+async fn serve(folder: &Path) -> (Program, program::Url) {
+    Program::listen(&["serve", "--data", text(folder)]).await
+}
+
+async fn stop(server: Program) {
+    server.terminate();
+    assert_eq!(server.end().await.code, Some(0));
+}
+
+fn send(cid: &str) -> Value {
+    json!({"op": "send", "room": "general", "cid": cid, "body": cid})
+}
+
+#[tokio::test]
+async fn after_a_restart_everybody_goes_on_where_they_were() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("not there yet");
+    let (server, url) = serve(&data).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let join = json!({"op": "join", "room": "general"});
+    let joined = ana.ok(join).await;
+    let first = ana.ok(send("one")).await;
+    let cursor = ana.ok(json!({"op": "join", "room": "general"})).await["cursor"].clone();
+    let mut plain = fullduplex::connect(&url.ws("/ws")).await.unwrap();
+    plain
+        .send(r#"{"email":"b@x","username":"Bo","message":"two"}"#)
+        .await
+        .unwrap();
+    soon("its own message", plain.recv()).await.unwrap();
+    stop(server).await;
+
+    let (server, url) = serve(&data).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let back = json!({"op": "join", "room": "general", "since": cursor});
+    let back = ana.ok(back).await;
+    assert_eq!(
+        (&back["resume"], &back["epoch"]),
+        (&json!("ok"), &joined["epoch"])
+    );
+    let msg = ana.msg().await;
+    assert_eq!((&msg["body"], &msg["prev"]), (&json!("two"), &first["seq"]));
+    let again = ana.ok(send("one")).await;
+    assert_eq!(
+        (&again["seq"], &again["dup"]),
+        (&first["seq"], &json!(true))
+    );
+    // The tutorials' clients see it, too.
+    let mut plain = fullduplex::connect(&url.ws("/ws?history=5")).await.unwrap();
+    let mut lines = fullduplex::connect(&url.ws("/ws?mode=text&history=5"))
+        .await
+        .unwrap();
+    for message in [
+        r#"{"email":"","username":"Ana","message":"one"}"#,
+        r#"{"email":"b@x","username":"Bo","message":"two"}"#,
+    ] {
+        let got = soon("history", plain.recv()).await.unwrap().unwrap();
+        assert_eq!(got.as_text(), Some(message));
+    }
+    let got = soon("history", lines.recv()).await.unwrap().unwrap();
+    assert_eq!(got.as_text(), Some("Ana: one\nBo: two"));
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn in_memory_a_restart_begins_another_history() {
+    let mut epochs = Vec::new();
+    for _ in 0..2 {
+        let (_server, url) = Program::listen(&["serve"]).await;
+        let mut ana = V1::connect(&url, "Ana").await.unwrap();
+        let join = json!({"op": "join", "room": "general", "since": "zz.1.AAAAAA"});
+        let joined = ana.ok(join).await;
+        assert_eq!(
+            (&joined["resume"], &joined["reason"]),
+            (&json!("reset"), &json!("epoch"))
+        );
+        epochs.push(joined["epoch"].clone());
+    }
+    assert_ne!(epochs[0], epochs[1]);
+}
+
+#[tokio::test]
+async fn a_backup_and_an_export_are_made_while_it_runs() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let (server, url) = serve(&data).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let epoch = ana.ok(json!({"op": "join", "room": "general"})).await["epoch"].clone();
+    let mut messages = Vec::new();
+    for cid in ["one", "two", "three"] {
+        ana.ok(send(cid)).await;
+    }
+    ana.send(&json!({"op": "leave", "room": "general"}))
+        .await
+        .unwrap();
+    ana.ok(json!({"op": "join", "room": "general"})).await;
+    for _ in 0..3 {
+        messages.push(ana.msg().await);
+    }
+    let export = ["export", "--data", text(&data), "--room", "general"];
+    let exported = run(&export, "").await;
+    assert_eq!((exported.code, &*exported.stderr), (Some(0), ""));
+    let lines = exported
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    assert_eq!(lines.collect::<Vec<Value>>(), messages);
+
+    let copy = folder.path().join("copy.db");
+    let backup = ["backup", "--data", text(&data), text(&copy)];
+    let backed_up = run(&backup, "").await;
+    assert_eq!((backed_up.code, &*backed_up.stderr), (Some(0), ""));
+    let again = run(&backup, "").await;
+    assert_eq!(again.code, Some(3));
+    assert!(again.stderr.contains("copy.db: "), "{}", again.stderr);
+    ana.ok(send("four")).await;
+    stop(server).await;
+
+    let restored = folder.path().join("restored");
+    fs::create_dir(&restored).unwrap();
+    fs::rename(copy, restored.join("hub.db")).unwrap();
+    let (server, url) = serve(&restored).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let join = json!({"op": "join", "room": "general"});
+    let joined = ana.ok(join).await;
+    assert_ne!(joined["epoch"], epoch);
+    for message in messages {
+        assert_eq!(ana.msg().await, message);
+    }
+    assert_eq!(ana.ok(send("one")).await["dup"], true);
+    stop(server).await;
+}
+
+/// What is said of a folder that can't be used: one line, and code 3.
+async fn refused(folder: &Path) -> String {
+    let ended = run(
+        &["serve", "--listen", "127.0.0.1:0", "--data", text(folder)],
+        "",
+    )
+    .await;
+    assert_eq!(
+        (ended.code, ended.stderr.lines().count()),
+        (Some(3), 1),
+        "{}",
+        ended.stderr
+    );
+    ended.stderr
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_data_folder_is_one_line_and_code_3() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let (server, _url) = serve(&data).await;
+    assert!(
+        refused(&data)
+            .await
+            .contains("another server uses this data folder")
+    );
+    stop(server).await;
+
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(refused(&file).await.contains(text(&file)));
+
+    fs::write(
+        data.join("hub.db"),
+        "no database, but long enough to be looked at".repeat(100),
+    )
+    .unwrap();
+    assert!(
+        refused(&data)
+            .await
+            .contains("not a database of this program")
+    );
+
+    let nothing = folder.path().join("nothing");
+    for command in [
+        &["export", "--room", "general", "--data", text(&nothing)][..],
+        &["backup", "--data", text(&nothing), text(&file)],
+    ] {
+        let ended = run(command, "").await;
+        assert_eq!(ended.code, Some(3));
+        assert!(
+            ended.stderr.contains("there is no database here"),
+            "{}",
+            ended.stderr
+        );
+        assert!(!nothing.exists());
+    }
+}
+
+#[tokio::test]
+async fn the_default_folder_is_the_users_own() {
+    let home = TempDir::new().unwrap();
+    let mut command = program::command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env("XDG_DATA_HOME", "").env("HOME", home.path());
+    let server = Program::spawn(&mut command);
+    server.listening().await;
+    let data = home.path().join(".local/share/fullduplex");
+    assert!(data.join("hub.db").exists());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(data).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "nobody else looks into it");
+    }
+    stop(server).await;
+    let mut command = program::command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env_remove("XDG_DATA_HOME").env_remove("HOME");
+    let ended = Program::spawn(&mut command).end().await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("pass --data"), "{}", ended.stderr);
+}
+
+/// Goal: what is acknowledged is on disk, which a killed process alone can't tell.
+/// Method: the calls of the system, in their order, as `strace` sees them.
+#[tokio::test]
+async fn a_message_is_synced_before_anybody_hears_of_it() {
+    let folder = TempDir::new().unwrap();
+    let (data, trace) = (folder.path().join("data"), folder.path().join("trace"));
+    let mut command =
+        program::command(&["serve", "--listen", "127.0.0.1:0", "--data", text(&data)]);
+    let fdx = command.as_std();
+    let mut traced = Command::new("strace");
+    traced
+        .args([
+            "-f",
+            "-y",
+            "-s",
+            "100000",
+            "-e",
+            "trace=pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg",
+            "-o",
+        ])
+        .arg(&trace)
+        .arg(fdx.get_program())
+        .args(fdx.get_args());
+    if !Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        eprintln!("skipped: strace is not there, or not allowed");
+        return;
+    }
+    command = traced.into();
+    let server = Program::spawn(&mut command);
+    let url = server.listening().await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    ana.ok(json!({"op": "join", "room": "general"})).await;
+    let texts = ["said-first", "said-second", "said-third"];
+    for cid in texts {
+        ana.ok(send(cid)).await;
+    }
+    drop(ana);
+    // strace passes it on.
+    let children =
+        fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap();
+    let child = children.trim().parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(child).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    server.end().await;
+
+    let calls = fs::read_to_string(trace).unwrap();
+    let calls: Vec<_> = calls.lines().collect();
+    for said in texts {
+        let at = |what: &str, from: usize, is: &dyn Fn(&str) -> bool| {
+            let found = calls[from..].iter().position(|call| is(call));
+            from + found.unwrap_or_else(|| panic!("no {what} of {said}"))
+        };
+        let written = at("row", 0, &|call| {
+            call.contains("pwrite64(") && call.contains("hub.db-wal>") && call.contains(said)
+        });
+        let synced = at("sync", written, &|call| {
+            call.contains("sync(") && call.contains("hub.db-wal>")
+        });
+        // It may take so long that other threads' calls stand between its beginning and its end.
+        let thread = calls[synced].split(' ').next().unwrap();
+        let synced = if calls[synced].contains("<unfinished") {
+            at("end of the sync", synced, &|call| {
+                call.starts_with(thread) && call.contains("sync resumed")
+            })
+        } else {
+            synced
+        };
+        assert!(calls[synced].ends_with("= 0"), "{}", calls[synced]);
+        let told = at("delivery", 0, &|call| {
+            (call.contains("TCP") || call.contains("socket:")) && call.contains(said)
+        });
+        assert!(synced < told, "{said} is delivered before it is on disk");
+    }
+}
