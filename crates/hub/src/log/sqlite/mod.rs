@@ -6,6 +6,7 @@
 mod copy;
 mod decide;
 mod error;
+mod projection;
 mod queue;
 mod reader;
 mod retention;
@@ -23,7 +24,12 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-pub use self::{copy::Archive, error::OpenError, retention::Retention};
+pub use self::{
+    copy::Archive,
+    error::OpenError,
+    projection::{Page, Query, Shown},
+    retention::Retention,
+};
 use self::{
     error::Trouble,
     queue::{Queue, Refused},
@@ -144,6 +150,26 @@ impl SqliteLog {
             readers,
             _lock: lock,
         })
+    }
+}
+
+impl SqliteLog {
+    /// The newest messages of a room before a position, or of all, as they are now.
+    pub fn page(
+        &self,
+        room: &Arc<str>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Answer<Page, ReadError> {
+        let room = Arc::clone(room);
+        self.readers
+            .read(move |conn| projection::page(conn, &room, before, limit))
+    }
+
+    /// The messages that match a query, the newest first.
+    pub fn search(&self, query: Query) -> Answer<Vec<Shown>, ReadError> {
+        self.readers
+            .read(move |conn| projection::search(conn, &query))
     }
 }
 

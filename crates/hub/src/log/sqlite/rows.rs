@@ -23,6 +23,14 @@ pub(super) struct RoomRow {
 /// The columns of `log` that make an event, in the order of [`event`].
 const COLUMNS: &str = "seq, prev, id, ts, kind, target, body, author, user, name, avatar, cid";
 
+/// [`COLUMNS`] where other tables have some of these names, too.
+pub(super) fn columns_of(table: &str) -> String {
+    let columns = COLUMNS
+        .split(", ")
+        .map(|column| format!("{table}.{column}"));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
 mod kind {
     pub(super) const MESSAGE: i64 = 0;
     pub(super) const EDIT: i64 = 1;
@@ -228,8 +236,8 @@ pub(super) fn tail(
     Ok(Tail { bounds, events })
 }
 
-/// A row with [`COLUMNS`].
-fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
+/// A row that begins with [`COLUMNS`].
+pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
     let target = || number(row, 5);
     let body = row.get::<_, Option<Arc<str>>>(6)?;
     let reaction = |on| {

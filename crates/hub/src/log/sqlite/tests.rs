@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    core::{Event, What},
+    core::{Event, Mark, What},
     log::{
         Appended,
         conformance::{ALL, Seen, Subject, conformance, draft, says},
@@ -493,4 +493,156 @@ fn there_is_nothing_to_read_where_nothing_is() {
     let error = Archive::open(folder.path()).unwrap_err();
     assert!(matches!(error, OpenError::Missing { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+fn bodies(found: &[Shown]) -> Vec<&str> {
+    found.iter().map(|shown| shown.event.what.text()).collect()
+}
+
+/// Messages that were edited, reacted to and deleted; and where they are.
+async fn changed(folder: &Path) -> (Subject, Arc<SqliteLog>, [u64; 4]) {
+    let (subject, log) = failing(folder, || false);
+    let mut seqs = Vec::new();
+    for body in [
+        "Grüße an alle",
+        "the second one",
+        "a third",
+        "secret second thoughts",
+    ] {
+        seqs.push(subject.append(says("u1", body, body)).await.unwrap().seq);
+    }
+    let other = Draft {
+        room: "other".into(),
+        ..says("u1", "c", "second room")
+    };
+    subject.append(other).await.unwrap();
+    let [first, second, third, fourth] = seqs[..] else {
+        panic!()
+    };
+    for (cid, user, what) in [
+        (
+            "e",
+            "u1",
+            What::Edit {
+                target: third,
+                body: Some("a third, edited: second".into()),
+            },
+        ),
+        (
+            "r1",
+            "u1",
+            What::React {
+                target: first,
+                emoji: "+1".into(),
+                on: true,
+            },
+        ),
+        (
+            "r2",
+            "u2",
+            What::React {
+                target: first,
+                emoji: "+1".into(),
+                on: true,
+            },
+        ),
+        (
+            "r3",
+            "u2",
+            What::React {
+                target: first,
+                emoji: "-1".into(),
+                on: true,
+            },
+        ),
+        (
+            "r4",
+            "u2",
+            What::React {
+                target: first,
+                emoji: "-1".into(),
+                on: false,
+            },
+        ),
+        ("d", "u1", What::Delete { target: fourth }),
+    ] {
+        subject.append(draft(user, cid, what)).await.unwrap();
+    }
+    (subject, log, [first, second, third, fourth])
+}
+
+#[tokio::test]
+async fn pages_show_messages_as_they_are_now() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log, [_, _, _, fourth]) = changed(folder.path()).await;
+    let room: Arc<str> = "general".into();
+    let page = log.page(&room, None, 10).await.unwrap();
+    let expected = [
+        "Grüße an alle",
+        "the second one",
+        "a third, edited: second",
+        "",
+    ];
+    assert_eq!(
+        (bodies(&page.messages), page.more),
+        (expected.into(), false)
+    );
+    assert_eq!(page.as_of, subject.bounds().await.head);
+    let users = vec!["u1".to_owned(), "u2".to_owned()];
+    assert_eq!(
+        page.messages[0].reactions,
+        [("+1".to_owned(), users)].into()
+    );
+    assert!(page.messages[2].edited.is_some() && page.messages[1].edited.is_none());
+    assert_eq!(page.messages[3].event.what, What::Message { body: None });
+    let older = log.page(&room, Some(fourth), 2).await.unwrap();
+    assert_eq!(
+        (bodies(&older.messages), older.more),
+        (expected[1..3].into(), true)
+    );
+    let nowhere = log.page(&"nowhere".into(), None, 2).await.unwrap();
+    assert_eq!((nowhere.messages.len(), nowhere.as_of), (0, Mark::START));
+}
+
+#[tokio::test]
+async fn search_finds_what_messages_say_now_whatever_is_asked() {
+    let folder = TempDir::new().unwrap();
+    let (_subject, log, [first, second, third, _]) = changed(folder.path()).await;
+    let search = async |words: &str, room: Option<&str>, before| {
+        let query = Query {
+            words: words.into(),
+            room: room.map(Into::into),
+            before,
+            limit: 10,
+        };
+        let found = log.search(query).await.unwrap();
+        found
+            .iter()
+            .map(|shown| shown.event.seq)
+            .collect::<Vec<_>>()
+    };
+    let general = Some("general");
+    assert_eq!(search("SECOND", general, None).await, [third, second]);
+    assert_eq!(search("second", None, None).await.len(), 3);
+    assert_eq!(search("second", general, Some(third)).await, [second]);
+    assert_eq!(search("gruße", None, None).await, [first]);
+    assert_eq!(
+        search("sec one", None, None).await.len(),
+        0,
+        "only the last may be a beginning"
+    );
+    assert_eq!(search("one th", None, None).await, [second]);
+    for nothing in [
+        "secret",
+        "",
+        " ",
+        "\"",
+        "* OR the",
+        "body:the",
+        "NEAR(the one)",
+        "-",
+        "\0",
+    ] {
+        assert_eq!(search(nothing, None, None).await.len(), 0, "{nothing:?}");
+    }
 }
