@@ -127,6 +127,13 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// As [`close`](Self::close), when nobody is left to do what waits.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let items = std::mem::take(&mut self.lock().items);
+        drop(items);
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.lock().items.is_empty()

@@ -1,6 +1,7 @@
 //! Threads that read, each with a connection of its own, so that no reader waits for the writer.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -33,7 +34,8 @@ impl Readers {
             let work = move || {
                 while let Taken::Items(jobs) = queue.take(1, usize::MAX, None) {
                     for job in jobs {
-                        job(&conn);
+                        // Who waits for one that panics is told that it is lost; others are read for as before.
+                        catch_unwind(AssertUnwindSafe(|| job(&conn))).ok();
                     }
                 }
             };

@@ -4,7 +4,10 @@ use std::{
     fs::{self, OpenOptions},
     io::{Seek as _, SeekFrom, Write as _},
     path::Path,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rusqlite::TransactionBehavior;
@@ -271,6 +274,54 @@ async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refus
     assert_eq!(waiting.await, Err(AppendError::Unavailable));
     drop(held);
     assert!(!subject.say("c2").await.duplicate);
+}
+
+#[tokio::test]
+async fn more_than_may_wait_is_refused_at_once_and_is_not_stored() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = failing(folder.path(), || false);
+    let mut conn = other(folder.path());
+    let held = hold(&mut conn);
+    let first = subject.append(says("u1", "c", "x"));
+    while !log.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let body = "x".repeat(MAX_WAITING_BYTES / 4);
+    let waiting = [(); 4].map(|()| subject.append(says("u1", "c", &body)));
+    let refused = subject.append(says("u1", "d", "x")).await;
+    assert_eq!(refused, Err(AppendError::Busy));
+    drop(held);
+    assert!(first.await.is_ok());
+    for append in waiting {
+        assert_eq!(append.await, Err(AppendError::Conflict));
+    }
+    assert!(!subject.say("d").await.duplicate);
+}
+
+/// Panics at the second event.
+struct Broken(AtomicUsize);
+
+impl Committed for Broken {
+    fn committed(&self, _event: Event, _floor: Mark) {
+        assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "a bug");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_writer_that_has_panicked() {
+    let folder = TempDir::new().unwrap();
+    let broken = Arc::new(Broken(AtomicUsize::new(0)));
+    let log = SqliteLog::open(&Options::new(folder.path()), broken).unwrap();
+    log.append(says("u1", "c1", "x")).await.unwrap();
+    let appends = ["c2", "c3"].map(|cid| log.append(says("u1", cid, "x")));
+    for append in appends {
+        append.await.unwrap_err();
+    }
+    // Until the thread is gone altogether.
+    while log.append(says("u1", "c4", "x")).await != Err(AppendError::Unavailable) {}
+    drop(log);
+    let subject = open(folder.path()).unwrap();
+    assert!(subject.say("c5").await.seq > 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -75,9 +76,22 @@ impl State {
     }
 }
 
+/// Sees to it that nobody waits for a writer that is gone, also by a panic.
+struct Working<'a>(&'a Queue<Pending>);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+        if thread::panicking() {
+            tracing::error!("no messages are stored any more: start anew");
+        }
+    }
+}
+
 impl Writer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Queue<Pending>) {
+        let _working = Working(queue);
         let mut sweep_at = Instant::now();
         loop {
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(sweep_at)) {
@@ -141,6 +155,9 @@ impl Writer {
             retention,
             ..
         } = self;
+        if state.rooms.len() > MAX_ROOMS {
+            state.rooms.clear();
+        }
         let write = || -> rusqlite::Result<Vec<Decided>> {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let mut decided = Vec::with_capacity(drafts.len());
@@ -157,9 +174,6 @@ impl Writer {
         };
         let decided = write().map_err(Failed::Before)?;
         conn.execute_batch("COMMIT").map_err(Failed::AtCommit)?;
-        if self.state.rooms.len() > MAX_ROOMS {
-            self.state.rooms.clear();
-        }
         Ok(decided)
     }
 
