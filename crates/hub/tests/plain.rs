@@ -305,13 +305,10 @@ async fn a_client_that_does_not_read_is_cut_and_a_hundred_others_never_wait_for_
     assert!(texts.len() < MESSAGES);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_v1_client_that_was_too_slow_is_told_what_it_missed_and_goes_on() {
+/// What a client of v1 makes of many messages that reads nothing until all are there: their positions, those it saw, and the gaps it
+/// was told of.
+async fn read_late(limits: Limits) -> (Vec<u64>, Vec<u64>, Vec<(u64, u64)>) {
     const MESSAGES: u64 = 2_500;
-    let limits = Limits {
-        ring_events: 300,
-        ..Limits::default()
-    };
     let hub = Running::start(Config {
         limits,
         ..Config::default()
@@ -365,6 +362,16 @@ async fn a_v1_client_that_was_too_slow_is_told_what_it_missed_and_goes_on() {
         (seen, gaps)
     };
     let (seen, gaps) = reading.await;
+    (seqs, seen, gaps)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_v1_client_that_was_too_slow_is_told_what_it_missed_and_goes_on() {
+    let limits = Limits {
+        ring_events: 300,
+        ..Limits::default()
+    };
+    let (seqs, seen, gaps) = read_late(limits).await;
     assert!(!gaps.is_empty(), "it was not slow enough for this test");
     let missed = |seq: &u64| gaps.iter().any(|(from, to)| (from..=to).contains(&seq));
     let accounted: Vec<_> = seqs
@@ -373,4 +380,17 @@ async fn a_v1_client_that_was_too_slow_is_told_what_it_missed_and_goes_on() {
         .collect();
     assert_eq!(accounted.len(), seqs.len());
     assert!(seen.is_sorted() && !seen.iter().any(missed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_v1_client_that_was_too_slow_for_the_ring_is_caught_up_from_the_log() {
+    let limits = Limits {
+        ring_events: 10_000,
+        ring_bytes: 64 << 10,
+        memory_bytes: 1 << 30,
+        ..Limits::default()
+    };
+    let (seqs, seen, gaps) = read_late(limits).await;
+    assert!(gaps.is_empty());
+    assert_eq!(seen, seqs);
 }
