@@ -45,6 +45,13 @@ enum Op {
         room: usize,
         len: usize,
     },
+    /// It is in the log, where others read it, and not handed on yet.
+    Store {
+        room: usize,
+        len: usize,
+    },
+    /// What the log has not handed on is handed on.
+    HandOn,
     Read {
         session: u64,
         room: usize,
@@ -77,6 +84,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (session.clone(), room.clone(), 0..3u8)
             .prop_map(|(session, room, name)| Op::Rename { session, room, name }),
         6 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Publish { room, len }),
+        2 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Store { room, len }),
+        2 => Just(Op::HandOn),
         4 => (session, room.clone(), 1..5usize)
             .prop_map(|(session, room, max)| Op::Read { session, room, max }),
         4 => (room, 1..5usize).prop_map(|(room, max)| Op::Begin { room, max }),
@@ -150,6 +159,8 @@ struct World {
     /// Everything ever said, by room.
     log: [Vec<Event>; ROOMS],
     seq: u64,
+    /// What is in the log and was not handed on.
+    stored: VecDeque<Event>,
     now: Duration,
 }
 
@@ -165,6 +176,7 @@ impl World {
             rooms: BTreeMap::new(),
             log: Default::default(),
             seq: 0,
+            stored: VecDeque::new(),
             now: Duration::ZERO,
         }
     }
@@ -194,6 +206,11 @@ impl World {
                 self.shard.rename(slot, SessionId(session), &user);
             }
             Op::Publish { room, len } => self.publish(room, len),
+            Op::Store { room, len } => {
+                self.store(room, len);
+                self.check();
+            }
+            Op::HandOn => self.hand_on(),
             Op::Read { session, room, max } => self.read(session, room, max),
             Op::Begin { room, max } => self.begin(room, max),
             Op::End { absent } => self.end(absent),
@@ -276,9 +293,10 @@ impl World {
             BTreeSet::new()
         };
         assert_eq!(listed, expected);
-        assert_eq!(state.bounds, self.bounds(room));
+        let known = self.known(room);
+        assert!(self.handed_on(room) <= known && known <= self.bounds(room).head.seq);
         // The page asked for, unless the rings are too big together.
-        let said = &self.log[room];
+        let said: Vec<_> = self.log[room].iter().filter(|e| e.seq <= known).collect();
         let page = said.iter().filter(|e| e.seq >= joined.cursor).count();
         assert!(page <= backlog);
         let all: Vec<_> = self.log.iter().flatten().collect();
@@ -290,8 +308,13 @@ impl World {
 
     /// What is said about cursors is true, of all there were and of some there were not.
     fn judge(&self, room: usize) {
-        let said = &self.log[room];
-        let marks = said.iter().map(Event::mark);
+        let known = self.known(room);
+        let said: Vec<_> = self.log[room].iter().filter(|e| e.seq <= known).collect();
+        let bounds = Bounds {
+            head: said.last().map_or(Mark::START, |event| event.mark()),
+            ..self.bounds(room)
+        };
+        let marks = said.iter().map(|event| event.mark());
         for mark in marks.chain([
             Mark::START,
             Mark {
@@ -307,7 +330,7 @@ impl World {
                 let there = said.iter().find(|event| event.seq == mark.seq);
                 let chk = there.map_or(Chk::NONE, |event| event.mark().chk);
                 let following = said.iter().filter(|event| event.seq > mark.seq).count();
-                let truth = judge(&cursor, &self.bounds(room), Some(chk), following);
+                let truth = judge(&cursor, &bounds, Some(chk), following);
                 let judged = self.shard.judge(&room_name(room), &cursor);
                 assert!(judged.is_none_or(|judged| judged == truth), "{cursor}");
             }
@@ -337,6 +360,13 @@ impl World {
 
     /// Says whether the room has become due.
     fn say(&mut self, room: usize, len: usize) -> Option<Slot> {
+        self.hand_on();
+        self.store(room, len);
+        let event = self.stored.pop_front()?;
+        self.shard.commit(event, Mark::START)
+    }
+
+    fn store(&mut self, room: usize, len: usize) {
         self.seq += 1;
         let event = Event {
             room: room_name(room).into(),
@@ -348,9 +378,30 @@ impl World {
             what: What::message("x".repeat(len)),
             cid: None,
         };
-        let due = self.shard.commit(event.clone(), Mark::START);
+        self.stored.push_back(event.clone());
         self.log[room].push(event);
-        due
+    }
+
+    fn hand_on(&mut self) {
+        while let Some(event) = self.stored.pop_front() {
+            self.due.extend(self.shard.commit(event, Mark::START));
+            self.check();
+        }
+    }
+
+    /// The newest event of a room that was handed on.
+    fn handed_on(&self, room: usize) -> u64 {
+        let next = self.stored.front().map_or(u64::MAX, |event| event.seq);
+        let mut said = self.log[room].iter().rev();
+        said.find(|event| event.seq < next)
+            .map_or(0, |event| event.seq)
+    }
+
+    /// The newest event of a room that the shard knows of: handed on, or read from the log.
+    fn known(&self, room: usize) -> u64 {
+        let mut members = self.rooms[&room].members.values();
+        let state = members.next().and_then(|one| self.shard.state(one.slot));
+        state.map_or(0, |state| state.bounds.head.seq)
     }
 
     fn begin(&mut self, room: usize, max: usize) {
@@ -413,7 +464,7 @@ impl World {
             for (&session, member) in &room.members {
                 let woken = member.woken.0.lock().unwrap().len();
                 assert!(woken <= 1, "woken once until it reads to the end");
-                let newest = self.bounds(at).head.seq;
+                let newest = self.handed_on(at);
                 let comes = self.due.contains(&member.slot)
                     || self.begun.iter().any(|(slot, round)| {
                         let mut listeners = round.listeners.iter();
@@ -449,10 +500,10 @@ impl World {
             batch = read(member, &mut self.shard);
         }
         member.notices = batch.notices_read;
-        let said = &self.log[room];
-        let owed: Vec<_> = said
+        let known = self.shard.state(member.slot).unwrap().bounds.head.seq;
+        let owed: Vec<_> = self.log[room]
             .iter()
-            .filter(|event| event.seq >= member.cursor)
+            .filter(|event| event.seq >= member.cursor && event.seq <= known)
             .collect();
         assert_eq!(owed.len(), batch.behind, "what is not in the gap is owed");
         let got: Vec<_> = batch.entries.iter().map(|entry| &entry.event).collect();
@@ -480,6 +531,7 @@ proptest! {
             world.apply(op, max_rooms);
         }
         // Nobody is left behind: who gets what is due, or is told and reads to the end, has everything.
+        world.hand_on();
         while !world.due.is_empty() || !world.begun.is_empty() {
             world.begin(0, 3);
             world.end(0);
@@ -505,6 +557,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn who_is_here_is_told_of_an_event_that_the_ring_was_filled_with_before_it_was_handed_on() {
+    let mut world = World::new(2);
+    world.join(0, 0, 0, 0, 2);
+    world.join(0, 1, 0, 0, 2);
+    // Together they are too big: the quiet room has no ring any more.
+    for room in [0, 0, 0, 1, 1, 1] {
+        world.publish(room, 300);
+        world.begin(0, 9);
+        world.end(0);
+    }
+    world.store(0, 1);
+    world.join(1, 0, 3, 0, 2);
+    assert!(world.due.is_empty());
+    world.hand_on();
+    world.begin(0, 9);
+    world.end(0);
+    assert_eq!(world.rooms[&0].members[&0].cursor, world.seq + 1);
+    world.hand_on();
+    assert!(world.due.is_empty(), "told once");
 }
 
 #[test]

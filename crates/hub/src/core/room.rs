@@ -116,12 +116,17 @@ impl<F, W: Wake + Clone> Room<F, W> {
         if let What::Delete { target } = event.what {
             self.ring.scrub(target);
         }
+        let seq = event.seq;
         self.ring.push(Entry::new(event), max_entries, max_bytes);
+        self.becomes_due(seq)
+    }
+
+    /// Whether the room becomes due by an event of its ring that came back from the log.
+    pub(crate) fn becomes_due(&mut self, seq: u64) -> bool {
         if self.members.is_empty() && !self.is_due {
             self.told = self.ring.head().seq;
-            return false;
         }
-        !std::mem::replace(&mut self.is_due, true)
+        seq > self.told && !std::mem::replace(&mut self.is_due, true)
     }
 
     /// The first events that were in no round, at most so many. Unless there are more, the room is due no longer.

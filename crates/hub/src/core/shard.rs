@@ -263,8 +263,8 @@ impl<F, W: Wake + Clone> Shard<F, W> {
     /// Appends an event that came back from the log to its room. If the room has become due by that, the caller sees to it that
     /// [`round`](Self::round) is called.
     ///
-    /// An event for a room that has been forgotten since stays in the log only, and one that the ring was filled with has been
-    /// appended already.
+    /// An event for a room that has been forgotten since stays in the log only. One that the ring was filled with has been
+    /// appended already, and is yet to be told to those who were here.
     #[must_use]
     pub(crate) fn commit(&mut self, event: Event, floor: Mark) -> Option<Slot> {
         let &slot = self.by_name.get(&event.room)?;
@@ -272,7 +272,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let room = self.slots[slot.0].as_mut()?;
         let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
         if event.seq <= old_head {
-            return None;
+            return room.becomes_due(event.seq).then_some(slot);
         }
         room.floor = floor;
         let is_due = room.append(event, limits.ring_entries, limits.ring_bytes);
