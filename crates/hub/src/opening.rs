@@ -10,37 +10,40 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    core::{Birth, JoinRefused},
+    core::{Birth, JoinRefused, Opened},
     hub::Shared,
-    log::{Answer, Lost, PageSize, Start},
+    log::{Answer, Lost, PageSize, Start, Tail},
 };
 
-/// Those who wait for a room.
-type Waiting = Vec<oneshot::Sender<Result<(), JoinRefused>>>;
+/// Those who wait for a room, each for so many of its newest events.
+type Waiting = Vec<(usize, oneshot::Sender<Result<u64, JoinRefused>>)>;
 
 /// The rooms that are being filled.
 #[derive(Default)]
 pub(crate) struct Opening(Mutex<HashMap<(Arc<str>, Birth), Waiting>>);
 
 impl Shared {
-    /// Makes a room if need be, at the cost of `address`, and sees to it that it has the newest `wanted` events that there are. Who
-    /// then joins should do so at once: a room that nobody is in may be forgotten.
+    /// Makes a room if need be, at the cost of `address`, and sees to it that it has the newest `wanted` events that there are, as
+    /// far as it may keep them. Answers with the position of the first of them: also when others have taken the ring away until the
+    /// client joins, the log has them. Who joins should do so at once: a room that nobody is in may be forgotten.
     pub(crate) fn open_room(
         self: &Arc<Self>,
         name: &Arc<str>,
         address: IpAddr,
         wanted: usize,
-    ) -> Answer<(), JoinRefused> {
+    ) -> Answer<u64, JoinRefused> {
         let birth = match self.rooms.open(name, address, wanted) {
-            Ok(Some(birth)) => birth,
-            ready => return Answer::given(ready.map(drop)),
+            Ok(Opened::Lacks(birth)) => birth,
+            Ok(Opened::From(from)) => return Answer::given(Ok(from)),
+            Err(refused) => return Answer::given(Err(refused)),
         };
+        let wanted = wanted.min(self.config.limits.ring_events);
         let (waiting, answer) = Answer::later();
         let room = (Arc::clone(name), birth);
         let is_first = {
             let mut opening = self.opening.lock();
             let all = opening.entry(room.clone()).or_default();
-            all.push(waiting);
+            all.push((wanted, waiting));
             all.len() == 1
         };
         if is_first {
@@ -61,22 +64,29 @@ impl Shared {
         let tail = self.log.tail(name, Start::Newest, size).await;
         // Who comes from now on sees what this brings, or begins anew.
         let waiting = self.opening.lock().remove(&room).unwrap_or_default();
-        let result = match tail {
-            Ok(tail) => {
-                self.rooms.fill(name, *birth, &tail.bounds, tail.events);
-                Ok(())
-            }
+        let starts: Vec<_> = match &tail {
+            Ok(tail) => waiting.iter().map(|one| Ok(start(tail, one.0))).collect(),
+            Err(_) => vec![Err(JoinRefused::Unreadable); waiting.len()],
+        };
+        match tail {
+            Ok(tail) => self.rooms.fill(name, *birth, &tail.bounds, tail.events),
             Err(error) => {
                 tracing::warn!(room = &**name, %error, "a room can't be opened");
                 self.rooms.give_up(name, *birth);
-                Err(JoinRefused::Unreadable)
             }
-        };
-        for one in waiting {
+        }
+        for ((_, one), start) in waiting.into_iter().zip(starts) {
             // Who has gone meanwhile needs no answer.
-            one.send(result).ok();
+            one.send(start).ok();
         }
     }
+}
+
+/// Where the newest `wanted` events begin, as far as these are they.
+fn start(tail: &Tail, wanted: usize) -> u64 {
+    let first = tail.events.len().saturating_sub(wanted);
+    let first = tail.events.get(first).map(|event| event.seq);
+    first.unwrap_or(tail.bounds.head.seq + 1)
 }
 
 impl Opening {

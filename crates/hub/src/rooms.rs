@@ -17,7 +17,8 @@ use crate::{
     config::{Limits, Timeouts},
     core::{
         Batch, Begin, Birth, Bounds, Cursor, DEFAULT_ROOM, Event, JoinRefused, Joined, Mark,
-        Member, Quota, Reset, RoomState, Round, SessionId, Shard, ShardLimits, Slot, User, Wake,
+        Member, Opened, Quota, Reset, RoomState, Round, SessionId, Shard, ShardLimits, Slot, User,
+        Wake,
     },
     delivery::DueRoom,
     lane::Lanes,
@@ -149,7 +150,7 @@ impl Rooms {
         name: &str,
         address: IpAddr,
         wanted: usize,
-    ) -> Result<Option<Birth>, JoinRefused> {
+    ) -> Result<Opened, JoinRefused> {
         let shard = self.shard_of(name);
         let open = || self.lock(shard).open(name, address, wanted);
         // With all places taken, an empty room anywhere makes place.

@@ -215,6 +215,37 @@ async fn history_comes_first_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn history_is_there_also_when_other_rooms_need_the_memory() {
+    let mut config = Config::default();
+    // A room keeps its newest message.
+    config.limits.total_ring_bytes = 16;
+    let hub = Running::start(config).await;
+    let mut ana = hub.member("Ana", "general").await;
+    for n in 0..100 {
+        ana.say("general", &n.to_string(), &n.to_string()).await;
+    }
+    let bodies: Vec<_> = (10..100).map(|n| n.to_string()).collect();
+    let mut lines = hub.connect("/ws?mode=text&history=90").await;
+    let mut got = Vec::new();
+    while got.len() < bodies.len() {
+        got.extend(text(&mut lines).await.lines().map(str::to_owned));
+    }
+    let expected: Vec<_> = bodies.iter().map(|body| format!("Ana: {body}")).collect();
+    assert_eq!(got, expected);
+    let mut objects = hub.connect("/ws?history=90").await;
+    let mut bo = hub.v1().await;
+    bo.hello("Bo").await;
+    bo.ok(json!({"op": "join", "room": "general", "backlog": 90}))
+        .await;
+    ana.say("general", "new", "new").await;
+    for body in bodies.iter().map(|body| &**body).chain(["new"]) {
+        assert!(text(&mut objects).await.contains(&format!("\"{body}\"")));
+        assert_eq!(bo.msg().await["body"], body);
+    }
+    assert_eq!(text(&mut lines).await, "Ana: new");
+}
+
+#[tokio::test]
 async fn old_pages_that_insert_html_can_be_served_escaped() {
     let hub = Running::start(Config {
         escape_html: true,

@@ -32,7 +32,7 @@ pub(crate) use quota::{JoinRefused, Quota};
 pub(crate) use ring::Gap;
 pub(crate) use room::{Birth, RoomState};
 pub(crate) use round::{Need, Round};
-pub(crate) use shard::{Batch, Begin, Joined, Shard, ShardLimits, Slot};
+pub(crate) use shard::{Batch, Begin, Joined, Opened, Shard, ShardLimits, Slot};
 
 #[cfg(test)]
 mod model_tests;

@@ -81,6 +81,16 @@ impl<F, W: Wake + Clone> Room<F, W> {
         self.epoch.is_none() || self.ring.len() < wanted && self.floor.seq < self.ring.dropped()
     }
 
+    /// The cursor from which the newest `n` events are read; of those that the ring lacks, the log has them `from` there.
+    pub(crate) fn cursor_of_newest(&self, n: usize, from: u64) -> u64 {
+        let in_ring = self.ring.cursor_of_newest(n);
+        if self.lacks(n) {
+            in_ring.min(from)
+        } else {
+            in_ring
+        }
+    }
+
     /// Whether all that follows a cursor can be had. None if only the log can tell.
     pub(crate) fn judge(&self, cursor: &Cursor) -> Option<Result<(), Reset>> {
         let seq = cursor.mark.seq;

@@ -74,11 +74,20 @@ pub(crate) struct Joined {
     pub(crate) notices: u64,
 }
 
+/// A room that was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// It has the newest events wanted, from this position on.
+    From(u64),
+    /// It lacks some of them.
+    Lacks(Birth),
+}
+
 /// Where a member begins to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// With so many of the newest events.
-    Newest(usize),
+    /// With so many of the newest events, which the log has from this position on when the ring does not have them all.
+    Newest { count: usize, from: u64 },
     /// After this position, which was found to be one that it can go on from.
     After(u64),
 }
@@ -134,14 +143,14 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.add(name, None);
     }
 
-    /// Makes a room if need be, at the cost of `address`. Names it if its ring has to be filled from the log, to have the
-    /// newest `wanted` events; until that was done once nobody can join.
+    /// Makes a room if need be, at the cost of `address`. If it lacks some of the newest `wanted` events, its ring has to be
+    /// filled from the log; until that was done once nobody can join.
     pub(crate) fn open(
         &mut self,
         name: &str,
         address: IpAddr,
         wanted: usize,
-    ) -> Result<Option<Birth>, JoinRefused> {
+    ) -> Result<Opened, JoinRefused> {
         let slot = if let Some(&slot) = self.by_name.get(name) {
             slot
         } else {
@@ -149,8 +158,11 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             self.add(name, Some(address))
         };
         let wanted = wanted.min(self.limits.ring_entries);
-        let lacking = self.room(slot).filter(|room| room.lacks(wanted));
-        Ok(lacking.map(|room| room.birth))
+        Ok(match &self.slots[slot.0] {
+            Some(room) if room.lacks(wanted) => Opened::Lacks(room.birth),
+            Some(room) => Opened::From(room.ring.cursor_of_newest(wanted)),
+            None => Opened::From(0),
+        })
     }
 
     /// Fills a room's ring with its newest events, read after it was opened.
@@ -211,7 +223,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let joined = Joined {
             slot,
             cursor: match begin {
-                Begin::Newest(backlog) => room.ring.cursor_of_newest(backlog),
+                Begin::Newest { count, from } => {
+                    room.cursor_of_newest(count.min(self.limits.ring_entries), from)
+                }
                 Begin::After(seq) => seq + 1,
             },
             notices: room.presence.version(),
@@ -448,16 +462,18 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             self.by_head.insert((head, slot));
         }
         self.bytes = self.bytes - old_bytes + bytes;
-        self.shed();
+        self.shed(slot);
     }
 
-    /// Takes rings away, quietest room first, until the rest fits. The room that spoke last keeps
-    /// its own, which is bounded by itself.
-    fn shed(&mut self) {
-        while self.bytes > self.limits.shard_bytes && self.by_head.len() > 1 {
-            let Some((_, slot)) = self.by_head.pop_first() else {
+    /// Takes rings away, quietest room first, until the rest fits. The one that has just spoken or was filled keeps its own, which
+    /// is bounded by itself.
+    fn shed(&mut self, spared: Slot) {
+        while self.bytes > self.limits.shard_bytes {
+            let mut others = self.by_head.iter().filter(|(_, slot)| *slot != spared);
+            let Some(&(head, slot)) = others.next() else {
                 return;
             };
+            self.by_head.remove(&(head, slot));
             let Some(room) = self.slots[slot.0].as_mut() else {
                 continue;
             };

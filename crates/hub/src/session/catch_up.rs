@@ -9,7 +9,7 @@ use std::{
 
 use fullduplex::CloseCode;
 
-use super::{HIGH_WATER, MAX_BATCH, Parcel, Session, Stop};
+use super::{Dialect, HIGH_WATER, MAX_BATCH, Parcel, Session, Stop};
 use crate::{
     core::{Entry, Event, Gap},
     log::{Answer, PageSize, ReadError, Start, Tail},
@@ -50,6 +50,11 @@ impl CatchUp {
                 ..
             })
         )
+    }
+
+    /// Whether what a room's ring does not have is being read.
+    pub(super) fn is_of(&self, room: RoomRef) -> bool {
+        self.0.as_ref().is_some_and(|page| page.room == room)
     }
 
     /// Gives up what was read for a room.
@@ -113,7 +118,9 @@ impl Session {
                 to: bounds.floor.seq,
             };
             place.cursor = gap.to + 1;
-            self.outbox.push(event::gap(&place.name, gap));
+            if let Dialect::V1 { .. } = self.dialect {
+                self.outbox.push(event::gap(&place.name, gap));
+            }
         }
         self.ready.push_back(page.room);
         Ok(())
@@ -136,11 +143,16 @@ impl Session {
             // Else it came meanwhile, with what the room had for all.
             if place.cursor <= event.seq {
                 place.cursor = event.seq + 1;
-                parcel.push(self.frame(&Entry::new(event)));
+                if self.dialect.form().says(&event.what) {
+                    parcel.push(self.frame(&Entry::new(event)));
+                }
             }
         }
         if events.is_empty() {
             self.ready.append(&mut page.behind);
+            if self.rooms.is_behind(room) {
+                self.fall_behind(room);
+            }
         } else {
             self.catch_up.0 = Some(page);
         }

@@ -24,6 +24,8 @@ pub(super) struct Joining {
     pub(super) room: Arc<str>,
     /// The newest messages wanted, where it does not go on from a cursor.
     pub(super) backlog: usize,
+    /// Where those begin, once the room is open.
+    pub(super) from: u64,
     /// What the client has.
     pub(super) since: Option<Result<Cursor, NoCursor>>,
     pub(super) step: Step,
@@ -32,7 +34,7 @@ pub(super) struct Joining {
 /// What it waits for.
 #[derive(Debug)]
 pub(super) enum Step {
-    Opening(Answer<(), JoinRefused>),
+    Opening(Answer<u64, JoinRefused>),
     /// For where the cursor is, which the ring can't tell.
     Seeking(Answer<Sought, ReadError>),
 }
@@ -65,7 +67,10 @@ impl Session {
             let judged = ready!(self.poll_judged(joining, cx))?;
             let begin = match (judged, &joining.since) {
                 (Some(Ok(())), Some(Ok(cursor))) => Begin::After(cursor.mark.seq),
-                _ => Begin::Newest(joining.backlog),
+                _ => Begin::Newest {
+                    count: joining.backlog,
+                    from: joining.from,
+                },
             };
             let user = self.client.user();
             if let Some((room, state)) = self.rooms.join(&joining.room, user, begin) {
@@ -85,7 +90,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Result<(), Reset>>, Failure>> {
         if let Step::Opening(opening) = &mut joining.step {
-            ready!(Pin::new(opening).poll(cx))?;
+            joining.from = ready!(Pin::new(opening).poll(cx))?;
         }
         let cursor = match &joining.since {
             None => return Poll::Ready(Ok(None)),

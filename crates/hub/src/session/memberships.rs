@@ -135,6 +135,12 @@ impl Memberships {
         ))
     }
 
+    /// Whether a room's ring lacks some of what this session needs.
+    pub(crate) fn is_behind(&self, room: RoomRef) -> bool {
+        let place = self.joined.get(room);
+        place.is_some_and(|place| self.rooms.lag(room, place.cursor).is_none())
+    }
+
     /// Whether this session is more than `max` events behind in one of `rooms`.
     pub(crate) fn lags(&self, rooms: &VecDeque<RoomRef>, max: usize) -> bool {
         rooms

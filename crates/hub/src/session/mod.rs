@@ -236,7 +236,7 @@ impl Session {
             return Ok(true);
         };
         if batch.gap.is_some() {
-            if !matches!(self.dialect, Dialect::V1 { .. }) {
+            if !matches!(self.dialect, Dialect::V1 { .. }) && !self.catch_up.is_of(room) {
                 return Err(too_slow());
             }
             self.fall_behind(room);

@@ -24,11 +24,17 @@ impl Session {
         let name: Arc<str> = room.into();
         loop {
             let opening = self.hub.open_room(&name, self.rooms.address(), history);
-            opening.await?;
+            let begin = Begin::Newest {
+                count: history,
+                from: opening.await?,
+            };
             // Else it was forgotten between the two, as nobody was in it.
-            if let Some((room, _)) = self.rooms.join(&name, None, Begin::Newest(history)) {
+            if let Some((room, _)) = self.rooms.join(&name, None, begin) {
                 self.plain_room = Some(room);
-                if history > 0 {
+                if self.rooms.is_behind(room) {
+                    // What was said before it came it can't have been too slow for.
+                    self.fall_behind(room);
+                } else if history > 0 {
                     self.ready.push_back(room);
                 }
                 return Ok(());

@@ -165,6 +165,7 @@ impl Session {
         self.joining = Some(Box::new(Joining {
             id: id.cloned(),
             backlog,
+            from: 0,
             since: since.map(str::parse),
             step: self.opening(&room, backlog),
             room,
