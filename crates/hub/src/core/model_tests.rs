@@ -45,6 +45,11 @@ enum Op {
         room: usize,
         len: usize,
     },
+    /// A message is deleted, counted from the newest.
+    Delete {
+        room: usize,
+        back: usize,
+    },
     /// It is in the log, where others read it, and not handed on yet.
     Store {
         room: usize,
@@ -84,6 +89,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (session.clone(), room.clone(), 0..3u8)
             .prop_map(|(session, room, name)| Op::Rename { session, room, name }),
         6 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Publish { room, len }),
+        1 => (room.clone(), 0..8usize).prop_map(|(room, back)| Op::Delete { room, back }),
         2 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Store { room, len }),
         2 => Just(Op::HandOn),
         4 => (session, room.clone(), 1..5usize)
@@ -206,8 +212,9 @@ impl World {
                 self.shard.rename(slot, SessionId(session), &user);
             }
             Op::Publish { room, len } => self.publish(room, len),
+            Op::Delete { room, back } => self.delete(room, back),
             Op::Store { room, len } => {
-                self.store(room, len);
+                self.store(room, What::message("x".repeat(len)));
                 self.check();
             }
             Op::HandOn => self.hand_on(),
@@ -254,7 +261,10 @@ impl World {
             .len()
             .saturating_sub(backlog.min(LIMITS.ring_entries));
         let from = events.get(newest).map_or(bounds.head.seq + 1, |e| e.seq);
-        for _ in 0..late {
+        if late > 0 {
+            self.delete(room, 0);
+        }
+        for _ in 1..late {
             self.publish(room, 10);
         }
         self.shard.fill(&name, birth, &bounds, events, self.now);
@@ -381,12 +391,28 @@ impl World {
     /// Says whether the room has become due.
     fn say(&mut self, room: usize, len: usize) -> Option<Slot> {
         self.hand_on();
-        self.store(room, len);
+        self.store(room, What::message("x".repeat(len)));
         let event = self.stored.pop_front()?;
         self.shard.commit(event, Mark::START)
     }
 
-    fn store(&mut self, room: usize, len: usize) {
+    fn delete(&mut self, room: usize, back: usize) {
+        let is_message = |event: &&Event| event.what.target().is_none();
+        let Some(message) = self.log[room].iter().rev().filter(is_message).nth(back) else {
+            return;
+        };
+        let target = message.seq;
+        self.store(room, What::Delete { target });
+        self.hand_on();
+    }
+
+    fn store(&mut self, room: usize, what: What) {
+        if let What::Delete { target } = what {
+            let mut said = self.log[room].iter_mut();
+            if let Some(message) = said.find(|event| event.seq == target) {
+                message.what.scrub();
+            }
+        }
         self.seq += 1;
         let event = Event {
             room: room_name(room).into(),
@@ -395,7 +421,7 @@ impl World {
             id: format!("{:06}", self.seq).into(),
             ts: 0,
             from: Author::PlainText,
-            what: What::message("x".repeat(len)),
+            what,
             cid: None,
         };
         self.stored.push_back(event.clone());
@@ -590,7 +616,7 @@ fn who_is_here_is_told_of_an_event_that_the_ring_was_filled_with_before_it_was_h
         world.begin(0, 9);
         world.end(0);
     }
-    world.store(0, 1);
+    world.store(0, What::message("x"));
     world.join(1, 0, 3, 0, 2);
     assert!(world.due.is_empty());
     world.hand_on();
@@ -599,6 +625,17 @@ fn who_is_here_is_told_of_an_event_that_the_ring_was_filled_with_before_it_was_h
     assert_eq!(world.rooms[&0].members[&0].cursor, world.seq + 1);
     world.hand_on();
     assert!(world.due.is_empty(), "told once");
+}
+
+#[test]
+fn what_is_deleted_while_a_ring_is_filled_is_not_in_it() {
+    let mut world = World::new(1);
+    world.say(0, 5);
+    world.join(0, 0, 3, 1, 1);
+    let slot = world.rooms[&0].members[&0].slot;
+    let batch = world.shard.read(slot, SessionId(0), 1, 0, 9, usize::MAX);
+    let texts: Vec<_> = batch.entries.iter().map(|e| e.event.what.text()).collect();
+    assert_eq!(texts, ["", ""]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    event::{Entry, Event},
+    event::{Entry, Event, What},
     position::{Bounds, Chk, Mark},
 };
 
@@ -101,6 +101,7 @@ impl<F> Ring<F> {
         // Else more has happened since they were read than is in here.
         if events.last().is_some_and(|event| event.seq == last) {
             self.prepend(&mut events, max_entries, max_bytes);
+            self.scrub_deleted();
         }
         self.dropped = self.entries.front().map_or(last, |e| e.event.prev);
         self.dropped_chk = events
@@ -118,6 +119,18 @@ impl<F> Ring<F> {
             let entry = Entry::new(event);
             self.bytes += entry.weight();
             self.entries.push_front(Arc::new(entry));
+        }
+    }
+
+    /// Forgets what was said in messages that were deleted after they were read from the log.
+    fn scrub_deleted(&mut self) {
+        let deleted = |entry: &Arc<Entry<F>>| match entry.event.what {
+            What::Delete { target } => Some(target),
+            _ => None,
+        };
+        let targets: Vec<_> = self.entries.iter().filter_map(deleted).collect();
+        for target in targets {
+            self.scrub(target);
         }
     }
 
