@@ -212,6 +212,8 @@ impl Log for SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
+        // Readers first: the writer, as the last one, then leaves nothing beside the database.
+        self.readers.close();
         self.queue.close();
         // The writer itself may be the last who knew of us, by way of somebody it told of an event.
         if let Some(writer) = self.writer.take()

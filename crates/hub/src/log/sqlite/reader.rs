@@ -65,16 +65,21 @@ impl Readers {
             Err(Refused::Closed) => Answer::given(Err(ReadError::lost())),
         }
     }
-}
 
-impl Drop for Readers {
-    fn drop(&mut self) {
+    /// Ends what is under way, and their connections.
+    pub(super) fn close(&mut self) {
         self.queue.close();
         for thread in self.threads.drain(..) {
             if thread.thread().id() != thread::current().id() {
                 thread.join().ok();
             }
         }
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

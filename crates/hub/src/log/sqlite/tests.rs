@@ -92,6 +92,27 @@ async fn all_is_as_it_was_after_a_restart() {
 }
 
 #[tokio::test]
+async fn the_database_alone_is_all_there_is_once_it_is_closed() {
+    for is_read_by_others in [false, true] {
+        let (folder, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let subject = open(folder.path()).unwrap();
+        let others = is_read_by_others.then(|| other(folder.path()));
+        subject.say("c1").await;
+        let before = subject.tail(Start::At(0), ALL).await;
+        if let Some(conn) = &others {
+            assert_eq!(count(conn, "log"), 1);
+        }
+        drop(subject);
+
+        let waiting = fs::metadata(folder.path().join("hub.db-wal"));
+        assert_eq!(waiting.map_or(0, |file| file.len()), 0);
+        fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
+        let subject = open(copy.path()).unwrap();
+        assert_eq!(subject.tail(Start::At(0), ALL).await, before);
+    }
+}
+
+#[tokio::test]
 async fn positions_are_not_given_out_twice_even_if_nothing_is_kept() {
     let folder = TempDir::new().unwrap();
     let options = Options {

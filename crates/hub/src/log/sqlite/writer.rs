@@ -97,7 +97,7 @@ impl Writer {
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(sweep_at)) {
                 Taken::Items(batch) => self.append(batch),
                 Taken::Nothing => {}
-                Taken::Closed => return,
+                Taken::Closed => return self.empty_wal(),
             }
             if sweep_at <= Instant::now() {
                 let is_done = self.sweep();
@@ -106,6 +106,15 @@ impl Writer {
                     sweep_at = Instant::now() + SWEEP_INTERVAL;
                 }
             }
+        }
+    }
+
+    /// Puts all into the database itself, for whoever copies that file alone. What ends as the last one does that anyway; but another
+    /// program may be reading.
+    fn empty_wal(&mut self) {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.conn.query_row(checkpoint, [], |_| Ok(())) {
+            self.trouble.report(&error);
         }
     }
 
