@@ -50,7 +50,7 @@ pub(crate) struct StoreArgs {
         value_parser = clap::value_parser!(u64).range(1..))]
     keep: u64,
     /// Keeps them for so many days [default: for ever]
-    #[arg(long, value_name = "DAYS", help_heading = HEADING)]
+    #[arg(long, value_name = "DAYS", help_heading = HEADING, value_parser = clap::value_parser!(u32).range(1..))]
     keep_days: Option<u32>,
 }
 

@@ -225,6 +225,27 @@ async fn the_default_folder_is_the_users_own() {
     assert!(ended.stderr.contains("pass --data"), "{}", ended.stderr);
 }
 
+#[tokio::test]
+async fn to_keep_nothing_is_no_choice() {
+    let folder = TempDir::new().unwrap();
+    let data = text(folder.path());
+    for keep in ["--keep", "--keep-days"] {
+        let serve = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            data,
+            keep,
+            "0",
+        ];
+        let ended = run(&serve, "").await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains(keep), "{}", ended.stderr);
+    }
+    assert!(!folder.path().join("hub.db").exists());
+}
+
 /// Goal: what is acknowledged is on disk, which a killed process alone can't tell.
 /// Method: the calls of the system, in their order, as `strace` sees them.
 #[tokio::test]
