@@ -225,6 +225,29 @@ async fn the_default_folder_is_the_users_own() {
     assert!(ended.stderr.contains("pass --data"), "{}", ended.stderr);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_reads_what_was_said() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    // One that was there before, where everybody may look.
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    let (server, url) = serve(&data).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    ana.ok(json!({"op": "join", "room": "general"})).await;
+    ana.ok(send("one")).await;
+    let copy = data.join("copy.db");
+    let backup = ["backup", "--data", text(&data), text(&copy)];
+    assert_eq!(run(&backup, "").await.code, Some(0));
+    for file in ["hub.db", "hub.db-wal", "hub.db-shm", "copy.db"] {
+        let mode = fs::metadata(data.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    stop(server).await;
+}
+
 #[tokio::test]
 async fn to_keep_nothing_is_no_choice() {
     let folder = TempDir::new().unwrap();

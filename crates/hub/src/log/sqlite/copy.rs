@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use rusqlite::{Connection, backup};
 
-use super::{FILE, OpenError, check_pages, check_version, reader, rows};
+use super::{FILE, OpenError, check_pages, check_version, private, reader, rows};
 use crate::{
     core::Event,
     log::{PageSize, Start, stamp::new_epoch},
@@ -84,7 +84,9 @@ impl Archive {
             error,
         };
         // Nothing is replaced, and the name is ours from now on.
-        fs::File::create_new(to).map_err(failed_file)?;
+        private(fs::OpenOptions::new().write(true).create_new(true))
+            .open(to)
+            .map_err(failed_file)?;
         let copied = self.copy(to);
         if copied.is_err() {
             // What is there of it is of no use to anybody.

@@ -233,7 +233,7 @@ impl fmt::Debug for SqliteLog {
     }
 }
 
-/// Makes the folder, for nobody else to look into, and locks it.
+/// Makes the folder and the database, for nobody else to look into, and locks it.
 fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     let failed = |error| OpenError::Folder {
         path: folder.to_owned(),
@@ -244,6 +244,10 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).map_err(failed)?;
+    // The database first: SQLite gives the files beside it the same rights.
+    private(fs::OpenOptions::new().create(true).append(true))
+        .open(folder.join(FILE))
+        .map_err(failed)?;
     let lock = fs::File::create(folder.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -252,6 +256,13 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
         }),
         Err(fs::TryLockError::Error(error)) => Err(failed(error)),
     }
+}
+
+/// For a file that nobody else may read: it holds what was said, and the secret of ids.
+fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 /// The writer's connection, to a database that was checked and has the present schema.
