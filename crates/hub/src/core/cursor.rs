@@ -8,6 +8,9 @@ use super::position::{Bounds, Chk, Mark};
 /// kinder than a flood.
 pub const MAX_MISSED: usize = 1_000;
 
+/// The greatest position that every client can read: below 2^53 the numbers of JavaScript are exact.
+const MAX_SEQ: u64 = (1 << 53) - 1;
+
 /// The newest event a client has, as text `epoch.seq.chk`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
@@ -33,7 +36,8 @@ impl FromStr for Cursor {
             return Err(NoCursor);
         };
         let is_number = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
-        let seq = seq.parse().ok().filter(|_| is_number).ok_or(NoCursor)?;
+        let is_position = |seq: &u64| is_number && *seq <= MAX_SEQ;
+        let seq = seq.parse().ok().filter(is_position).ok_or(NoCursor)?;
         let chk = Chk::parse(chk).ok_or(NoCursor)?;
         Ok(Self {
             epoch: epoch.into(),
@@ -98,7 +102,11 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_is_written_and_nothing_else_is_one() {
-        for text in ["k3f9.1050.8Q2ZTM", "k3f9.0.000000"] {
+        for text in [
+            "k3f9.1050.8Q2ZTM",
+            "k3f9.0.000000",
+            "k3f9.9007199254740991.8Q2ZTM",
+        ] {
             assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
         }
         for text in [
@@ -110,6 +118,8 @@ mod tests {
             "k3f9.-1.8Q2ZTM",
             "k3f9.1e3.8Q2ZTM",
             "k3f9.99999999999999999999.8Q2ZTM",
+            "k3f9.18446744073709551615.8Q2ZTM",
+            "k3f9.9007199254740992.8Q2ZTM",
             "k3f9.1050.8Q2ZTM.",
             "k3f9.1050.8Q2é",
         ] {

@@ -351,6 +351,10 @@ impl World {
                 seq: self.seq + 1,
                 chk: Chk::NONE,
             },
+            Mark {
+                seq: u64::MAX,
+                chk: Chk::NONE,
+            },
         ]) {
             for chk in [mark.chk, Chk::of_id("wrong!")] {
                 let cursor = Cursor {

@@ -95,7 +95,7 @@ impl<F, W: Wake + Clone> Room<F, W> {
     pub(crate) fn judge(&self, cursor: &Cursor) -> Option<Result<(), Reset>> {
         let seq = cursor.mark.seq;
         let chk = self.ring.chk_at(seq);
-        let following = self.ring.from(seq + 1).len();
+        let following = self.ring.from(seq.saturating_add(1)).len();
         let judged = judge(cursor, &self.bounds(), chk, following);
         let may_be_in_log =
             seq <= self.ring.dropped() && (chk.is_none() || seq < self.ring.dropped());

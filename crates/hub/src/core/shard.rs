@@ -226,7 +226,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
                 Begin::Newest { count, from } => {
                     room.cursor_of_newest(count.min(self.limits.ring_entries), from)
                 }
-                Begin::After(seq) => seq + 1,
+                Begin::After(seq) => seq.saturating_add(1),
             },
             notices: room.presence.version(),
             state: room.state(self.limits.listed_users),
