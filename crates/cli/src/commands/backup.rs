@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use fullduplex_hub::log::sqlite::Archive;
 
-use super::store::FolderArgs;
-use crate::exit::{Failure, with_causes};
+use super::store::{self, FolderArgs};
+use crate::exit::Failure;
 
 const HELP: &str = "\
 The server may be running. To restore: stop it, put FILE into the data folder as hub.db in place of
@@ -29,5 +29,5 @@ pub(crate) struct BackupArgs {
 pub(crate) fn run(args: BackupArgs) -> Result<(), Failure> {
     let folder = args.folder.folder()?;
     let copied = Archive::open(&folder).and_then(|archive| archive.back_up(&args.file));
-    copied.map_err(|error| Failure::start(with_causes(&error)))
+    copied.map_err(|error| store::unreadable(&error))
 }

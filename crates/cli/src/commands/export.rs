@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use clap::Args;
 use fullduplex_hub::{ExportError, export};
 
-use super::store::FolderArgs;
+use super::store::{self, FolderArgs};
 use crate::exit::{Failure, with_causes};
 
 const HELP: &str = "\
@@ -35,7 +35,8 @@ pub(crate) fn run(args: ExportArgs) -> Result<(), Failure> {
         // Who reads has had enough.
         Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error @ ExportError::Write(_)) => Err(Failure::run(with_causes(&error))),
-        Err(error) => Err(Failure::start(with_causes(&error))),
+        Err(ExportError::Log(error)) => Err(store::unreadable(&error)),
+        Err(error @ ExportError::NoRoom(_)) => Err(Failure::start(with_causes(&error))),
         Ok(()) => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use fullduplex_hub::{Config, Hub, StartError, log::sqlite};
 use tokio::net::TcpListener;
 
+use super::store;
 use crate::{
     descriptors,
     exit::{Failure, with_causes},
@@ -73,10 +74,10 @@ impl HubArgs {
 pub(crate) struct Listening {
     hub: Hub,
     signals: Signals,
+    scheme: &'static str,
 }
 
-/// Makes a hub of what the command wants (`config`, and a log on disk if it is to be in `store`) and the flags say, and says
-/// where it listens.
+/// Makes a hub of what the command wants (`config`, and a log on disk if it is to be in `store`) and the flags say.
 pub(crate) async fn start(
     listen: &str,
     args: HubArgs,
@@ -99,8 +100,11 @@ pub(crate) async fn start(
     };
     let hub = new_hub(config, listener, store).await?;
     let signals = Signals::catch()?;
-    listen::announce(scheme, hub.local_addr());
-    Ok(Listening { hub, signals })
+    Ok(Listening {
+        hub,
+        signals,
+        scheme,
+    })
 }
 
 async fn new_hub(
@@ -117,17 +121,21 @@ async fn new_hub(
         match error {
             StartError::Config(_) => Failure::usage(message),
             StartError::File { .. } => Failure::start(format!("cannot use {message}")),
-            StartError::Log(_) | StartError::Listener(_) | StartError::Store(_) => {
-                Failure::start(message)
-            }
+            StartError::Store(_) => Failure::start(format!("{message} ({})", store::REMEDY)),
+            StartError::Log(_) | StartError::Listener(_) => Failure::start(message),
         }
     })
 }
 
 impl Listening {
+    /// Says where it listens.
+    pub(crate) fn announce(&self) {
+        listen::announce(self.scheme, self.hub.local_addr());
+    }
+
     /// Serves until a signal comes.
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let Self { hub, signals } = self;
+        let Self { hub, signals, .. } = self;
         signals
             .serve(|stopped| hub.run(async { stopped.await.unwrap_or_default() }))
             .await

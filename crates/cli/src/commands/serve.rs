@@ -7,9 +7,9 @@ use fullduplex_hub::{Config, LogInput, LogSource, PlainMode};
 
 use super::{
     hub::{self, HubArgs},
-    store::StoreArgs,
+    store::{self, StoreArgs},
 };
-use crate::{exit::Failure, listen};
+use crate::{exit::Failure, listen, output};
 
 const HELP: &str = "\
 /ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says
@@ -78,6 +78,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         ..Config::default()
     };
     let store = args.store.options()?;
+    let kept = store::kept(store.as_ref());
     let hub = hub::start(&args.listen, args.hub, config, store).await?;
+    output::note(&kept);
+    hub.announce();
     hub.run().await
 }

@@ -3,9 +3,15 @@
 use std::{env, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use fullduplex_hub::log::sqlite::{Durability, Options, Retention};
+use fullduplex_hub::log::sqlite::{Durability, OpenError, Options, Retention};
 
-use crate::exit::Failure;
+use crate::{
+    exit::{Failure, with_causes},
+    visible::visible,
+};
+
+/// What helps whoever can't have rooms where they are to be.
+pub(crate) const REMEDY: &str = "--data DIR keeps rooms elsewhere, --memory nowhere";
 
 const HEADING: &str = "What is kept";
 
@@ -28,9 +34,12 @@ pub(crate) struct FolderArgs {
 
 impl FolderArgs {
     pub(crate) fn folder(self) -> Result<PathBuf, Failure> {
-        self.folder
-            .or_else(default_folder)
-            .ok_or_else(|| Failure::usage("there is no home folder to keep data in; pass --data"))
+        self.find()
+            .ok_or_else(|| Failure::usage("there is no home folder with data in it; pass --data"))
+    }
+
+    fn find(self) -> Option<PathBuf> {
+        self.folder.or_else(default_folder)
     }
 }
 
@@ -66,8 +75,11 @@ impl StoreArgs {
         if self.memory {
             return Ok(None);
         }
+        let folder = self.folder.find().ok_or_else(|| {
+            Failure::usage("there is no home folder to keep rooms in; pass --data or --memory")
+        })?;
         Ok(Some(Options {
-            folder: self.folder.folder()?,
+            folder,
             durability: match self.durability {
                 DurabilityArg::Full => Durability::Full,
                 DurabilityArg::Normal => Durability::Normal,
@@ -77,6 +89,25 @@ impl StoreArgs {
                 age: self.keep_days.map(|days| DAY * days),
             },
         }))
+    }
+}
+
+/// A data folder of which nothing can be read, and what helps.
+pub(crate) fn unreadable(error: &OpenError) -> Failure {
+    let message = with_causes(error);
+    Failure::start(match error {
+        OpenError::Missing { .. } => format!("{message}; --data names another folder"),
+        _ => message,
+    })
+}
+
+/// Where what is said goes, for who would have to guess.
+pub(crate) fn kept(store: Option<&Options>) -> String {
+    match store {
+        Some(Options { folder, .. }) => {
+            format!("rooms are kept in {}", visible(&folder.to_string_lossy()))
+        }
+        None => "rooms are in memory only: what was said is lost when this ends".to_owned(),
     }
 }
 

@@ -156,6 +156,8 @@ async fn refused(folder: &Path) -> String {
         "{}",
         ended.stderr
     );
+    let remedies = "(--data DIR keeps rooms elsewhere, --memory nowhere)\n";
+    assert!(ended.stderr.ends_with(remedies), "{}", ended.stderr);
     ended.stderr
 }
 
@@ -194,12 +196,28 @@ async fn what_is_wrong_with_a_data_folder_is_one_line_and_code_3() {
         let ended = run(command, "").await;
         assert_eq!(ended.code, Some(3));
         assert!(
-            ended.stderr.contains("there is no database here"),
+            ended
+                .stderr
+                .ends_with("there is no database here; --data names another folder\n"),
             "{}",
             ended.stderr
         );
         assert!(!nothing.exists());
     }
+}
+
+#[tokio::test]
+async fn where_rooms_are_kept_is_said_before_it_listens() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let (server, _url) = serve(&data).await;
+    let told = format!("rooms are kept in {}\n", data.display());
+    assert_eq!(server.told(|text| !text.is_empty()).await, told);
+    stop(server).await;
+    let (server, _url) = Program::listen(&["serve"]).await;
+    let told = "rooms are in memory only: what was said is lost when this ends\n";
+    assert_eq!(server.told(|text| !text.is_empty()).await, told);
+    stop(server).await;
 }
 
 #[tokio::test]

@@ -91,6 +91,7 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
     };
     config.limits.log_backlog = args.lines.0;
     let hub = hub::start(&args.listen, args.hub, config, None).await?;
+    hub.announce();
     if args.print {
         print::start(&logs, args.lines.0)?;
     }
