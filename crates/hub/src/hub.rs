@@ -15,8 +15,15 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::Config, core::SessionId, identity::Identities, log::Log, logs::Logs, opening::Opening,
-    rooms::Rooms, session::Open, signal::Signal,
+    config::Config,
+    core::SessionId,
+    identity::Identities,
+    log::Log,
+    logs::Logs,
+    opening::Opening,
+    rooms::Rooms,
+    session::{Open, Refusals},
+    signal::Signal,
 };
 
 pub(crate) struct Shared {
@@ -36,6 +43,7 @@ pub(crate) struct Shared {
     sessions: AtomicU64,
     /// Sessions whose connection is open.
     pub(crate) open: Open,
+    pub(crate) refusals: Refusals,
 }
 
 impl Shared {
@@ -52,6 +60,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(0),
             open: Open::default(),
+            refusals: Refusals::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use fullduplex::CloseCode;
 use fullduplex_hub::{
     Config, Hub,
     log::{
@@ -67,11 +68,11 @@ impl Log for HeldBack {
 }
 
 impl HeldBack {
-    /// Decides about the oldest: stored if `is_well`, else not.
-    fn decide(&self, is_well: bool) {
+    /// Decides about the oldest: stored, or this is why not.
+    fn decide(&self, result: Result<(), AppendError>) {
         let (draft, decide) = self.held.lock().unwrap().pop_front().unwrap();
-        if !is_well {
-            decide.send(Err(AppendError::Unavailable)).unwrap();
+        if let Err(error) = result {
+            decide.send(Err(error)).unwrap();
             return;
         }
         let mut last = self.last.lock().unwrap();
@@ -119,8 +120,8 @@ async fn a_message_is_seen_and_answered_only_after_the_log_has_it() {
     // The session goes on meanwhile, and what it says comes before any message.
     let reply = ana.ok(json!({"op": "join", "room": "general"})).await;
     assert_eq!(reply["head"], 0);
-    for is_well in [true, false, true] {
-        log.decide(is_well);
+    for result in [Ok(()), Err(AppendError::Unavailable), Ok(())] {
+        log.decide(result);
     }
     let mut replies = Vec::new();
     let mut seen = Vec::new();
@@ -173,7 +174,7 @@ async fn a_log_that_does_not_answer_stops_the_reading_of_commands() {
         within(arrivals.recv()).await.unwrap();
     }
     // One place is freed, one command is read: no 66th comes with the 65th.
-    log.decide(true);
+    log.decide(Ok(()));
     within(arrivals.recv()).await.unwrap();
     assert_eq!(log.held.lock().unwrap().len(), 64);
     assert!(arrivals.try_recv().is_err());
@@ -181,9 +182,97 @@ async fn a_log_that_does_not_answer_stops_the_reading_of_commands() {
         if log.held.lock().unwrap().is_empty() {
             within(arrivals.recv()).await.unwrap();
         }
-        log.decide(true);
+        log.decide(Ok(()));
     }
     for _ in 0..100 {
         ana.msg().await;
+    }
+}
+
+/// What comes to a plain client of as many messages as the log decides about, and how its connection ends.
+async fn parted(mode: &str, results: &[Result<(), AppendError>]) -> (Vec<String>, String) {
+    let (hub, log, mut arrivals) = start().await;
+    let mut plain = hub.connect(&format!("/ws?mode={mode}")).await;
+    for n in 1..=results.len() {
+        let text = match mode {
+            "text" => n.to_string(),
+            _ => json!({"message": n.to_string()}).to_string(),
+        };
+        within(plain.send(text)).await.unwrap();
+        within(arrivals.recv()).await.unwrap();
+    }
+    let (last, others) = results.split_last().unwrap();
+    for result in others {
+        log.decide(*result);
+    }
+    let mut got = vec![support::text(&mut plain).await];
+    // It is not over before the log has decided about the last, but no more is taken: what somebody else says later arrives.
+    if others.iter().any(Result::is_err) {
+        within(plain.send(r#"{"message":"late"}"#)).await.unwrap();
+        let mut other = hub.connect("/ws?room=other").await;
+        within(other.send(r#"{"message":"later"}"#)).await.unwrap();
+        within(arrivals.recv()).await.unwrap();
+        assert_eq!(&*log.held.lock().unwrap().back().unwrap().0.room, "other");
+    }
+    log.decide(*last);
+    while let Some(message) = within(plain.recv()).await.unwrap() {
+        got.push(message.as_text().unwrap().to_owned());
+    }
+    assert!(arrivals.try_recv().is_err(), "it is taken");
+    let (code, reason) = support::closed(&mut plain).await;
+    assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
+    (got, reason)
+}
+
+#[tokio::test]
+async fn a_plain_client_whose_message_is_not_stored_gets_the_others_and_is_closed_with_1013() {
+    const NOT: &str = "a message is not stored; send it again later";
+    const MAYBE: &str = "a message may not be stored";
+    let json = |n| format!(r#"{{"email":"","username":"","message":"{n}"}}"#);
+    for (results, stored, reason) in [
+        (
+            &[Ok(()), Err(AppendError::Busy), Ok(())][..],
+            &["1", "3"][..],
+            NOT,
+        ),
+        (&[Ok(()), Err(AppendError::Unavailable)], &["1"], NOT),
+        (
+            &[Ok(()), Err(AppendError::Timeout), Ok(())],
+            &["1", "3"],
+            MAYBE,
+        ),
+        (
+            &[Ok(()), Err(AppendError::Busy), Err(AppendError::Timeout)],
+            &["1"],
+            MAYBE,
+        ),
+        (
+            &[Ok(()), Err(AppendError::Timeout), Err(AppendError::Busy)],
+            &["1"],
+            MAYBE,
+        ),
+    ] {
+        let lines: Vec<_> = stored.iter().copied().map(str::to_owned).collect();
+        let reason = reason.to_owned();
+        assert_eq!(parted("text", results).await, (lines, reason.clone()));
+        let objects = stored.iter().map(json).collect();
+        assert_eq!(parted("json", results).await, (objects, reason));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_comes_back_before_the_close_whichever_thread_is_faster() {
+    let (hub, log, mut arrivals) = start().await;
+    for _ in 0..100 {
+        let mut plain = hub.connect("/ws?mode=text").await;
+        for line in ["refused", "stored"] {
+            within(plain.send(line)).await.unwrap();
+            within(arrivals.recv()).await.unwrap();
+        }
+        log.decide(Err(AppendError::Busy));
+        log.decide(Ok(()));
+        assert_eq!(support::text(&mut plain).await, "stored");
+        let (code, _) = support::closed(&mut plain).await;
+        assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
     }
 }

@@ -15,6 +15,7 @@ mod open;
 mod outbox;
 mod parcel;
 mod plain;
+mod refusals;
 mod seat;
 #[cfg(test)]
 mod seat_tests;
@@ -33,7 +34,9 @@ use std::{
 use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
 use tokio::time::Instant;
 
-pub(crate) use self::{alarm::Alarm, heartbeat::Heartbeat, open::Open, parcel::Parcel, seat::Seat};
+pub(crate) use self::{
+    alarm::Alarm, heartbeat::Heartbeat, open::Open, parcel::Parcel, refusals::Refusals, seat::Seat,
+};
 use self::{catch_up::CatchUp, joining::Joining, memberships::Memberships, outbox::Outbox};
 use crate::{
     core::{Batch, Entry, Form, Need, SessionId},
@@ -123,6 +126,8 @@ pub(crate) struct Session {
     hello_by: Option<Instant>,
     /// The one room of a plain session.
     plain_room: Option<RoomRef>,
+    /// Why a plain session ends, once it has all it is owed.
+    parting: Option<&'static str>,
     /// While the session has more to read than the connection took: when to look how far it is behind.
     check_lag_at: Option<Instant>,
 }
@@ -167,6 +172,7 @@ impl Session {
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
             plain_room: None,
+            parting: None,
             check_lag_at: None,
         })
     }
@@ -178,7 +184,7 @@ impl Session {
 
     /// Whether another command may be taken: its replies have room.
     fn has_room(&self) -> bool {
-        self.joining.is_none() && self.outbox.has_room(self.sending.len())
+        self.joining.is_none() && self.parting.is_none() && self.outbox.has_room(self.sending.len())
     }
 
     /// Takes one message from the client.
@@ -224,7 +230,11 @@ impl Session {
             None => Some(Instant::now() + LAG_CHECK),
             at => at,
         };
-        Ok(self.ready.is_empty() && self.outbox.is_empty() && !self.catch_up.is_new())
+        let all = self.ready.is_empty() && self.outbox.is_empty() && !self.catch_up.is_new();
+        if all {
+            self.part()?;
+        }
+        Ok(all)
     }
 
     /// Packs what a room has for this session. Says whether that was all.
@@ -385,17 +395,17 @@ impl Session {
 
     /// The log has decided about a message for a room.
     fn decided(&mut self, id: Option<&Id>, room: RoomRef, result: Result<Appended, AppendError>) {
+        if let Err(error) = result {
+            self.hub.refusals.count(error);
+        }
         if let Dialect::V1 { .. } = self.dialect {
             if result.is_ok() && !self.ready.contains(&room) {
                 // The message leaves with the reply, and not in a write of its own.
                 self.ready.push_back(room);
             }
             self.answer_send(id, result);
-        } else if result.is_err() {
-            tracing::warn!(
-                session = self.id.0,
-                "a plain client's message could not be logged"
-            );
+        } else {
+            self.decided_plain(room, result.err());
         }
     }
 }

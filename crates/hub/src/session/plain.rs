@@ -7,12 +7,17 @@ use fullduplex::{CloseCode, Prepared};
 use super::{HIGH_WATER, Parcel, Sending, Session, Stop, prepare};
 use crate::{
     core::{Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, What},
+    log::AppendError,
     rooms::RoomRef,
     wire::{
         command::MAX_EMAIL_BYTES,
         plain::{self, Plain},
     },
 };
+
+/// Why a plain connection ends whose message the log did not take.
+const NOT_STORED: &str = "a message is not stored; send it again later";
+const MAY_NOT_BE_STORED: &str = "a message may not be stored";
 
 impl Session {
     /// Joins the one room a plain session is in.
@@ -85,6 +90,32 @@ impl Session {
             room,
             append,
         }));
+    }
+
+    /// The log has decided about a message. Nothing tells a plain client that one was not stored but the end of the
+    /// connection, before which all that was stored comes back.
+    pub(super) fn decided_plain(&mut self, room: RoomRef, error: Option<AppendError>) {
+        match error {
+            // It weighs more: of any that does not come back nobody knows.
+            Some(AppendError::Timeout) => self.parting = Some(MAY_NOT_BE_STORED),
+            Some(_) => _ = self.parting.get_or_insert(NOT_STORED),
+            None => {}
+        }
+        if self.parting.is_some() && !self.ready.contains(&room) {
+            self.ready.push_back(room);
+        }
+    }
+
+    /// Ends a session that is to end and, as all it is owed is packed, may.
+    pub(super) fn part(&self) -> Result<(), Stop> {
+        let Some(reason) = self.parting else {
+            return Ok(());
+        };
+        let room = self.plain_room;
+        if !self.sending.is_empty() || room.is_some_and(|room| self.catch_up.is_of(room)) {
+            return Ok(());
+        }
+        Err(Stop::close(CloseCode::TRY_AGAIN_LATER, reason))
     }
 
     /// Packs a batch as lines, several to a frame. Returns how many.
