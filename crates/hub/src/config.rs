@@ -192,7 +192,10 @@ pub struct Timeouts {
     pub write: Duration,
     /// For a closing handshake. Default 3 s, so that a shutdown has time for it.
     pub close: Duration,
-    /// For everybody to be gone after a shutdown began. Default 4 s; what is left is cut off.
+    /// Over which sessions are ended one after the other when a shutdown begins; nobody new is let in. Default none: all at once,
+    /// and clients are told over how long to spread their return.
+    pub drain: Duration,
+    /// For everybody to be gone after a shutdown began, and [`drain`](Self::drain) passed. Default 4 s; what is left is cut off.
     pub shutdown: Duration,
     /// Presence changes are collected for this long. Default 100 ms: at once for a person, and a
     /// crowd that arrives together is told in one event.
@@ -216,6 +219,7 @@ impl Default for Timeouts {
             idle: None,
             write: Duration::from_secs(10),
             close: Duration::from_secs(3),
+            drain: Duration::ZERO,
             shutdown: Duration::from_secs(4),
             presence: Duration::from_millis(100),
             empty_room: Duration::from_secs(600),

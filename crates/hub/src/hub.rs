@@ -34,7 +34,9 @@ pub(crate) struct Shared {
     pub(crate) opening: Opening,
     pub(crate) logs: Logs,
     pub(crate) identities: Identities,
-    /// Raised when the hub stops: sessions close with 1001.
+    /// Raised when the hub begins to stop: nobody new is let in.
+    pub(crate) draining: Signal,
+    /// Raised after that: what is not a session closes with 1001.
     pub(crate) stopping: Signal,
     /// Raised when the hub has waited long enough for them.
     killing: Signal,
@@ -55,6 +57,7 @@ impl Shared {
             log,
             opening: Opening::default(),
             logs,
+            draining: Signal::default(),
             stopping: Signal::default(),
             killing: Signal::default(),
             tasks: TaskTracker::new(),
@@ -78,8 +81,9 @@ impl Shared {
 
     /// Tells every connection to end and waits until they have, or the time is up.
     pub(crate) async fn stop(&self) {
+        self.draining.raise();
+        self.open.stop_all(self.config.timeouts.drain).await;
         self.stopping.raise();
-        self.open.stop_all();
         self.tasks.close();
         if timeout(self.config.timeouts.shutdown, self.tasks.wait())
             .await

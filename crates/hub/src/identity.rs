@@ -51,9 +51,14 @@ impl Identities {
         format!("u_{:016x}", self.sessions.hash_one(("user", session)))
     }
 
-    /// The public id of a session.
+    /// The public id of a session: nobody but its own client knows it, and it can't be guessed.
     pub(crate) fn session(&self, session: SessionId) -> String {
-        format!("s_{:016x}", self.sessions.hash_one(("session", session)))
+        format!("s_{:016x}", self.session_number(session))
+    }
+
+    /// The number in it.
+    pub(crate) fn session_number(&self, session: SessionId) -> u64 {
+        self.sessions.hash_one(("session", session))
     }
 
     /// The avatar seed of an e-mail address, or of whatever else stands for a user.

@@ -204,8 +204,9 @@ impl Hub {
         self.local_addr
     }
 
-    /// Serves until `shutdown` resolves; then accepts no more, closes every WebSocket with 1001,
-    /// and returns when all are gone, or were cut off after [`Timeouts::shutdown`].
+    /// Serves until `shutdown` resolves; then accepts no more, tells the clients of `fdx.v1.json` to come back and closes them
+    /// with 1012 and all others with 1001, spread over [`Timeouts::drain`], and returns when all are gone, or were cut off
+    /// [`Timeouts::shutdown`] later.
     ///
     /// # Cancel safety
     ///

@@ -151,7 +151,7 @@ where
     let life = shared.config.timeouts.http;
     tokio::select! {
         result = serving.as_mut() => return log_http(peer, result),
-        () = shared.stopping.raised() => {}
+        () = shared.draining.raised() => {}
         () = sleep(life) => {}
     }
     serving.as_mut().graceful_shutdown();

@@ -28,6 +28,10 @@ impl Signal {
         self.0.notify.notify_waiters();
     }
 
+    pub(crate) fn is_raised(&self) -> bool {
+        self.0.is_raised.load(Ordering::Acquire)
+    }
+
     /// Waits until it is raised. Cancel safe.
     pub(crate) async fn raised(&self) {
         self.until(pending::<()>()).await;
@@ -49,7 +53,7 @@ impl Signal {
                 // Whether it is ready, the flag says, too; this is to be woken.
                 let _ = notified.as_mut().poll(cx).is_ready();
             }
-            if self.0.is_raised.load(Ordering::Acquire) {
+            if self.is_raised() {
                 return Poll::Ready(None);
             }
             future.as_mut().poll(cx).map(Some)

@@ -276,3 +276,42 @@ async fn what_is_stored_comes_back_before_the_close_whichever_thread_is_faster()
         assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
     }
 }
+
+#[tokio::test]
+async fn what_is_being_stored_is_answered_before_the_goodbye_and_nothing_is_taken_after_it() {
+    let (hub, log, mut arrivals) = start().await;
+    let mut ana = hub.member("Ana", "general").await;
+    for n in 0..3 {
+        let send =
+            json!({"op": "send", "id": n, "room": "general", "cid": n.to_string(), "body": "hi"});
+        ana.send(&send).await;
+        within(arrivals.recv()).await.unwrap();
+    }
+    let stopped = hub.begin_stop();
+    // It was told to stop before this comes.
+    tokio::task::yield_now().await;
+    ana.send(&json!({"op": "send", "id": 3, "room": "general", "cid": "3", "body": "late"}))
+        .await;
+    for result in [Ok(()), Err(AppendError::Unavailable), Ok(())] {
+        log.decide(result);
+    }
+    let mut frames = Vec::new();
+    loop {
+        let frame = ana.frame().await;
+        if frame["ev"] == "bye" {
+            break;
+        }
+        frames.push(frame);
+    }
+    let replies: Vec<_> = frames
+        .iter()
+        .filter(|frame| frame["ev"].is_null())
+        .collect();
+    assert_eq!(replies.len(), 3);
+    assert_eq!(replies[0]["ok"]["seq"], 10);
+    assert_eq!(replies[1]["err"]["code"], "unavailable");
+    assert_eq!(replies[2]["ok"]["seq"], 20);
+    assert_eq!(ana.closed().await.0, CloseCode::SERVICE_RESTART);
+    within(stopped).await.unwrap();
+    assert!(arrivals.try_recv().is_err());
+}

@@ -555,7 +555,9 @@ async fn a_hub_that_stops_tells_everybody_and_ends() {
     let mut echo = hub.connect("/echo").await;
     let addr = hub.addr;
     let stopped = hub.begin_stop();
-    assert_eq!(ana.closed().await.0, code(1001));
+    let bye = json!({"ev": "bye", "reason": "restart", "reconnect_ms": 0, "jitter_ms": 500});
+    assert_eq!(ana.event("bye").await, bye);
+    assert_eq!(ana.closed().await.0, code(1012));
     assert_eq!(closed(&mut plain).await.0, code(1001));
     assert_eq!(closed(&mut echo).await.0, code(1001));
     within(stopped).await.unwrap();

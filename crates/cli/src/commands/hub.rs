@@ -11,6 +11,7 @@ use crate::{
     descriptors,
     exit::{Failure, with_causes},
     listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
+    seconds::Seconds,
     signal::Signals,
 };
 
@@ -51,12 +52,21 @@ pub(crate) struct HubArgs {
     tls: TlsArgs,
     #[command(flatten)]
     timeouts: TimeoutArgs,
+    /// When told to stop, ends sessions one after the other over this long (0: all at once)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        help_heading = "Timeouts"
+    )]
+    drain: Seconds,
 }
 
 impl HubArgs {
     /// Puts them into `config`, refusing what cannot work together.
     fn apply(self, config: &mut Config) -> Result<(), Failure> {
         self.timeouts.apply_to_hub(&mut config.timeouts)?;
+        config.timeouts.drain = self.drain.0;
         config.origins = self.origin.allowed();
         config.hosts = self.hosts;
         config.logs_open = self.logs_open;

@@ -13,7 +13,8 @@ use crate::{exit::Failure, listen, output};
 
 const HELP: &str = "\
 /ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says
-ok; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001.
+ok; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001,
+and those of fdx.v1.json with 1012, after telling them to come back.
 What was said is kept in the data folder: a message is acknowledged once it is on disk.
 
 Examples:

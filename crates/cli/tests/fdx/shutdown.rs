@@ -1,7 +1,10 @@
 //! SIGTERM under load.
 
-use fullduplex::{CloseCode, WebSocket};
+use std::time::{Duration, Instant};
+
+use fullduplex::{Client, CloseCode, WebSocket};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::task::JoinSet;
 
 use crate::program::{Program, soon};
 
@@ -63,6 +66,64 @@ async fn echo_closes_a_thousand_clients_with_1001_and_exits_with_0() {
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_closes_a_thousand_clients_with_1001_and_exits_with_0() {
     tells_everybody(&["serve"], "/ws").await;
+}
+
+/// A client of `fdx.v1.json` that is in a room.
+async fn member(url: String) -> WebSocket {
+    let client = Client::new(&url).unwrap().subprotocol("fdx.v1.json");
+    let (mut ws, _) = client.unwrap().connect().await.unwrap();
+    for command in [
+        r#"{"op":"hello","id":1}"#,
+        r#"{"op":"join","id":2,"room":"general"}"#,
+    ] {
+        ws.send(command).await.unwrap();
+        ws.recv().await.unwrap().unwrap();
+    }
+    ws
+}
+
+/// 50,000 clients are scaled to 2,000: two sockets each are in this test and the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn s30_two_thousand_clients_are_told_to_come_back_within_five_seconds() {
+    raise_limit();
+    let (server, url) = Program::listen(&["serve"]).await;
+    let mut waiting = JoinSet::new();
+    while waiting.len() < 2 * CLIENTS {
+        let mut batch = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            batch.spawn(member(url.ws("/ws")));
+        }
+        for mut ws in soon("connections", batch.join_all()).await {
+            waiting.spawn(async move {
+                let mut last = None;
+                while let Ok(Some(message)) = ws.recv().await {
+                    last = message.as_text().map(str::to_owned);
+                }
+                (last, ws.outcome().unwrap())
+            });
+        }
+    }
+    let told = Instant::now();
+    server.terminate();
+    let bye = r#"{"ev":"bye","reason":"restart","reconnect_ms":0,"jitter_ms":2000}"#;
+    for (last, outcome) in soon("the ends", waiting.join_all()).await {
+        assert_eq!(last.as_deref(), Some(bye));
+        assert_eq!(outcome.code(), CloseCode::SERVICE_RESTART, "{outcome}");
+        assert!(outcome.clean, "{outcome}");
+    }
+    assert_eq!(server.end().await.code, Some(0));
+    assert!(told.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_a_drain_short() {
+    let (server, url) = Program::listen(&["serve", "--drain", "3600"]).await;
+    let mut ws = fullduplex::connect(&url.ws("/ws")).await.unwrap();
+    server.terminate();
+    server.told(|text| text.contains("stopping")).await;
+    server.terminate();
+    assert_eq!(server.end().await.code, Some(1));
+    assert!(soon("the end", ws.recv()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

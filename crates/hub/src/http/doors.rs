@@ -22,12 +22,9 @@ use crate::{
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
     echo,
     logs::Viewer,
-    session::{Dialect, Session},
+    session::{Dialect, HEARTBEATS, Session},
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
-
-/// Seconds between two visible heartbeats: often enough to matter, seldom enough to be cheap.
-const HEARTBEAT: std::ops::RangeInclusive<u64> = 5..=300;
 
 /// The rules of each kind of connection.
 #[derive(Debug)]
@@ -191,13 +188,13 @@ fn spoken(
 
 /// The interval of visible heartbeats that was asked for.
 fn heartbeat(seconds: Option<u64>) -> Result<Option<Duration>, String> {
-    match seconds {
-        Some(seconds) if !HEARTBEAT.contains(&seconds) => Err(format!(
+    match seconds.map(Duration::from_secs) {
+        Some(interval) if !HEARTBEATS.contains(&interval) => Err(format!(
             "hb is {} to {} seconds.",
-            HEARTBEAT.start(),
-            HEARTBEAT.end()
+            HEARTBEATS.start().as_secs(),
+            HEARTBEATS.end().as_secs()
         )),
-        seconds => Ok(seconds.map(Duration::from_secs)),
+        interval => Ok(interval),
     }
 }
 
@@ -296,6 +293,9 @@ where
     F: FnOnce(WebSocket) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
+    if desk.shared.draining.is_raised() {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "The server stops.");
+    }
     let path = handshake.request().path().to_owned();
     let (response, upgrade) = handshake.accept::<Body>();
     desk.shared.spawn(async move {

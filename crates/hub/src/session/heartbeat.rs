@@ -1,6 +1,6 @@
 //! Heartbeats that browsers can see.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use fullduplex::CloseCode;
 use tokio::time::Instant;
@@ -9,6 +9,10 @@ use super::Stop;
 
 /// The client did not answer.
 const HEARTBEAT_LOST: CloseCode = CloseCode::new(4201);
+
+/// What a client may choose between two beats: often enough to matter, seldom enough to be cheap.
+pub(crate) const INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(5)..=Duration::from_secs(300);
 
 /// Sends a beat when nothing else was sent for an interval, and gives the client up that does not
 /// say anything for two of them and some grace.
@@ -35,6 +39,16 @@ impl Heartbeat {
         heartbeat.sent();
         heartbeat.heard();
         heartbeat
+    }
+
+    /// As a client asks for it in `hello`: brought within [`INTERVALS`]; none for 0.
+    pub(super) fn asked(ms: u64) -> Option<Self> {
+        let interval = Duration::from_millis(ms).clamp(*INTERVALS.start(), *INTERVALS.end());
+        (ms > 0).then(|| Self::new(interval))
+    }
+
+    pub(super) const fn interval(&self) -> Duration {
+        self.interval
     }
 
     pub(crate) fn sent(&mut self) {
@@ -84,6 +98,16 @@ mod tests {
         assert!(!heartbeat.is_due(false).unwrap());
         advance(INTERVAL / 2).await;
         assert!(heartbeat.is_due(false).unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_interval_that_is_asked_for_is_brought_within_its_limits() {
+        let granted = |ms| Heartbeat::asked(ms).map(|heartbeat| heartbeat.interval().as_millis());
+        let asked = [0, 1, 5_000, 20_000, 300_000, 300_001, u64::MAX];
+        let limits = [None, Some(5_000), Some(5_000), Some(20_000)];
+        let longest = [Some(300_000); 3];
+        assert_eq!(asked.map(granted)[..4], limits);
+        assert_eq!(asked.map(granted)[4..], longest);
     }
 
     #[tokio::test(start_paused = true)]

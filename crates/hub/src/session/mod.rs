@@ -7,6 +7,7 @@
 //! Who calls it is in `seat.rs`.
 
 mod alarm;
+mod bye;
 mod catch_up;
 mod heartbeat;
 mod joining;
@@ -19,6 +20,7 @@ mod refusals;
 mod seat;
 #[cfg(test)]
 mod seat_tests;
+mod takeover;
 mod v1;
 
 use std::{
@@ -35,9 +37,16 @@ use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, We
 use tokio::time::Instant;
 
 pub(crate) use self::{
-    alarm::Alarm, heartbeat::Heartbeat, open::Open, parcel::Parcel, refusals::Refusals, seat::Seat,
+    alarm::Alarm,
+    heartbeat::{Heartbeat, INTERVALS as HEARTBEATS},
+    open::Open,
+    parcel::Parcel,
+    refusals::Refusals,
+    seat::Seat,
 };
-use self::{catch_up::CatchUp, joining::Joining, memberships::Memberships, outbox::Outbox};
+use self::{
+    bye::Leaving, catch_up::CatchUp, joining::Joining, memberships::Memberships, outbox::Outbox,
+};
 use crate::{
     core::{Batch, Entry, Form, Need, SessionId},
     delivery::Delivery,
@@ -130,6 +139,7 @@ pub(crate) struct Session {
     parting: Option<&'static str>,
     /// While the session has more to read than the connection took: when to look how far it is behind.
     check_lag_at: Option<Instant>,
+    leaving: Leaving,
 }
 
 impl Dialect {
@@ -174,6 +184,7 @@ impl Session {
             plain_room: None,
             parting: None,
             check_lag_at: None,
+            leaving: Leaving::No,
         })
     }
 
@@ -184,7 +195,10 @@ impl Session {
 
     /// Whether another command may be taken: its replies have room.
     fn has_room(&self) -> bool {
-        self.joining.is_none() && self.parting.is_none() && self.outbox.has_room(self.sending.len())
+        self.leaving == Leaving::No
+            && self.parting.is_none()
+            && self.joining.is_none()
+            && self.outbox.has_room(self.sending.len())
     }
 
     /// Takes one message from the client.
@@ -379,7 +393,9 @@ impl Session {
     fn poll_log(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
         self.poll_decided(cx);
         self.poll_joining(cx);
-        self.poll_catch_up(cx)
+        self.poll_catch_up(cx)?;
+        self.say_bye();
+        Ok(())
     }
 
     /// Takes the log's decisions about messages under way, the oldest first.

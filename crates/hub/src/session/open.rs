@@ -1,41 +1,78 @@
 //! The open sessions, to be ended when the hub stops.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
-use fullduplex::CloseCode;
+use tokio::time::{Instant, sleep};
 
-use super::{Seat, Stop};
-use crate::core::{OwnNumberMap, SessionId};
+use super::{Seat, bye::jitter};
+use crate::core::OwnNumberMap;
+
+/// How often sessions are ended while they are ended one after the other: a few at a time.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 pub(crate) struct Open(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    seats: OwnNumberMap<SessionId, Weak<Seat>>,
+    /// By the number that is in a session's public id.
+    seats: OwnNumberMap<u64, Weak<Seat>>,
     is_stopping: bool,
 }
 
 impl Open {
     /// Adds a session, and ends it if all are being ended.
-    pub(super) fn enter(&self, id: SessionId, seat: &Arc<Seat>) -> Entry<'_> {
-        let mut state = self.state();
-        state.seats.insert(id, Arc::downgrade(seat));
-        if state.is_stopping {
-            seat.stop(server_stops());
+    pub(super) fn enter(&self, number: u64, seat: &Arc<Seat>) -> Entry<'_> {
+        let (is_stopping, clients) = {
+            let mut state = self.state();
+            state.seats.insert(number, Arc::downgrade(seat));
+            (state.is_stopping, state.seats.len())
+        };
+        if is_stopping {
+            seat.dismiss(jitter(clients, Duration::ZERO));
         }
-        Entry { open: self, id }
+        Entry { open: self, number }
     }
 
-    /// Ends all, and those that are added from now on.
-    pub(crate) fn stop_all(&self) {
-        let seats: Vec<_> = {
+    pub(super) fn find(&self, number: u64) -> Option<Arc<Seat>> {
+        self.state().seats.get(&number)?.upgrade()
+    }
+
+    /// Ends all, evenly over this time, and those that are added after it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, some have been told to end and others not.
+    pub(crate) async fn stop_all(&self, drain: Duration) {
+        let jitter = {
+            let clients = self.state().seats.len();
+            jitter(clients, drain)
+        };
+        self.stop_in_turn(drain, jitter).await;
+        let seats = {
             let mut state = self.state();
             state.is_stopping = true;
-            state.seats.values().filter_map(Weak::upgrade).collect()
+            state.all()
         };
-        for seat in seats {
-            seat.stop(server_stops());
+        for seat in seats.iter().filter_map(Weak::upgrade) {
+            seat.dismiss(jitter);
+        }
+    }
+
+    async fn stop_in_turn(&self, drain: Duration, jitter: Duration) {
+        let seats = self.state().all();
+        let (begin, mut done) = (Instant::now(), 0);
+        while begin.elapsed() < drain {
+            let due = seats.len() as u128 * begin.elapsed().as_nanos() / drain.as_nanos();
+            let due = usize::try_from(due).map_or(seats.len(), |due| due.min(seats.len()));
+            for seat in seats[done..due].iter().filter_map(Weak::upgrade) {
+                seat.dismiss(jitter);
+            }
+            done = due;
+            sleep(DRAIN_STEP).await;
         }
     }
 
@@ -44,18 +81,20 @@ impl Open {
     }
 }
 
+impl State {
+    fn all(&self) -> Vec<Weak<Seat>> {
+        self.seats.values().map(Weak::clone).collect()
+    }
+}
+
 /// A session's place among the open ones.
 pub(super) struct Entry<'a> {
     open: &'a Open,
-    id: SessionId,
+    number: u64,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.open.state().seats.remove(&self.id);
+        self.open.state().seats.remove(&self.number);
     }
-}
-
-fn server_stops() -> Stop {
-    Stop::close(CloseCode::GOING_AWAY, "the server stops")
 }

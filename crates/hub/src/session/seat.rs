@@ -15,6 +15,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use fullduplex::{CloseCode, Forwarded, WebSocket};
@@ -113,10 +114,29 @@ impl Seat {
         task.wake_by_ref();
     }
 
-    /// Ends the session, for the first reason given.
-    pub(crate) fn stop(&self, stop: Stop) {
+    /// Ends the session if it is one of these, for the first reason given. Not for who holds a session already: it waits for
+    /// this one.
+    pub(super) fn stop_if(&self, is_meant: impl FnOnce(&Session) -> bool, stop: Stop) {
+        self.with_live(|live| {
+            if is_meant(&live.session) {
+                live.stop.get_or_insert(stop);
+            }
+        });
+    }
+
+    /// Has the session say goodbye, as the server goes; see [`Session::dismiss`].
+    pub(super) fn dismiss(&self, jitter: Duration) {
+        self.with_live(|live| {
+            if let Err(stop) = live.session.dismiss(jitter) {
+                live.stop.get_or_insert(stop);
+            }
+        });
+    }
+
+    /// Changes the session from outside, if it is open, and has its task look.
+    fn with_live(&self, change: impl FnOnce(&mut Live)) {
         if let Some(live) = &mut *lock(&self.live) {
-            live.stop.get_or_insert(stop);
+            change(live);
         }
         self.wake();
     }
@@ -129,10 +149,11 @@ impl Seat {
 
     /// Lives as long as the connection does.
     pub(super) async fn run(self: Arc<Self>, session: Box<Session>, ws: WebSocket) {
-        let (hub, id) = (Arc::clone(&session.hub), session.id);
+        let hub = Arc::clone(&session.hub);
+        let number = hub.identities.session_number(session.id);
         *lock(&self.live) = Some(Live::new(session, ws));
         let taken = Taken(self);
-        let _open = hub.open.enter(id, &taken.0);
+        let _open = hub.open.enter(number, &taken.0);
         poll_fn(|cx| taken.poll(cx)).await;
         let Some(Live {
             session,
@@ -284,7 +305,9 @@ impl Live {
             Poll::Pending if !parcel.is_empty() => return Err(too_slow()),
             Poll::Pending => false,
         };
-        Ok((all?, sent))
+        let all = all?;
+        self.session.check_bye()?;
+        Ok((all, sent))
     }
 }
 

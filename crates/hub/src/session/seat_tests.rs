@@ -334,7 +334,7 @@ async fn who_is_to_end_gets_nothing_more() {
     let ends = listener(&hub).await;
     tokio::task::yield_now().await;
     let mut author = session(&hub, Dialect::Json).await;
-    ends.seat.stop(too_slow());
+    ends.seat.stop_if(|_| true, too_slow());
     say(&mut author, 0..1);
     round(&hub, &author).write(usize::MAX);
     ends.until(1).await;

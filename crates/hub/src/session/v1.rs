@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    BAD_HELLO, Dialect, Sending, Session, Stop,
+    BAD_HELLO, Heartbeat, Sending, Session, Stop,
     joining::{Entered, Joining},
 };
 use crate::{
@@ -36,6 +36,11 @@ impl Client {
             user_id: user_id.into(),
             user: None,
         }
+    }
+
+    /// Which user it is, with or without a name.
+    pub(super) const fn id(&self) -> &Arc<str> {
+        &self.user_id
     }
 
     /// Who it is to others.
@@ -117,10 +122,13 @@ impl Session {
         if let Some(user) = &self.client.user {
             self.rooms.rename(user);
         }
-        let heartbeat = match self.dialect {
-            Dialect::V1 { heartbeat } => heartbeat.unwrap_or_default(),
-            Dialect::Json | Dialect::Text => std::time::Duration::ZERO,
-        };
+        if let Some(ms) = hello.hb_ms {
+            self.heartbeat = Heartbeat::asked(ms);
+        }
+        if let Some(session) = &hello.session {
+            self.take_over(session);
+        }
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::interval);
         let limits = &self.hub.config.limits;
         let welcome = reply::Welcome {
             session: &self.hub.identities.session(self.id),
@@ -130,7 +138,7 @@ impl Session {
                 avatar: &self.client.avatar,
             },
             now: now(),
-            hb: u64::try_from(heartbeat.as_millis()).unwrap_or(0),
+            hb: u64::try_from(heartbeat.unwrap_or_default().as_millis()).unwrap_or(0),
             limits: reply::Limits {
                 frame: limits.frame,
                 body: limits.body,

@@ -60,6 +60,11 @@ pub(crate) struct Hello<'a> {
     pub(crate) email: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) guest: Option<Cow<'a, str>>,
+    /// The session whose place this one takes.
+    #[serde(borrow)]
+    pub(crate) session: Option<Cow<'a, str>>,
+    /// Milliseconds between two visible heartbeats.
+    pub(crate) hb_ms: Option<u64>,
 }
 
 /// A frame taken apart: the id to answer to, and what is wanted or why that can't be told.

@@ -69,7 +69,11 @@ fn every_command_of_the_document_is_understood() {
             .command
             .unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
         match (op, &command) {
-            ("hello", Command::Hello(hello)) => assert_eq!(hello.name.as_deref(), Some("Ana")),
+            ("hello", Command::Hello(hello)) => {
+                assert_eq!(hello.name.as_deref(), Some("Ana"));
+                assert_eq!(hello.session.as_deref(), Some("s_90b1f3a27c5d6e48"));
+                assert_eq!(hello.hb_ms, Some(20_000));
+            }
             (
                 "join",
                 Command::Join {
@@ -102,7 +106,7 @@ fn every_command_of_the_document_is_understood() {
 fn every_reply_of_the_document_is_what_we_send() {
     let frame = Frame::parse(r#"{"op":"ping","id":1}"#, 1);
     let welcome = reply::Welcome {
-        session: "s_01JH8",
+        session: "s_3c7e5a0d8b2f9146",
         user: reply::SelfForm {
             id: "u_5f2c",
             name: Some("Ana"),
@@ -230,6 +234,7 @@ fn every_event_of_the_document_is_what_we_send() {
         &example("ev", "error"),
     );
     assert_same(event::HB, &example("ev", "hb"));
+    assert_same(&event::bye(2_000), &example("ev", "bye"));
 }
 
 #[test]

@@ -129,6 +129,14 @@ struct Pres<'a> {
 }
 
 #[derive(Serialize)]
+struct Bye {
+    ev: &'static str,
+    reason: &'static str,
+    reconnect_ms: u32,
+    jitter_ms: u32,
+}
+
+#[derive(Serialize)]
 struct GapEvent<'a> {
     ev: &'static str,
     room: &'a str,
@@ -166,6 +174,16 @@ pub(crate) fn pres<F>(notice: &Notice<F>) -> String {
         came: notice.came.iter().map(|user| (&**user).into()).collect(),
         out: notice.left.iter().map(|id| &**id).collect(),
         count: notice.count,
+    })
+}
+
+/// The server goes, and comes back; the client should too, after a part of this time.
+pub(crate) fn bye(jitter_ms: u32) -> String {
+    to_json(&Bye {
+        ev: "bye",
+        reason: "restart",
+        reconnect_ms: 0,
+        jitter_ms,
     })
 }
 

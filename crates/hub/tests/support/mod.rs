@@ -195,6 +195,14 @@ impl V1 {
             .await
     }
 
+    /// The next frame, whatever it is; not those that were passed over before.
+    pub async fn frame(&mut self) -> Value {
+        match self.events.pop_front() {
+            Some(event) => event,
+            None => self.receive().await,
+        }
+    }
+
     /// The next event of this kind; others before it are passed over.
     pub async fn event(&mut self, kind: &str) -> Value {
         loop {
