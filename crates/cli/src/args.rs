@@ -11,7 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::{
     commands::{
         backup::BackupArgs, connect::ConnectArgs, echo::EchoArgs, export::ExportArgs,
-        serve::ServeArgs, tail::TailArgs,
+        serve::ServeArgs, tail::TailArgs, token::TokenArgs,
     },
     exit::{self, Failure},
     output,
@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Echo(EchoArgs),
     Backup(BackupArgs),
     Export(ExportArgs),
+    Token(TokenArgs),
 }
 
 /// Behind the flags of the command itself.
@@ -77,7 +78,9 @@ impl Args {
     /// What is logged when nothing else is asked for: a server tells what happens, a client has its own output.
     pub(crate) fn quiet_level(&self) -> LevelFilter {
         match self.command {
-            Command::Connect(_) | Command::Backup(_) | Command::Export(_) => LevelFilter::WARN,
+            Command::Connect(_) | Command::Backup(_) | Command::Export(_) | Command::Token(_) => {
+                LevelFilter::WARN
+            }
             Command::Serve(_) | Command::Tail(_) | Command::Echo(_) => LevelFilter::INFO,
         }
     }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use crate::{
     args::{Args, Command},
-    commands::{backup, connect, echo, export, serve, tail},
+    commands::{backup, connect, echo, export, serve, tail, token},
     exit::Failure,
 };
 
@@ -41,6 +41,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Echo(args) => echo::run(args).await,
             Command::Backup(args) => backup::run(args),
             Command::Export(args) => export::run(args),
+            Command::Token(args) => token::run(args),
         }
     })
 }

@@ -15,6 +15,7 @@
 //! What it speaks is in `docs/hub-protocol.md`. Inside, a message goes
 //! `session` (a command) → [`log`] (its place) → `core` (the room's ring) → `session` (everybody's write).
 
+pub mod auth;
 mod config;
 mod core;
 mod delivery;
@@ -77,7 +78,7 @@ use crate::{
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest file of certificates or keys. 1 MiB: a long chain has some 20 KiB.
-const MAX_PEM_BYTES: u64 = 1 << 20;
+const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 /// A hub that listens.
 #[derive(Debug)]
@@ -303,8 +304,8 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
         let path = path.clone();
         move |error| StartError::File { path, error }
     };
-    let cert = read_pem(&files.cert).map_err(failed(&files.cert))?;
-    let key = read_pem(&files.key).map_err(failed(&files.key))?;
+    let cert = read_small(&files.cert).map_err(failed(&files.cert))?;
+    let key = read_small(&files.key).map_err(failed(&files.key))?;
     PrivateKeyDer::from_pem_slice(&key)
         .map_err(|error| {
             io::Error::new(
@@ -317,7 +318,7 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
 }
 
 /// Reads a file that is one: a pipe would be waited for, before anything is listened to.
-fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(
@@ -325,7 +326,7 @@ fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
             "not a regular file",
         ));
     }
-    if metadata.len() > MAX_PEM_BYTES {
+    if metadata.len() > MAX_KEY_FILE_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     std::fs::read(path)

@@ -8,3 +8,4 @@ mod hub;
 pub(crate) mod serve;
 mod store;
 pub(crate) mod tail;
+pub(crate) mod token;

@@ -29,6 +29,7 @@ async fn help_is_what_it_was_when_somebody_last_read_it() {
         (&["echo", "--help"], "echo.txt"),
         (&["backup", "--help"], "backup.txt"),
         (&["export", "--help"], "export.txt"),
+        (&["token", "--help"], "token.txt"),
     ] {
         let help = run(args, "").await;
         assert_eq!((help.code, &*help.stderr), (Some(0), ""), "{args:?}");

@@ -22,5 +22,6 @@ mod refusals;
 mod serve;
 mod shutdown;
 mod tail;
+mod token;
 mod trust;
 mod v1;

@@ -1,0 +1,283 @@
+//! What somebody may do.
+
+use std::sync::Arc;
+
+use super::Claims;
+use crate::core::is_name;
+
+/// The longest id of a user, in bytes: it is kept with each message.
+const MAX_ID_BYTES: usize = 128;
+/// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
+const MAX_EMAIL_BYTES: usize = 254;
+
+/// What may be done in a room. None includes another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Join it, and see what was said and who is there.
+    Read,
+    /// Say something, and change or delete that.
+    Write,
+    /// Delete what others said, and send them out.
+    Admin,
+}
+
+/// Who somebody is, and what they may do until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    user: Option<Known>,
+    rooms: Vec<(Pattern, Rights)>,
+    log: bool,
+    api: bool,
+    expires: Option<u64>,
+}
+
+/// A user whom a token names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    id: Arc<str>,
+    name: Option<Arc<str>>,
+    email: Option<Arc<str>>,
+}
+
+/// Why claims that are signed well are of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadClaims {
+    /// `sub` is missing, too long, or has control characters.
+    #[error("sub must have 1 to {MAX_ID_BYTES} bytes without control characters")]
+    User,
+    /// `name` can't be one.
+    #[error("name must be 1 to 64 visible characters")]
+    Name,
+    /// `email` can't be one.
+    #[error("email must have at most {MAX_EMAIL_BYTES} bytes")]
+    Email,
+}
+
+impl Grant {
+    /// What everybody may where no tokens are asked for: all rooms, and logs as far as those are shown.
+    pub fn open() -> Self {
+        Self {
+            user: None,
+            rooms: vec![(
+                Pattern::any(),
+                Rights {
+                    read: true,
+                    write: true,
+                    admin: false,
+                },
+            )],
+            log: true,
+            api: false,
+            expires: None,
+        }
+    }
+
+    /// What the holder of the administrator's token may: everything.
+    pub fn admin() -> Self {
+        Self {
+            user: Some(Known {
+                id: "admin".into(),
+                name: Some("admin".into()),
+                email: None,
+            }),
+            rooms: vec![(
+                Pattern::any(),
+                Rights {
+                    read: true,
+                    write: true,
+                    admin: true,
+                },
+            )],
+            log: true,
+            api: true,
+            expires: None,
+        }
+    }
+
+    /// What a token gives whose signature, times and so on are right. Rights that are not known give nothing.
+    ///
+    /// # Errors
+    ///
+    /// It does not say who the user is, or in a way that can't be.
+    pub fn from_claims(claims: &Claims) -> Result<Self, BadClaims> {
+        let id = &claims.sub;
+        if !(1..=MAX_ID_BYTES).contains(&id.len()) || id.chars().any(char::is_control) {
+            return Err(BadClaims::User);
+        }
+        let name = claims.name.as_deref().map(str::trim);
+        if name.is_some_and(|name| !is_name(name)) {
+            return Err(BadClaims::Name);
+        }
+        let email = claims.email.as_deref();
+        if email.is_some_and(|email| email.len() > MAX_EMAIL_BYTES) {
+            return Err(BadClaims::Email);
+        }
+        let rooms = claims.rooms.iter();
+        let has = |right: &str| claims.rights.iter().any(|given| given == right);
+        Ok(Self {
+            user: Some(Known {
+                id: id.as_str().into(),
+                name: name.map(Arc::from),
+                email: email.map(Arc::from),
+            }),
+            rooms: rooms
+                .map(|(pattern, rights)| (Pattern::new(pattern), Rights::new(rights)))
+                .collect(),
+            log: has("log"),
+            api: has("api"),
+            expires: claims.exp,
+        })
+    }
+
+    /// The user it is for; none if whoever comes may say who they are.
+    pub fn user_id(&self) -> Option<&Arc<str>> {
+        Some(&self.user.as_ref()?.id)
+    }
+
+    /// The name others see, if it is not left to the user.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()?.name.as_ref()
+    }
+
+    /// What the user's avatar is made from, if not from the id.
+    pub fn email(&self) -> Option<&str> {
+        self.user.as_ref()?.email.as_deref()
+    }
+
+    /// Whether something may be done in a room.
+    pub fn may(&self, room: &str, right: Right) -> bool {
+        self.rooms
+            .iter()
+            .any(|(pattern, rights)| rights.have(right) && pattern.matches(room))
+    }
+
+    /// Whether logs may be followed.
+    pub const fn may_follow_logs(&self) -> bool {
+        self.log
+    }
+
+    /// Whether the server's own matters may be seen and changed: connections, bans.
+    pub const fn may_administer(&self) -> bool {
+        self.api
+    }
+
+    /// When it ends, in seconds since 1970.
+    pub const fn expires(&self) -> Option<u64> {
+        self.expires
+    }
+}
+
+/// A room's name, or how names begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    text: Box<str>,
+    is_prefix: bool,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        let prefix = text.strip_suffix('*');
+        Self {
+            text: prefix.unwrap_or(text).into(),
+            is_prefix: prefix.is_some(),
+        }
+    }
+
+    fn any() -> Self {
+        Self::new("*")
+    }
+
+    fn matches(&self, room: &str) -> bool {
+        if self.is_prefix {
+            room.starts_with(&*self.text)
+        } else {
+            room == &*self.text
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rights {
+    read: bool,
+    write: bool,
+    admin: bool,
+}
+
+impl Rights {
+    fn new(names: &[String]) -> Self {
+        let has = |right: &str| names.iter().any(|name| name == right);
+        Self {
+            read: has("read"),
+            write: has("write"),
+            admin: has("admin"),
+        }
+    }
+
+    const fn have(self, right: Right) -> bool {
+        match right {
+            Right::Read => self.read,
+            Right::Write => self.write,
+            Right::Admin => self.admin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(json: &str) -> Result<Grant, BadClaims> {
+        Grant::from_claims(&serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn rights_are_those_of_all_patterns_that_match_and_none_includes_another() {
+        let grant = grant(
+            r#"{"sub":"a","rooms":{"general":["write"],"gen*":["read"],"team-*":["admin","dance"],"a*b":["read"]}}"#,
+        )
+        .unwrap();
+        let may = |room: &str| {
+            [Right::Read, Right::Write, Right::Admin].map(|right| grant.may(room, right))
+        };
+        assert_eq!(may("general"), [true, true, false]);
+        assert_eq!(may("gen"), [true, false, false]);
+        assert_eq!(may("team-"), [false, false, true]);
+        assert_eq!(may("team"), [false, false, false]);
+        assert_eq!(may("General"), [false, false, false]);
+        assert_eq!(may("a*b"), [true, false, false]);
+        assert_eq!(may("axb"), [false, false, false]);
+    }
+
+    #[test]
+    fn a_token_without_rights_gives_none() {
+        let grant = grant(r#"{"sub":"a"}"#).unwrap();
+        assert!(!grant.may("general", Right::Read));
+        assert!(!grant.may_follow_logs() && !grant.may_administer());
+    }
+
+    #[test]
+    fn logs_and_the_api_are_rights_of_their_own() {
+        let log = grant(r#"{"sub":"a","rights":["log"]}"#).unwrap();
+        let api = grant(r#"{"sub":"a","rights":["api"]}"#).unwrap();
+        assert!(log.may_follow_logs() && !log.may_administer());
+        assert!(!api.may_follow_logs() && api.may_administer());
+    }
+
+    #[test]
+    fn in_open_mode_nobody_is_an_administrator() {
+        let open = Grant::open();
+        assert!(open.may("any", Right::Read) && open.may("any", Right::Write));
+        assert!(!open.may("any", Right::Admin) && !open.may_administer());
+    }
+
+    #[test]
+    fn a_user_must_be_named_properly() {
+        let long = format!(r#"{{"sub":"{}"}}"#, "x".repeat(129));
+        for bad in [r#"{"sub":""}"#, "{}", r#"{"sub":"a\u0007"}"#, &long] {
+            assert_eq!(grant(bad), Err(BadClaims::User), "{bad}");
+        }
+        assert_eq!(grant(r#"{"sub":"a","name":" "}"#), Err(BadClaims::Name));
+        let long = format!(r#"{{"sub":"a","email":"{}"}}"#, "x".repeat(255));
+        assert_eq!(grant(&long), Err(BadClaims::Email));
+    }
+}

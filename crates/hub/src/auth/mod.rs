@@ -1,0 +1,25 @@
+//! Who may do what: tokens, the rights they give, and the keys they are checked with.
+//!
+//! A token is a signed set of [`Claims`] (JWT, RFC 7519); `docs/auth.md` says what may be in it. [`verify`] takes nothing on trust
+//! but a signature by one of a [`KeySet`], and each key knows the one algorithm it is for.
+//!
+//! The signatures are made and checked by `ring`, which TLS uses as well.
+
+mod claims;
+mod files;
+mod grant;
+mod jwk;
+mod key;
+mod sign;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use self::{
+    claims::Claims,
+    files::{read_public, read_secret},
+    grant::{BadClaims, Grant, Right},
+    key::{Algorithm, KeyError, KeySet},
+    sign::SigningKey,
+    token::{Refusal, Rules, Unchecked, verify},
+};
