@@ -14,7 +14,9 @@ const GROUP_MS = 5 * 60_000;
  * @typedef {import('./socket.js').RequestError} RequestError
  *
  * `key` names the entry for as long as it lives: an own message keeps it from the first keystroke's send to the log.
- * @typedef {{kind: 'message', key: string, seq: number, ts: number, from: User, body: string, cid: string | null, mine: boolean}} Message
+ * `body` is null once the message was deleted; `changed` is the position of what changed it last, 0 while nothing has.
+ * @typedef {{kind: 'message', key: string, seq: number, ts: number, from: User, body: string | null, cid: string | null, mine: boolean,
+ *   changed: number}} Message
  * @typedef {{kind: 'gap', key: string, ts: number}} Gap messages that this page never got
  * @typedef {{kind: 'restart', key: string, ts: number}} Restart the room's history began anew
  * @typedef {Message | Gap | Restart} Entry
@@ -26,8 +28,8 @@ const GROUP_MS = 5 * 60_000;
  * What is shown, from top to bottom. `head`: with the author's name and picture.
  * @typedef {{kind: 'day', key: string, ts: number}} DayRow
  * @typedef {{kind: 'unread', key: string}} UnreadRow
- * @typedef {{kind: 'message', key: string, ts: number, from: User, body: string, mine: boolean, head: boolean,
- *   state: 'sent' | 'pending' | 'failed', error: string}} MessageRow
+ * @typedef {{kind: 'message', key: string, ts: number, from: User, body: string | null, mine: boolean, head: boolean,
+ *   changed: number, state: 'sent' | 'pending' | 'failed', error: string}} MessageRow
  * @typedef {DayRow | UnreadRow | Gap | Restart | MessageRow} Row
  */
 
@@ -67,7 +69,8 @@ export class Room {
 
   /** @param {JoinReply} reply */
   join(reply) {
-    const restarted = this.epoch !== '' && this.epoch !== reply.epoch;
+    const wentBack = reply.reason === 'ahead' || reply.reason === 'mismatch';
+    const restarted = this.epoch !== '' && (this.epoch !== reply.epoch || wentBack);
     if (restarted) {
       this.#settleAcked(Infinity);
       if (this.entries.length > 0) this.#mark('restart');
@@ -86,24 +89,34 @@ export class Room {
   }
 
   /**
-   * @param {{seq: number, prev: number, ts: number, from: User, body: string, cid: string | null}} event
+   * @param {{seq: number, prev: number, ts: number, from: User, body: string | null, cid: string | null}} event
    * @param {string} me the own user id
    * @param {boolean} watched is the user looking at the end of this room right now?
    * @returns {Message | null} null when it is known already
    */
   receive(event, me, watched) {
-    if (this.lastSeq !== null && event.seq <= this.lastSeq) return null;
-    this.#settleAcked(event.seq);
-    if (this.lastSeq !== null && event.prev > this.lastSeq) this.#mark('gap');
+    if (!this.#advance(event)) return null;
     const mine = event.from.id === me;
     const send = mine ? this.#takeSend(event.cid) : undefined;
     const { seq, ts, from, body, cid } = event;
     /** @type {Message} */
-    const message = { kind: 'message', key: send?.key ?? `s:${this.epoch}:${seq}`, seq, ts, from, body, cid, mine };
-    this.lastSeq = seq;
+    const message = { kind: 'message', key: send?.key ?? `s:${this.epoch}:${seq}`, seq, ts, from, body, cid, mine, changed: 0 };
     this.#push(message);
     this.#countUnread(message, watched);
     return message;
+  }
+
+  /**
+   * An event that is no message: an edit, a deletion, or one this page has no form for.
+   * @param {{ev: string, seq: number, prev: number, target?: number, body?: string | null}} event
+   */
+  change(event) {
+    if (!this.#advance(event)) return;
+    if (event.ev !== 'edit' && event.ev !== 'del') return;
+    const message = this.entries.find((entry) => entry.kind === 'message' && entry.seq === event.target);
+    if (message?.kind !== 'message' || message.body === null) return;
+    message.body = event.ev === 'edit' ? (event.body ?? null) : null;
+    message.changed = event.seq;
   }
 
   /** @param {{to: number}} event */
@@ -208,17 +221,31 @@ export class Room {
     };
     for (const entry of this.entries) {
       if (entry.kind === 'message') {
-        const { key, ts, from, body, mine } = entry;
-        add({ kind: 'message', key, ts, from, body, mine, head: false, state: 'sent', error: '' });
+        const { key, ts, from, body, mine, changed } = entry;
+        add({ kind: 'message', key, ts, from, body, mine, head: false, changed, state: 'sent', error: '' });
       } else {
         rows.push(entry);
         above = null;
       }
     }
     for (const { key, ts, from, body, state, error } of this.sends) {
-      add({ kind: 'message', key, ts, from, body, mine: true, head: false, state: state === 'acked' ? 'sent' : state, error });
+      const shown = state === 'acked' ? 'sent' : state;
+      add({ kind: 'message', key, ts, from, body, mine: true, head: false, changed: 0, state: shown, error });
     }
     return rows;
+  }
+
+  /**
+   * Goes on to an event's position, and says where something is missing before it.
+   * @param {{seq: number, prev: number}} event
+   * @returns {boolean} false when it is known already
+   */
+  #advance(event) {
+    if (this.lastSeq !== null && event.seq <= this.lastSeq) return false;
+    this.#settleAcked(event.seq);
+    if (this.lastSeq !== null && event.prev > this.lastSeq) this.#mark('gap');
+    this.lastSeq = event.seq;
+    return true;
   }
 
   /**
@@ -230,7 +257,7 @@ export class Room {
     if (settled.length === 0) return;
     this.sends = this.sends.filter((send) => !settled.includes(send));
     for (const { key, cid, ts, from, body, seq: at } of settled) {
-      this.#push({ kind: 'message', key, seq: at, ts, from, body, cid, mine: true });
+      this.#push({ kind: 'message', key, seq: at, ts, from, body, cid, mine: true, changed: 0 });
     }
   }
 
@@ -328,6 +355,7 @@ export class Model {
     if (event.ev === 'msg') room.receive(event, this.me.id, this.watching && room.name === this.current);
     else if (event.ev === 'pres') room.presence(event);
     else if (event.ev === 'gap') room.gap(event);
+    else if (typeof event.seq === 'number') room.change(event);
     else return false;
     return true;
   }

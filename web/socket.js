@@ -4,9 +4,9 @@
  *
  * - {@link Link} keeps one WebSocket alive: it comes back with full jitter, honours close codes, answers heartbeats
  *   and notices a dead connection.
- * - {@link Client} speaks the protocol over a link: hello, rooms that are joined again after every reconnect,
- *   requests with replies, and an outbox whose messages are sent again under the same `cid`, so that none is lost or
- *   stored twice.
+ * - {@link Client} speaks the protocol over a link: hello, rooms that go on after every reconnect from the event they
+ *   had last, requests with replies, and an outbox whose messages are sent again under the same `cid`, so that none is
+ *   lost or stored twice.
  */
 
 /** The subprotocol's name. */
@@ -31,8 +31,12 @@ export const PROBE_MS = 3_000;
 export const MAX_OUTSTANDING = 64;
 /** Messages that may wait in the outbox; one more is refused with `outbox_full`. */
 export const MAX_OUTBOX = 200;
-/** Times that one message is written without getting a reply before it fails with `timeout`. */
+/** Times that one message is written, because there was no reply or a refusal that passes, before it fails. */
 export const MAX_TRIES = 5;
+/** No server's hint when to come back or to try again is followed for longer than this (ms). */
+export const HINT_CAP_MS = 300_000;
+/** Refusals of a message that pass: it is sent again, under the same `cid`. */
+const PASSING = new Set(['timeout', 'unavailable', 'not_ready', 'rate_limited', 'read_only']);
 
 /**
  * What the outside world provides; tests put in their own.
@@ -117,6 +121,8 @@ export class Link {
   /** @type {unknown} */ #healthTimer = null;
   #heardAt = 0;
   #heartbeatMs = 0;
+  /** The first wait after this connection, as the server asked for it. */
+  /** @type {{afterMs: number, spreadMs: number} | null} */ #comeback = null;
 
   /** @param {LinkOptions} options */
   constructor(options) {
@@ -186,8 +192,18 @@ export class Link {
     if (this.#state.phase === 'open') this.#watch();
   }
 
+  /**
+   * The server says when to come back after this connection: not before `afterMs`, spread over `spreadMs`.
+   * @param {number} afterMs
+   * @param {number} spreadMs
+   */
+  setComeback(afterMs, spreadMs) {
+    this.#comeback = { afterMs: hint(afterMs), spreadMs: hint(spreadMs) };
+  }
+
   #connect() {
     this.#clearTimers();
+    this.#comeback = null;
     const socket = new this.#env.WebSocket(this.#options.url, this.#options.protocols);
     this.#socket = socket;
     this.#change({ phase: 'connecting' });
@@ -232,7 +248,9 @@ export class Link {
       this.#change({ phase: 'stopped', code, reason });
       return;
     }
-    const wait = backoff(attempt, this.#env.random());
+    const random = this.#env.random();
+    const comeback = this.#comeback;
+    const wait = comeback === null ? backoff(attempt, random) : comeback.afterMs + Math.floor(random * comeback.spreadMs);
     this.#timer = this.#env.setTimeout(() => this.#connect(), wait);
     this.#change({ phase: 'waiting', attempt: attempt + 1, retryAt: this.#env.now() + wait, code, reason });
   }
@@ -267,7 +285,8 @@ export class Link {
  * @typedef {{id: string, name: string | null, avatar: string}} User
  * @typedef {{frame: number, body: number, rooms: number, backlog: number}} Limits
  * @typedef {{session: string, user: User, now: number, hb: number, limits: Limits, features: string[]}} HelloReply
- * @typedef {{room: string, epoch: string, head: number, floor: number, cursor: string, count: number, members: User[]}} JoinReply
+ * @typedef {{room: string, resume?: 'ok' | 'reset', reason?: string, epoch: string, head: number, floor: number,
+ *   cursor: string, count: number, members: User[]}} JoinReply
  * @typedef {{seq: number, id: string, ts: number, dup: boolean}} SendReply
  * @typedef {{name?: string, email?: string, guest?: string, client?: string}} Hello
  * @typedef {{ev: string, [key: string]: any}} ServerEvent
@@ -278,11 +297,59 @@ export class RequestError extends Error {
   /**
    * @param {string} code
    * @param {string} message
+   * @param {number | null} [retryMs] when to try again, if the server said so
    */
-  constructor(code, message) {
+  constructor(code, message, retryMs = null) {
     super(message);
     this.name = 'RequestError';
     this.code = code;
+    this.retryMs = retryMs;
+  }
+}
+
+/** Where a client is in a room: what it goes on from, and how it knows that it has everything up to there. */
+class Place {
+  #epoch = '';
+  /** Position of the newest event; null while there was none. */
+  /** @type {number | null} */ #seq = null;
+  /** Is the next event to follow the newest one directly? */
+  #chained = false;
+  /** @type {string | null} what a join goes on from */ cursor = null;
+
+  /**
+   * A join was answered.
+   * @param {JoinReply} reply
+   * @param {number} backlog as asked for
+   */
+  joined(reply, backlog) {
+    if (reply.resume === 'ok') return;
+    const nothingComes = backlog === 0 || reply.floor > reply.head;
+    this.#epoch = reply.epoch;
+    this.#seq = nothingComes ? reply.head : null;
+    this.#chained = nothingComes;
+    this.cursor = nothingComes ? reply.cursor : null;
+  }
+
+  /**
+   * @param {{seq: number, prev: number, id: string}} event
+   * @returns {'next' | 'known' | 'broken'} broken: something is missing before it
+   */
+  take({ seq, prev, id }) {
+    if (this.#seq !== null && seq <= this.#seq) return 'known';
+    if (this.#chained && prev !== this.#seq) return 'broken';
+    this.#seq = seq;
+    this.#chained = true;
+    this.cursor = `${this.#epoch}.${seq}.${String(id).slice(-6)}`;
+    return 'next';
+  }
+
+  /** Something is missing, and will not come. */
+  skip() {
+    this.#chained = false;
+  }
+
+  get next() {
+    return (this.#seq ?? 0) + 1;
   }
 }
 
@@ -293,17 +360,21 @@ export class RequestError extends Error {
  * @property {Hello} [hello]
  * @property {(state: LinkState & {ready: boolean}) => void} [onState] `ready`: hello was answered
  * @property {(reply: HelloReply) => void} [onHello] after each hello: the first, those of reconnects, those of `rename`
- * @property {(reply: JoinReply) => void} [onJoin] after each join, those of reconnects too; the backlog follows as `msg` events
+ * @property {(reply: JoinReply) => void} [onJoin] after each join, those of reconnects too. What was missed follows as events
+ *   (`resume` is `ok`), or the newest ones do: at the first join, and where `resume` is `reset`
  * @property {(room: string, error: RequestError) => void} [onJoinRefused] the room is forgotten
- * @property {(event: ServerEvent) => void} [onEvent] every event but `hb`
+ * @property {(event: ServerEvent) => void} [onEvent] every event but `hb`; those with a position once each and in order, and
+ *   where some are missing for good a `gap`
  * @property {Partial<Env>} [env]
  */
 
 /**
  * @typedef {(error: RequestError | null, ok: any) => void} Done
  * @typedef {{done: Done, timer: unknown}} Waiting
- * @typedef {{cid: string, room: string, body: string, tries: number, written: boolean, done: Done}} Unsent
- * @typedef {{backlog: number, asked: boolean, joined: boolean}} Wanted
+ * @typedef {{cid: string, room: string, body: string, tries: number, written: boolean, timer: unknown, done: Done}} Unsent
+ *
+ * `repairing`: joined again because something was missing, and nothing came since.
+ * @typedef {{backlog: number, asked: boolean, joined: boolean, place: Place, repairing: boolean}} Wanted
  */
 
 /** A chat client over one {@link Link}. */
@@ -389,11 +460,11 @@ export class Client {
   /**
    * Wants to be in a room, now and after every reconnect.
    * @param {string} room
-   * @param {number} [backlog] newest messages to get at each join
+   * @param {number} [backlog] newest messages to get where there is nothing to go on from
    */
   join(room, backlog = 50) {
     if (this.#rooms.has(room)) return;
-    this.#rooms.set(room, { backlog, asked: false, joined: false });
+    this.#rooms.set(room, { backlog, asked: false, joined: false, place: new Place(), repairing: false });
     this.#pump();
   }
 
@@ -423,7 +494,7 @@ export class Client {
       return Promise.reject(new RequestError('outbox_full', 'too many messages are waiting to be sent'));
     }
     return promised((done) => {
-      this.#outbox.push({ cid, room, body, tries: 0, written: false, done });
+      this.#outbox.push({ cid, room, body, tries: 0, written: false, timer: null, done });
       this.#pump();
     });
   }
@@ -469,7 +540,9 @@ export class Client {
    */
   #joinNow(room, wanted) {
     wanted.asked = true;
-    this.#request('join', { room, backlog: wanted.backlog }, REPLY_MS, (error, ok) => {
+    const { backlog, place } = wanted;
+    const since = place.cursor === null ? {} : { since: place.cursor };
+    this.#request('join', { room, backlog, ...since }, REPLY_MS, (error, ok) => {
       if (error?.code === 'lost' || this.#rooms.get(room) !== wanted) return;
       if (error) {
         this.#rooms.delete(room);
@@ -478,8 +551,41 @@ export class Client {
         return;
       }
       wanted.joined = true;
+      place.joined(ok, backlog);
       this.#options.onJoin?.(ok);
     });
+  }
+
+  /**
+   * An event with a position: given on once, and only behind all that come before it.
+   * @param {ServerEvent} event
+   */
+  #placed(event) {
+    const { room } = event;
+    const wanted = this.#rooms.get(room);
+    // What comes before a join is answered belongs to one that was given up.
+    if (!wanted?.joined) return;
+    let found = wanted.place.take(/** @type {any} */ (event));
+    if (found === 'broken') {
+      if (!wanted.repairing) {
+        wanted.repairing = true;
+        wanted.asked = wanted.joined = false;
+        this.#link.write(JSON.stringify({ op: 'leave', room }));
+        this.#pump();
+        return;
+      }
+      this.#gap({ ev: 'gap', room, from: wanted.place.next, to: event.seq - 1, reason: 'missing' });
+      found = wanted.place.take(/** @type {any} */ (event));
+    }
+    if (found !== 'next') return;
+    wanted.repairing = false;
+    this.#options.onEvent?.(event);
+  }
+
+  /** @param {ServerEvent} event */
+  #gap(event) {
+    this.#rooms.get(event.room)?.place.skip();
+    this.#options.onEvent?.(event);
   }
 
   /** @param {Unsent} unsent */
@@ -491,10 +597,26 @@ export class Client {
       if (error?.code === 'lost' && unsent.tries < MAX_TRIES) return;
       const at = this.#outbox.indexOf(unsent);
       if (at < 0) return;
+      if (error && PASSING.has(error.code) && unsent.tries < MAX_TRIES) {
+        this.#sendLater(unsent, error.retryMs);
+        return;
+      }
       this.#outbox.splice(at, 1);
       const lost = error?.code === 'lost';
       unsent.done(lost ? new RequestError('timeout', 'the server does not answer') : error, ok);
     });
+  }
+
+  /**
+   * @param {Unsent} unsent
+   * @param {number | null} retryMs
+   */
+  #sendLater(unsent, retryMs) {
+    const wait = retryMs === null ? backoff(unsent.tries, this.#env.random()) : hint(retryMs);
+    unsent.timer = this.#env.setTimeout(() => {
+      unsent.written = false;
+      this.#pump();
+    }, wait);
   }
 
   /**
@@ -524,12 +646,20 @@ export class Client {
       // Answered here and not by a timer, which browsers slow down in background tabs.
       this.#link.write('{"op":"hb"}');
     } else if (typeof frame.ev === 'string') {
-      this.#options.onEvent?.(frame);
+      this.#happened(frame);
     } else if (typeof frame.re === 'number') {
-      const { code = 'internal', msg = '' } = frame.err ?? {};
-      this.#settle(frame.re, frame.ok ? null : new RequestError(code, msg), frame.ok);
+      const { code = 'internal', msg = '', retry_ms = null } = frame.err ?? {};
+      this.#settle(frame.re, frame.ok ? null : new RequestError(code, msg, retry_ms), frame.ok);
       this.#pump();
     }
+  }
+
+  /** @param {ServerEvent} event */
+  #happened(event) {
+    if (event.ev === 'bye') this.#link.setComeback(event.reconnect_ms, event.jitter_ms);
+    if (event.ev === 'gap') this.#gap(event);
+    else if (typeof event.seq === 'number') this.#placed(event);
+    else this.#options.onEvent?.(event);
   }
 
   /**
@@ -556,8 +686,11 @@ export class Client {
 
   #disconnected() {
     this.#ready = false;
-    for (const wanted of this.#rooms.values()) wanted.asked = wanted.joined = false;
-    for (const unsent of this.#outbox) unsent.written = false;
+    for (const wanted of this.#rooms.values()) wanted.asked = wanted.joined = wanted.repairing = false;
+    for (const unsent of this.#outbox) {
+      unsent.written = false;
+      this.#env.clearTimeout(unsent.timer);
+    }
     for (const id of [...this.#waiting.keys()]) {
       this.#settle(id, new RequestError('lost', 'the connection was lost'), null);
     }
@@ -570,8 +703,19 @@ export class Client {
   #failOutbox(which, error) {
     const failed = this.#outbox.filter(which);
     this.#outbox = this.#outbox.filter((unsent) => !failed.includes(unsent));
-    for (const unsent of failed) unsent.done(error, null);
+    for (const unsent of failed) {
+      this.#env.clearTimeout(unsent.timer);
+      unsent.done(error, null);
+    }
   }
+}
+
+/**
+ * A wait that a server asks for, within bounds.
+ * @param {unknown} ms
+ */
+function hint(ms) {
+  return typeof ms === 'number' ? Math.min(Math.max(ms, 0), HINT_CAP_MS) : 0;
 }
 
 /**

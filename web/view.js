@@ -53,8 +53,11 @@ export function showRows(rows) {
   }
   let next = log.firstChild;
   for (const row of rows) {
-    const node = nodes.get(row.key) ?? make(row);
-    if (row.kind === 'message') patch(node, row);
+    let node = nodes.get(row.key) ?? make(row);
+    if (row.kind === 'message') {
+      node = current(node, row);
+      patch(node, row);
+    }
     if (node === next) next = node.nextSibling;
     else log.insertBefore(node, next);
   }
@@ -206,20 +209,43 @@ function dayLabel(ts) {
   return dayFormat.format(ts);
 }
 
+/**
+ * A message's element, made anew in its place if the message was changed since.
+ * @param {HTMLElement} node
+ * @param {MessageRow} row
+ */
+function current(node, row) {
+  if (node.dataset.changed === String(row.changed)) return node;
+  const made = make(row);
+  node.replaceWith(made);
+  return made;
+}
+
 /** @param {MessageRow} row */
 function makeMessage(row) {
   const time = el('time', { datetime: new Date(row.ts).toISOString(), title: fullFormat.format(row.ts) }, timeFormat.format(row.ts));
-  const body = el('div', { class: 'body', dir: 'auto' }, ...bodyNodes(row.body));
-  if (isEmojiOnly(body.textContent ?? '')) body.classList.add('emoji-only');
   const meta = el('div', { class: 'meta' }, el('bdi', { class: 'author' }, row.from.name ?? ''), time);
-  const message = el('div', { class: 'message' }, meta, body, el('div', { class: 'status' }));
+  if (row.changed > 0 && row.body !== null) meta.append(el('span', { class: 'edited' }, 'edited'));
+  const body = row.body === null ? tombstone() : makeBody(row.body);
+  const message = el('div', { class: 'message', 'data-changed': String(row.changed) }, meta, body, el('div', { class: 'status' }));
   message.classList.toggle('mine', row.mine);
-  if (isLong(row.body)) {
+  if (row.body !== null && isLong(row.body)) {
     const button = el('button', { type: 'button', class: 'unfold', 'data-unfold': '' });
     body.after(button);
     fold(button, true);
   }
   return message;
+}
+
+/** @param {string} text */
+function makeBody(text) {
+  const body = el('div', { class: 'body', dir: 'auto' }, ...bodyNodes(text));
+  if (isEmojiOnly(body.textContent ?? '')) body.classList.add('emoji-only');
+  return body;
+}
+
+function tombstone() {
+  return el('div', { class: 'body deleted' }, 'This message was deleted');
 }
 
 /**

@@ -206,3 +206,31 @@ test('the model routes events, watches only the current room and sums unread', (
   assert.equal(model.rooms.get('general').unread, 0);
   assert.equal(model.unread, 1);
 });
+
+test('a log that went back in time is a restart, though its epoch is the same', () => {
+  const room = joined();
+  room.receive(event(7), ANA.id, true);
+  room.join(reply({ resume: 'reset', reason: 'ahead', head: 3 }));
+  room.receive(event(3), ANA.id, false);
+  assert.deepEqual(bodies(room), ['m7', 'm3']);
+  assert.ok(kinds(room).includes('restart'));
+});
+
+test('edits and deletions change the message they are about, once, and are part of the chain', () => {
+  const model = new Model();
+  model.show('general');
+  const { room } = model;
+  room.join(reply());
+  model.apply(event(1));
+  model.apply(event(2, { ev: 'edit', target: 1, body: 'better' }));
+  assert.deepEqual(room.rows().at(-1), { ...room.rows().at(-1), body: 'better', changed: 2 });
+  model.apply(event(3, { ev: 'react', target: 1, emoji: '+1', on: true }));
+  model.apply(event(4, { ev: 'from-the-future' }));
+  model.apply(event(5, { ev: 'del', target: 1 }));
+  model.apply(event(6, { ev: 'edit', target: 1, body: 'back again?' }));
+  model.apply(event(7));
+  assert.deepEqual(bodies(room), [null, 'm7']);
+  assert.ok(!kinds(room).includes('gap'));
+  model.apply(event(9, { ev: 'edit', target: 7, body: 'x' }));
+  assert.ok(kinds(room).includes('gap'));
+});

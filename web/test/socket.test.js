@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import {
-  BACKOFF_CAP_MS, BACKOFF_FIRST_MS, CONNECT_MS, Client, HEALTHY_MS, HEARTBEAT_GRACE_MS, Link, MAX_OUTBOX, MAX_OUTSTANDING,
-  MAX_TRIES, PROBE_MS, REPLY_MS, backoff, randomText, socketUrl, stopsFor,
+  BACKOFF_CAP_MS, BACKOFF_FIRST_MS, CONNECT_MS, Client, HEALTHY_MS, HEARTBEAT_GRACE_MS, HINT_CAP_MS, Link, MAX_OUTBOX,
+  MAX_OUTSTANDING, MAX_TRIES, PROBE_MS, REPLY_MS, backoff, randomText, socketUrl, stopsFor,
 } from '../socket.js';
 import { FakeClock, fakeSockets } from './fakes.js';
 
@@ -12,7 +12,9 @@ const HELLO = {
   session: 's', user: { id: 'u', name: 'Ana', avatar: '' }, now: 0, hb: HB,
   limits: { frame: 65536, body: 16384, rooms: 100, backlog: 200 }, features: [],
 };
-const joinReply = (room) => ({ room, epoch: 'e', head: 0, floor: 1, cursor: 'c', count: 1, members: [] });
+const joinReply = (room, more = {}) => ({ room, epoch: 'e', head: 0, floor: 1, cursor: 'e.0.000000', count: 1, members: [], ...more });
+const event = (seq, more = {}) => ({ ev: 'msg', room: 'general', seq, prev: seq - 1, id: `01JH8QK3ZT0V9W4J5N6P7Q${String(seq).padStart(4, '0')}`, ...more });
+const cursor = (seq) => `e.${seq}.${event(seq).id.slice(-6)}`;
 
 function world(random = 0.5) {
   const clock = new FakeClock();
@@ -191,7 +193,7 @@ test('a heartbeat is answered in the handler and not shown to the application', 
   connect(net);
   net.last.say({ ev: 'hb' });
   assert.equal(net.last.sent.at(-1).op, 'hb');
-  net.last.say({ ev: 'msg', seq: 1 });
+  net.last.say(event(1));
   assert.deepEqual(log, ['hello', 'join general', 'msg 1']);
 });
 
@@ -389,4 +391,110 @@ test('a new name whose reply was lost is told at the next hello', async () => {
   clock.pass(BACKOFF_FIRST_MS);
   net.last.accept();
   assert.equal(net.last.got('hello')[0].name, 'Anna');
+});
+
+/** The connection ends, and a new one has said hello and asked to join. */
+function comeBack(it, net) {
+  net.last.end();
+  it.retryNow();
+  net.last.accept();
+  net.last.reply('hello', HELLO);
+  return net.last.got('join')[0];
+}
+
+test('a room goes on from the event it had last, each event is given once, and `resume` reaches the application', () => {
+  const replies = [];
+  const { net, log, client: it } = client({ onJoin: (reply) => replies.push(reply.resume) });
+  connect(net);
+  assert.equal(net.last.got('join')[0].since, undefined);
+  net.last.say(event(1));
+  net.last.say(event(2));
+  assert.equal(comeBack(it, net).since, cursor(2));
+  net.last.reply('join', joinReply('general', { resume: 'ok', head: 3 }));
+  net.last.say(event(2));
+  net.last.say(event(3, { ev: 'edit', target: 1 }));
+  assert.equal(comeBack(it, net).since, cursor(3));
+  assert.deepEqual(log.filter((line) => /\d/.test(line)), ['msg 1', 'msg 2', 'edit 3']);
+  assert.deepEqual(replies, [undefined, 'ok']);
+});
+
+test('an empty room has a cursor too, and a backlog that was cut short has that of its last event', () => {
+  const { net, client: it } = client();
+  connect(net);
+  assert.equal(comeBack(it, net).since, 'e.0.000000');
+  net.last.reply('join', joinReply('general', { resume: 'reset', reason: 'epoch', epoch: 'f', head: 9, floor: 1, cursor: 'f.9.999999' }));
+  assert.equal(comeBack(it, net).since, undefined, 'nothing of the backlog came');
+  net.last.reply('join', joinReply('general', { head: 9, cursor: 'e.9.999999' }));
+  net.last.say(event(7));
+  assert.equal(comeBack(it, net).since, cursor(7));
+  net.last.reply('join', joinReply('general', { resume: 'reset', reason: 'truncated', head: 9, floor: 10, cursor: 'e.9.999999' }));
+  assert.equal(comeBack(it, net).since, 'e.9.999999', 'nothing is kept, so nothing comes');
+});
+
+test('s20 what is missing before an event is fetched by joining again, before that event is given', () => {
+  const { net, log } = client();
+  connect(net);
+  net.last.say(event(1));
+  net.last.say(event(3));
+  net.last.say(event(4));
+  assert.deepEqual(net.last.sent.slice(-2).map(({ op, since }) => [op, since]), [['leave', undefined], ['join', cursor(1)]]);
+  net.last.reply('join', joinReply('general', { resume: 'ok', head: 4 }));
+  for (const seq of [2, 3, 4]) net.last.say(event(seq));
+  assert.deepEqual(log.filter((line) => line.startsWith('msg')), ['msg 1', 'msg 2', 'msg 3', 'msg 4']);
+});
+
+test('what is still missing after joining again is told as a gap, and not asked for without end', () => {
+  const { net, log } = client();
+  connect(net);
+  net.last.say(event(1));
+  net.last.say(event(5, { prev: 4 }));
+  net.last.reply('join', joinReply('general', { resume: 'ok', head: 5 }));
+  net.last.say(event(5, { prev: 4 }));
+  net.last.say(event(6));
+  assert.equal(net.last.got('join').length, 2);
+  assert.deepEqual(log.slice(-3), ['gap', 'msg 5', 'msg 6']);
+});
+
+test('positions may leave numbers out, and a gap that the server tells is given on', () => {
+  const { net, log } = client();
+  connect(net);
+  net.last.say(event(10, { prev: 0 }));
+  net.last.say(event(20, { prev: 10 }));
+  net.last.say({ ev: 'gap', room: 'general', from: 21, to: 50, reason: 'slow' });
+  net.last.say(event(60, { prev: 50 }));
+  assert.equal(net.last.got('join').length, 1);
+  assert.deepEqual(log.slice(-4), ['msg 10', 'msg 20', 'gap', 'msg 60']);
+});
+
+test('a refusal that passes is tried again with the same cid when the server says, and some times only', async () => {
+  const { clock, net, client: it } = client();
+  connect(net);
+  const sent = settled(it.send('general', 'x', 'c'));
+  for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
+    const all = net.last.got('send');
+    assert.equal(all.length, tries);
+    net.last.say({ re: all.at(-1).id, err: { code: 'unavailable', msg: 'full', retry_ms: 700 } });
+    clock.pass(699);
+    assert.equal(net.last.got('send').length, tries);
+    clock.pass(1);
+  }
+  assert.deepEqual(await sent, { code: 'unavailable' });
+  assert.ok(net.last.got('send').every(({ cid }) => cid === 'c'));
+});
+
+test('after a bye the first wait is the one that the server asked for, within bounds', () => {
+  const { clock, net, client: it } = client();
+  connect(net);
+  net.last.say({ ev: 'bye', reason: 'restart', reconnect_ms: 2_000, jitter_ms: 10_000 });
+  net.last.end(1012);
+  assert.equal(it.state.retryAt - clock.time, 2_000 + 5_000);
+  clock.pass(7_000);
+  connect(net);
+  net.last.end(1012);
+  assert.equal(it.state.retryAt - clock.time, backoff(1, 0.5), 'it was for that end alone');
+  it.retryNow();
+  connect(net);
+  net.last.say({ ev: 'bye', reason: 'restart', reconnect_ms: 1e12, jitter_ms: 'x' });
+  net.last.end(1012);
+  assert.equal(it.state.retryAt - clock.time, HINT_CAP_MS);
 });
