@@ -1,5 +1,8 @@
 // Chromium tabs that chat through `fdx serve`.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Visitor } from '../lib/chat.mjs';
 import { eventually, launch } from '../lib/chromium.mjs';
@@ -87,6 +90,39 @@ test('the page comes back to a server that was started anew', async (t) => {
   await ana.say('still me');
   await ana.sees(['still me']);
   await eventually(() => ana.unsent(), 0);
+});
+
+test('s31 a server killed and started again on its data: the page goes on where it was, with all that it missed', async (t) => {
+  const data = mkdtempSync(join(tmpdir(), 'fdx-data-'));
+  t.after(() => rmSync(data, { recursive: true, force: true }));
+  const serve = (listening) => listen(t, 'serve', '--data', data, '--listen', listening);
+  const [hub, browser] = [await serve('127.0.0.1:0'), await launch(t)];
+  const network = await relay(t, hub.port);
+  const [ana, bo] = [await Visitor.open(browser, hub.http), await Visitor.open(browser, network.http)];
+  await ana.name('Ana');
+  await bo.name('Bo');
+  await ana.say('before');
+  await bo.sees(['before']);
+
+  network.cut();
+  await bo.disconnected();
+  const missed = Array.from({ length: 60 }, (_, n) => `while Bo is away ${n}`); // more than a first join gets
+  for (const body of missed) await ana.say(body);
+  await eventually(() => ana.unsent(), 0);
+  hub.signal('SIGKILL');
+  await hub.exit();
+  await ana.say('to a server that is gone');
+  await serve(`127.0.0.1:${hub.port}`);
+  network.restore();
+  const all = ['before', ...missed, 'to a server that is gone'];
+  for (const visitor of [ana, bo]) {
+    await visitor.connected();
+    await visitor.sees(all);
+    await eventually(() => visitor.unsent(), 0);
+    assert.deepEqual(await visitor.marks(), []);
+    // A lost connection is told of by the browser itself.
+    assert.deepEqual(visitor.page.faults.filter((fault) => !/WebSocket|ERR_|Failed to load/.test(fault)), []);
+  }
 });
 
 test('the room is readable before a name is chosen, and the first message asks for one', async (t) => {

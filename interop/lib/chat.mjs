@@ -41,6 +41,11 @@ export class Visitor {
     return this.page.locator('#log .message .body').allInnerTexts();
   }
 
+  /** Where messages are missing, or the room began anew. */
+  marks() {
+    return this.page.locator('#log .mark:is(.gap, .restart)').allInnerTexts();
+  }
+
   /** How many messages are still to be sent, or failed. */
   unsent() {
     return this.page.locator('#log .message:not([data-state="sent"])').count();
