@@ -2,14 +2,14 @@
 
 use std::{error::Error, process::ExitCode};
 
-use crate::output;
+use crate::{output, settings::Settings};
 
 /// What the codes mean, as `--help` says it.
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0  all went well; for connect: the connection was closed cleanly
   1  something failed while running
-  2  the command line is wrong
+  2  the command line is wrong, or the configuration
   3  cannot start: an address is taken, a file cannot be read
   4  connect: no connection to the server
   5  connect: the server refused the handshake
@@ -66,6 +66,18 @@ impl Failure {
             message: message.into(),
             details: Vec::new(),
         }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Says first where the setting was made that it is about, if that is not on the command line.
+    pub(crate) fn placed(mut self, settings: &Settings) -> Self {
+        if let Some(place) = settings.place(&self.message) {
+            self.message = format!("{place}: {}", self.message);
+        }
+        self
     }
 
     /// Adds lines that are shown below the message.

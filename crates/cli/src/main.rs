@@ -1,12 +1,14 @@
 //! `fdx`: chat rooms, live data, logs in the browser, and tools to talk to any WebSocket server.
 
 mod args;
+mod bounds;
 mod commands;
 mod descriptors;
 mod exit;
 mod listen;
 mod output;
 mod seconds;
+mod settings;
 mod signal;
 mod visible;
 
@@ -14,8 +16,9 @@ use std::process::ExitCode;
 
 use crate::{
     args::{Args, Command},
-    commands::{backup, connect, echo, export, serve, tail, token},
+    commands::{backup, config, connect, echo, export, serve, tail, token},
     exit::Failure,
+    settings::Settings,
 };
 
 fn main() -> ExitCode {
@@ -24,24 +27,25 @@ fn main() -> ExitCode {
         Err(ended) => return ended,
     };
     output::init_logs(args.quiet_level(), args.verbose);
-    match run(args.command) {
+    match run(args.command, &args.settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.placed(&args.settings).report(),
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::run(format!("cannot start: {error}")))?;
     runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::Tail(args) => tail::run(args).await,
             Command::Connect(args) => connect::run(args).await,
             Command::Echo(args) => echo::run(args).await,
             Command::Backup(args) => backup::run(args),
             Command::Export(args) => export::run(args),
             Command::Token(args) => token::run(args),
+            Command::Config(args) => config::run(args, settings).await,
         }
     })
 }

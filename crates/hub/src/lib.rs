@@ -116,6 +116,21 @@ pub enum StartError {
     Listener(io::Error),
 }
 
+impl Config {
+    /// Whether a hub at this address could be made of it. Reads the files and folders it names, and opens no log.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Hub::new`].
+    pub fn check(&self, address: SocketAddr) -> Result<(), StartError> {
+        check(self, address)?;
+        self.tls.as_ref().map(tls_config).transpose()?;
+        static_dir(self)?;
+        Doors::new(self).map_err(StartError::Config)?;
+        Ok(())
+    }
+}
+
 impl Hub {
     /// A hub on a bound listener, with its log in memory.
     ///

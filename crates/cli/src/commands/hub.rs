@@ -1,6 +1,6 @@
 //! What `serve` and `tail` have in common: both run a hub.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use fullduplex_hub::{Config, Hub, StartError, log::sqlite};
@@ -64,7 +64,7 @@ pub(crate) struct HubArgs {
 
 impl HubArgs {
     /// Puts them into `config`, refusing what cannot work together.
-    fn apply(self, config: &mut Config) -> Result<(), Failure> {
+    pub(crate) fn apply(self, config: &mut Config) -> Result<(), Failure> {
         self.timeouts.apply_to_hub(&mut config.timeouts)?;
         config.timeouts.drain = self.drain.0;
         config.origins = self.origin.allowed();
@@ -87,20 +87,14 @@ pub(crate) struct Listening {
     scheme: &'static str,
 }
 
-/// Makes a hub of what the command wants (`config`, and a log on disk if it is to be in `store`) and the flags say.
+/// Makes a hub, with a log on disk if it is to be in `store`.
 pub(crate) async fn start(
     listen: &str,
-    args: HubArgs,
     mut config: Config,
     store: Option<sqlite::Options>,
 ) -> Result<Listening, Failure> {
-    args.apply(&mut config)?;
     let (listener, addr) = listen::bind(listen).await?;
-    if !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
-        return Err(Failure::usage(format!(
-            "anybody who reaches {addr} could read the logs; pass --logs-open if they may"
-        )));
-    }
+    check(&config, addr)?;
     let wanted = u32::try_from(config.limits.connections).unwrap_or(u32::MAX);
     config.limits.connections = descriptors::connections(wanted) as usize;
     let scheme = if config.tls.is_some() {
@@ -117,6 +111,16 @@ pub(crate) async fn start(
     })
 }
 
+/// Refuses what can't be served at this address.
+pub(crate) fn check(config: &Config, addr: SocketAddr) -> Result<(), Failure> {
+    if !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "anybody who reaches {addr} could read the logs; pass --logs-open if they may"
+        )));
+    }
+    config.check(addr).map_err(|error| refused(&error))
+}
+
 async fn new_hub(
     config: Config,
     listener: TcpListener,
@@ -126,15 +130,17 @@ async fn new_hub(
         Some(store) => Hub::durable(config, listener, &store).await,
         None => Hub::new(config, listener).await,
     };
-    hub.map_err(|error| {
-        let message = with_causes(&error);
-        match error {
-            StartError::Config(_) => Failure::usage(message),
-            StartError::File { .. } => Failure::start(format!("cannot use {message}")),
-            StartError::Store(_) => Failure::start(format!("{message} ({})", store::REMEDY)),
-            StartError::Log(_) | StartError::Listener(_) => Failure::start(message),
-        }
-    })
+    hub.map_err(|error| refused(&error))
+}
+
+fn refused(error: &StartError) -> Failure {
+    let message = with_causes(error);
+    match error {
+        StartError::Config(_) => Failure::usage(message),
+        StartError::File { .. } => Failure::start(format!("cannot use {message}")),
+        StartError::Store(_) => Failure::start(format!("{message} ({})", store::REMEDY)),
+        StartError::Log(_) | StartError::Listener(_) => Failure::start(message),
+    }
 }
 
 impl Listening {

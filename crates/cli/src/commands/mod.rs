@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod backup;
+pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod echo;
 pub(crate) mod export;

@@ -3,30 +3,45 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use fullduplex_hub::{Config, LogInput, LogSource, PlainMode};
+use fullduplex_hub::{
+    Config, Limits, LogInput, LogSource, PlainMode, Timeouts, log::sqlite::Options,
+};
 
 use super::{
     hub::{self, HubArgs},
     store::{self, StoreArgs},
 };
-use crate::{exit::Failure, listen, output};
+use crate::{
+    bounds::{self, Bounds},
+    exit::Failure,
+    listen, output,
+};
+
+/// What it is called on the command line.
+pub(crate) const NAME: &str = "serve";
 
 const HELP: &str = "\
 /ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says
 ok; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001,
 and those of fdx.v1.json with 1012, after telling them to come back.
 What was said is kept in the data folder: a message is acknowledged once it is on disk.
+Every flag is also a key of the --config file and a variable FDX_...; limits and more waits, which
+are flags, too, are in `fdx config doc`.
 
 Examples:
   fdx serve
   fdx serve --listen :8000 --allow-origin https://example.com
   fdx serve --log app=/var/log/app.log
+  fdx serve --config /etc/fullduplex/fdx.toml
   fdx serve --plain text --static ./tutorial";
 
 /// Serves chat rooms and their page (so does fdx without a command)
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct ServeArgs {
+    /// Reads settings from this TOML file, too: see fdx config doc
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen::parse_listen)]
     listen: String,
@@ -43,6 +58,19 @@ pub(crate) struct ServeArgs {
     store: StoreArgs,
     #[command(flatten)]
     hub: HubArgs,
+    #[command(flatten)]
+    limits: Bounds<Limits>,
+    #[command(flatten)]
+    timeouts: Bounds<Timeouts>,
+}
+
+/// What is to be served, and where.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) listen: String,
+    pub(crate) config: Config,
+    /// Where rooms are kept, if that is on disk.
+    store: Option<Options>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,17 +98,36 @@ fn parse_log(text: &str) -> Result<LogSource, String> {
     }
 }
 
+impl ServeArgs {
+    /// What they ask for, if that can be together.
+    pub(crate) fn plan(self) -> Result<Plan, Failure> {
+        let mut config = Config {
+            plain: self.plain.into(),
+            escape_html: self.escape_html,
+            logs: self.logs,
+            limits: self.limits.0,
+            timeouts: self.timeouts.0,
+            ..Config::default()
+        };
+        self.hub.apply(&mut config)?;
+        bounds::check(&config.limits, &config.timeouts)?;
+        Ok(Plan {
+            listen: self.listen,
+            config,
+            store: self.store.options()?,
+        })
+    }
+}
+
 /// Serves until a signal comes.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let config = Config {
-        plain: args.plain.into(),
-        escape_html: args.escape_html,
-        logs: args.logs,
-        ..Config::default()
-    };
-    let store = args.store.options()?;
+    let Plan {
+        listen,
+        config,
+        store,
+    } = args.plan()?;
     let kept = store::kept(store.as_ref());
-    let hub = hub::start(&args.listen, args.hub, config, store).await?;
+    let hub = hub::start(&listen, config, store).await?;
     output::note(&kept);
     hub.announce();
     hub.run().await

@@ -6,13 +6,17 @@ use crate::program::run;
 
 /// Compares with a file in `expected/`.
 fn expect(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fdx/expected")
-        .join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fdx/expected");
+    expect_at(&folder.join(name), text);
+}
+
+/// Compares with any file.
+pub(crate) fn expect_at(path: &Path, text: &str) {
     if env::var_os("FDX_UPDATE").is_some() {
-        fs::write(&path, text).unwrap();
+        fs::write(path, text).unwrap();
     }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    let name = path.display();
     assert!(
         expected == text,
         "{name} should be\n{expected}\nand is\n{text}"
@@ -27,6 +31,7 @@ async fn help_is_what_it_was_when_somebody_last_read_it() {
         (&["tail", "--help"], "tail.txt"),
         (&["connect", "--help"], "connect.txt"),
         (&["echo", "--help"], "echo.txt"),
+        (&["config", "--help"], "config.txt"),
         (&["backup", "--help"], "backup.txt"),
         (&["export", "--help"], "export.txt"),
         (&["token", "--help"], "token.txt"),

@@ -7,6 +7,7 @@
 )]
 
 mod certificates;
+mod config;
 mod connect;
 mod crash;
 mod data;

@@ -117,7 +117,7 @@ async fn a_request_that_cannot_be_made_is_one_line_and_code_2() {
         ),
         (
             &["connect", "ws://localhost", "--linger", "soon"],
-            "invalid value 'soon' for '--linger <SECONDS>': write a number of seconds, such as 20 or 0.5 (see --help)",
+            "invalid value 'soon' for '--linger <SECONDS>': write seconds, such as 20 or 0.5, or 500ms, 10s, 5m, 1h, 7d (see --help)",
         ),
         (
             &["connect", "ws://localhost", "--ca", "ca.pem", "-k"],

@@ -48,6 +48,11 @@ pub(crate) fn command(args: &[&str]) -> Command {
         .env_remove("COLUMNS")
         // Not the user's own rooms.
         .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("FDX_")) {
+            command.env_remove(name);
+        }
+    }
     for name in ["http", "https", "ws", "wss", "all", "no"] {
         let name = format!("{name}_proxy");
         command.env_remove(name.to_uppercase()).env_remove(name);

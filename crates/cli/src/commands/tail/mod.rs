@@ -90,7 +90,8 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), Failure> {
         ..Config::default()
     };
     config.limits.log_backlog = args.lines.0;
-    let hub = hub::start(&args.listen, args.hub, config, None).await?;
+    args.hub.apply(&mut config)?;
+    let hub = hub::start(&args.listen, config, None).await?;
     hub.announce();
     if args.print {
         print::start(&logs, args.lines.0)?;
