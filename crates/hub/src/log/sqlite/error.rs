@@ -107,7 +107,7 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
 #[derive(Debug)]
 pub(super) struct Trouble {
     path: PathBuf,
-    told: Option<ErrorCode>,
+    told: Option<String>,
 }
 
 impl Trouble {
@@ -115,11 +115,15 @@ impl Trouble {
         Self { path, told: None }
     }
 
-    pub(super) fn report(&mut self, error: &rusqlite::Error) {
-        let code = error.sqlite_error_code().unwrap_or(ErrorCode::Unknown);
-        if self.told.replace(code) != Some(code) {
-            let why = OpenError::new(&self.path, error);
+    pub(super) fn report_error(&mut self, error: &rusqlite::Error) {
+        self.report(&OpenError::new(&self.path, error));
+    }
+
+    pub(super) fn report(&mut self, why: &impl ToString) {
+        let why = why.to_string();
+        if self.told.as_ref() != Some(&why) {
             tracing::error!("messages can't be stored: {why}");
+            self.told = Some(why);
         }
     }
 

@@ -12,6 +12,7 @@ mod reader;
 mod retention;
 mod rows;
 mod schema;
+mod wal;
 mod writer;
 
 use std::{
@@ -34,6 +35,7 @@ use self::{
     error::Trouble,
     queue::{Queue, Refused},
     reader::Readers,
+    wal::Wal,
     writer::{Pending, State, Writer},
 };
 use super::{
@@ -55,11 +57,25 @@ const MAX_WAITING_BYTES: usize = 64 << 20;
 /// Up to this size a database is checked at start: a second or two. A larger one is opened as it is; what is wrong with it
 /// is told where it is met.
 const MAX_CHECKED_BYTES: u64 = 1 << 30;
-/// Pages that the write-ahead log may have before they are put into the database: 16 MiB. A page that is written often, as the
-/// newest are, is then put there seldom; and it is read through in well under a second after a crash.
-const CHECKPOINT_PAGES: u32 = 4_096;
-/// What the file of what is not in the database yet may keep on disk when it has been emptied.
-const MAX_WAL_BYTES: u64 = 64 << 20;
+
+/// What nobody configures, and tests make smaller.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// How long what was deleted may still be in the write-ahead log, unless somebody reads it.
+    erase: Duration,
+    /// Pages that the write-ahead log may have: 1 GiB. Only somebody who reads one state of the database for minutes, say to copy it,
+    /// makes it grow like that. Then messages are refused.
+    wal_pages: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            erase: Duration::from_secs(5),
+            wal_pages: 1 << 18,
+        }
+    }
+}
 
 /// What a crash may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,12 +128,13 @@ impl SqliteLog {
     ///
     /// It can't be used; the error says what to do.
     pub fn open(options: &Options, committed: Arc<dyn Committed>) -> Result<Self, OpenError> {
-        Self::open_with(options, committed, |_| {})
+        Self::open_with(options, committed, Limits::default(), |_| {})
     }
 
     fn open_with(
         options: &Options,
         committed: Arc<dyn Committed>,
+        limits: Limits,
         prepare: impl FnOnce(&mut Connection),
     ) -> Result<Self, OpenError> {
         let lock = lock_folder(&options.folder)?;
@@ -126,6 +143,7 @@ impl SqliteLog {
         let mut conn = connect(&path, options.durability)?;
         let (epoch, secret) = identity(&mut conn).map_err(failed)?;
         let state = State::read(&conn).map_err(failed)?;
+        let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);
         let readers = Readers::start(&path).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
@@ -134,6 +152,7 @@ impl SqliteLog {
             committed,
             retention: options.retention,
             state,
+            wal,
             trouble: Trouble::new(path.clone()),
         };
         let work = {
@@ -288,8 +307,6 @@ fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> 
     conn.pragma_update(None, "synchronous", synchronous)?;
     // What was deleted is overwritten.
     conn.pragma_update(None, "secure_delete", true)?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    conn.pragma_update(None, "journal_size_limit", rows::integer(MAX_WAL_BYTES))?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

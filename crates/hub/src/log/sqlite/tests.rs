@@ -104,8 +104,7 @@ async fn the_database_alone_is_all_there_is_once_it_is_closed() {
         }
         drop(subject);
 
-        let waiting = fs::metadata(folder.path().join("hub.db-wal"));
-        assert_eq!(waiting.map_or(0, |file| file.len()), 0);
+        assert_eq!(wal_size(folder.path()), 0);
         fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
         let subject = open(copy.path()).unwrap();
         assert_eq!(subject.tail(Start::At(0), ALL).await, before);
@@ -227,10 +226,24 @@ fn failing(
     fails: impl FnMut() -> bool + Send + 'static,
 ) -> (Subject, Arc<SqliteLog>) {
     let seen = Arc::new(Seen::default());
-    let log = SqliteLog::open_with(&Options::new(folder), Arc::clone(&seen) as _, |conn| {
+    let options = Options::new(folder);
+    let committed = Arc::clone(&seen) as _;
+    let log = SqliteLog::open_with(&options, committed, Limits::default(), |conn| {
         conn.commit_hook(Some(fails)).unwrap();
     });
-    let log = Arc::new(log.unwrap());
+    with_log(log.unwrap(), seen)
+}
+
+/// A log with limits of its own.
+fn limited(folder: &Path, limits: Limits) -> (Subject, Arc<SqliteLog>) {
+    let seen = Arc::new(Seen::default());
+    let options = Options::new(folder);
+    let log = SqliteLog::open_with(&options, Arc::clone(&seen) as _, limits, |_| {});
+    with_log(log.unwrap(), seen)
+}
+
+fn with_log(log: SqliteLog, seen: Arc<Seen>) -> (Subject, Arc<SqliteLog>) {
+    let log = Arc::new(log);
     let subject = Subject {
         log: Arc::clone(&log) as _,
         seen,
@@ -295,6 +308,72 @@ async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refus
     assert_eq!(waiting.await, Err(AppendError::Unavailable));
     drop(held);
     assert!(!subject.say("c2").await.duplicate);
+}
+
+fn wal_size(folder: &Path) -> u64 {
+    fs::metadata(folder.join("hub.db-wal")).map_or(0, |file| file.len())
+}
+
+/// Waits for what another thread does in its own time.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn s34_the_write_ahead_log_grows_up_to_its_limit_while_another_program_reads() {
+    let folder = TempDir::new().unwrap();
+    let limits = Limits {
+        wal_pages: 64,
+        ..Limits::default()
+    };
+    let (subject, _log) = limited(folder.path(), limits);
+    subject.say("first").await;
+    let mut conn = other(folder.path());
+    let reading = conn.transaction().unwrap();
+    assert_eq!(count(&reading, "log"), 1);
+    let body = "x".repeat(4_000);
+    let mut stored = 1;
+    let refused = loop {
+        let said = says("u1", &stored.to_string(), &body);
+        match subject.append(said).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, AppendError::Unavailable);
+    assert!(wal_size(folder.path()) < 100 * 4_200);
+    assert_eq!(
+        subject.tail(Start::At(0), ALL).await.events.len(),
+        stored,
+        "reading goes on"
+    );
+    drop(reading);
+    assert!(!subject.say("again").await.duplicate);
+    assert!(wal_size(folder.path()) < 64 * 4_200, "it began anew");
+}
+
+/// Goal: nobody waits for a checkpoint, and the log before the database stays small all the same.
+/// Method: its file, while more is written than it may hold.
+#[tokio::test]
+async fn the_write_ahead_log_begins_anew_under_load_and_is_emptied_at_rest() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let body = "x".repeat(16_000);
+    for n in 0..40 {
+        let appends: Vec<_> = (0..64)
+            .map(|m| subject.append(says("u1", &format!("{n}.{m}"), &body)))
+            .collect();
+        for append in appends {
+            append.await.unwrap();
+        }
+    }
+    let database = fs::metadata(folder.path().join(FILE)).unwrap().len();
+    assert!(database > 20 << 20, "{database}");
+    assert!(wal_size(folder.path()) < 24 << 20);
+    until(|| wal_size(folder.path()) == 0).await;
+    assert!(!subject.say("after").await.duplicate);
 }
 
 #[tokio::test]

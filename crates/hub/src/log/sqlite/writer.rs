@@ -16,8 +16,12 @@ use super::{
     queue::{Queue, Taken},
     retention::{self, Retention},
     rows::{self, RoomRow},
+    wal::Wal,
 };
-use crate::log::{AppendError, Appended, Committed, Draft, stamp::Stamps};
+use crate::{
+    core::What,
+    log::{AppendError, Appended, Committed, Draft, stamp::Stamps},
+};
 
 /// Drafts in one transaction. Beyond that the first of them would wait long for little: a commit of so many costs hardly more
 /// than one of half as many.
@@ -41,6 +45,7 @@ pub(super) struct Writer {
     pub(super) committed: Arc<dyn Committed>,
     pub(super) retention: Retention,
     pub(super) state: State,
+    pub(super) wal: Wal,
     pub(super) trouble: Trouble,
 }
 
@@ -94,11 +99,13 @@ impl Writer {
         let _working = Working(queue);
         let mut sweep_at = Instant::now();
         loop {
-            match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(sweep_at)) {
+            let until = self.wal.due().map_or(sweep_at, |at| at.min(sweep_at));
+            match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
                 Taken::Items(batch) => self.append(batch),
                 Taken::Nothing => {}
-                Taken::Closed => return self.empty_wal(),
+                Taken::Closed => break,
             }
+            self.wal.tend(&self.conn);
             if sweep_at <= Instant::now() {
                 let is_done = self.sweep();
                 // Else others come in between.
@@ -107,26 +114,32 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// Puts all into the database itself, for whoever copies that file alone. What ends as the last one does that anyway; but another
-    /// program may be reading.
-    fn empty_wal(&mut self) {
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        if let Err(error) = self.conn.query_row(checkpoint, [], |_| Ok(())) {
-            self.trouble.report(&error);
+        // For whoever copies the database's file alone. What ends as the last one does that anyway; but another program may be reading.
+        if !self.wal.empty(&self.conn) {
+            tracing::warn!(
+                "another program reads the database: hub.db-wal belongs to it until the next start"
+            );
         }
     }
 
     /// Stores a batch with one commit, hands on what is new, and answers.
     fn append(&mut self, batch: Vec<Pending>) {
+        if self.is_hindered() {
+            for pending in batch {
+                pending.answer.send(Err(AppendError::Unavailable)).ok();
+            }
+            return;
+        }
         let (drafts, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|Pending { draft, answer }| (draft, answer))
             .unzip();
+        let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
+        let has_deleted = drafts.iter().any(deletes);
         match self.store(drafts) {
             Ok(decided) => {
                 self.trouble.is_over();
+                self.wal.grew(has_deleted);
                 let mut results = Vec::with_capacity(decided.len());
                 for decided in decided {
                     results.push(self.hand_on(decided));
@@ -143,6 +156,17 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Whether there is no point in trying to store anything. The operator is told why.
+    fn is_hindered(&mut self) -> bool {
+        let is_hindered = self.wal.is_full(&self.conn);
+        if is_hindered {
+            self.trouble.report(
+                &"another program has been reading for so long that hub.db-wal grew to its limit",
+            );
+        }
+        is_hindered
     }
 
     fn hand_on(&self, decided: Decided) -> Result<Appended, AppendError> {
@@ -193,11 +217,11 @@ impl Writer {
             // A disk that is full did not take the frame that would have ended the transaction.
             Failed::AtCommit(error) => (error, !super::error::is_full(error)),
         };
-        self.trouble.report(error);
+        self.trouble.report_error(error);
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {
-            self.trouble.report(&error);
+            self.trouble.report_error(&error);
         }
         // What it counted on is perhaps not so; what can't be read now is read before the next one.
         match State::read(&self.conn) {
@@ -223,7 +247,10 @@ impl Writer {
         let swept = sweep();
         self.state.rooms.clear();
         match swept {
-            Ok(is_done) => is_done,
+            Ok(is_done) => {
+                self.wal.grew(false);
+                is_done
+            }
             Err(error) => {
                 self.recover(&Failed::Before(error));
                 true
