@@ -147,6 +147,7 @@ fn index(conn: &Connection, seq: u64, body: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Before the body changes: the index asks for the words that it is to forget.
 fn unindex(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM search WHERE rowid = ?")?
         .execute([integer(seq)])?;
@@ -154,25 +155,26 @@ fn unindex(conn: &Connection, seq: u64) -> rusqlite::Result<()> {
 }
 
 fn edit(conn: &Connection, seq: u64, target: u64, body: &str) -> rusqlite::Result<()> {
-    conn.prepare_cached("REPLACE INTO edits (target, seq, body) VALUES (?, ?, ?)")?
-        .execute(params![integer(target), integer(seq), body])?;
     unindex(conn, target)?;
+    conn.prepare_cached("REPLACE INTO edits (target, seq) VALUES (?, ?)")?
+        .execute([integer(target), integer(seq)])?;
     index(conn, target, body)
 }
 
-/// A message's body goes, wherever it was.
+/// A message's body goes, wherever it was. Where rows keep their size they stay where they are.
 fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
+    unindex(conn, target)?;
     let seq = integer(target);
     for sql in [
-        "UPDATE log SET body = NULL WHERE seq = ?",
+        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE seq = ?",
         // An edit's body is a message's; a reaction's is not.
-        "UPDATE log SET body = NULL WHERE target = ? AND kind = 1",
+        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE target = ? AND kind = 1",
         "DELETE FROM edits WHERE target = ?",
         "DELETE FROM reactions WHERE target = ?",
     ] {
         conn.prepare_cached(sql)?.execute([seq])?;
     }
-    unindex(conn, target)
+    Ok(())
 }
 
 fn react(

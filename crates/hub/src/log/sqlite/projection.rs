@@ -42,6 +42,10 @@ pub struct Query {
     pub limit: usize,
 }
 
+/// Adds the event that a message's present body is from, if it was edited.
+const EDIT: &str =
+    "LEFT JOIN edits ON edits.target = log.seq LEFT JOIN log AS edit ON edit.seq = edits.seq";
+
 /// The newest messages of a room before a position, or of all.
 pub(super) fn page(
     conn: &Connection,
@@ -57,8 +61,8 @@ pub(super) fn page(
     let one_more = integer(limit as u64).saturating_add(1);
     let mut messages = conn
         .prepare_cached(&format!(
-            "SELECT {}, edits.seq, edits.body FROM log LEFT JOIN edits ON edits.target = log.seq
-                WHERE room = ? AND log.seq < ? AND kind = 0 ORDER BY log.seq DESC LIMIT ?",
+            "SELECT {}, edit.seq, edit.body FROM log {EDIT}
+                WHERE log.room = ? AND log.seq < ? AND log.kind = 0 ORDER BY log.seq DESC LIMIT ?",
             rows::columns_of("log")
         ))?
         .query_map(params![id, before, one_more], |row| shown(row, room))?
@@ -86,9 +90,8 @@ pub(super) fn search(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<S
     let conn = conn.unchecked_transaction()?;
     let before = query.before.map_or(i64::MAX, integer);
     let mut sql = format!(
-        "SELECT {}, edits.seq, edits.body, rooms.name FROM search
-            JOIN log ON log.seq = search.rowid JOIN rooms ON rooms.id = log.room
-            LEFT JOIN edits ON edits.target = log.seq
+        "SELECT {}, edit.seq, edit.body, rooms.name FROM search
+            JOIN log ON log.seq = search.rowid JOIN rooms ON rooms.id = log.room {EDIT}
             WHERE search MATCH ? AND search.rowid < ?",
         rows::columns_of("log")
     );
@@ -132,7 +135,9 @@ fn shown(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Shown> {
         _ => Some(number(row, 12)?),
     };
     if edited.is_some() {
-        event.what = What::Message { body: row.get(13)? };
+        event.what = What::Message {
+            body: rows::body(row, 13)?,
+        };
     }
     Ok(Shown {
         event,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, types::ValueRef};
 
 use crate::{
     core::{Author, Bounds, Chk, Event, MAX_MISSED, Mark, User, What},
@@ -239,7 +239,7 @@ pub(super) fn tail(
 /// A row that begins with [`COLUMNS`].
 pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
     let target = || number(row, 5);
-    let body = row.get::<_, Option<Arc<str>>>(6)?;
+    let body = body(row, 6)?;
     let reaction = |on| {
         Ok::<_, rusqlite::Error>(What::React {
             target: target()?,
@@ -282,6 +282,14 @@ pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
         what,
         cid: row.get(11)?,
     })
+}
+
+/// What is said there. The zeros of a tombstone are nothing.
+pub(super) fn body(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Arc<str>>> {
+    match row.get_ref(at)? {
+        ValueRef::Blob(_) => Ok(None),
+        _ => row.get(at),
+    }
 }
 
 fn mark(row: &Row<'_>, at: usize) -> rusqlite::Result<Mark> {

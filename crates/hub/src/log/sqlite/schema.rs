@@ -16,9 +16,12 @@ const MIGRATIONS: &[&str] = &[V1];
 )]
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
-/// `log` is the truth: one row for each event, with a tombstone's body gone. `edits`, `reactions` and `search` are what it comes to:
-/// the present body of an edited message, the reactions that are set, the words of present bodies. `cids` outlives the
-/// rows of `log` where those are dropped early.
+/// `log` is the truth: one row for each event. `edits`, `reactions` and `search` are what it comes to: the last edit of a message, the
+/// reactions that are set, the words of present bodies. `cids` outlives the rows of `log` where those are dropped early.
+///
+/// What somebody deleted is to be nowhere in the file. So bodies are in `log` alone, where rows are added at the end and a tombstone's
+/// body becomes as many zeros: rows that SQLite moves between its pages may leave copies behind. And `search` is told by `said` what
+/// it had of a message, so that it forgets the words and does not just mark them as gone.
 const V1: &str = "
 CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE rooms (
@@ -38,7 +41,7 @@ CREATE TABLE log (
     ts INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     target INTEGER,
-    body TEXT,
+    body,
     author INTEGER NOT NULL,
     user TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -58,16 +61,20 @@ CREATE TABLE cids (
     PRIMARY KEY (room, user, cid)
 ) WITHOUT ROWID;
 CREATE INDEX cids_expires ON cids (expires) WHERE expires IS NOT NULL;
-CREATE TABLE edits (target INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE edits (target INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE reactions (
     target INTEGER NOT NULL,
     emoji TEXT NOT NULL,
     user TEXT NOT NULL,
     PRIMARY KEY (target, emoji, user)
 ) WITHOUT ROWID;
+CREATE VIEW said AS SELECT log.seq AS seq, coalesce(edit.body, log.body) AS body
+    FROM log LEFT JOIN edits ON edits.target = log.seq LEFT JOIN log AS edit ON edit.seq = edits.seq
+    WHERE log.kind = 0 AND typeof(log.body) = 'text';
 CREATE VIRTUAL TABLE search USING fts5 (
-    body, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+    body, content = 'said', content_rowid = 'seq', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
 );
+INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 ";
 
 /// The version a database has. 0 is an empty one.
