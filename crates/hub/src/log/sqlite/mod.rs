@@ -6,6 +6,7 @@
 mod copy;
 mod decide;
 mod error;
+mod files;
 mod projection;
 mod queue;
 mod reader;
@@ -33,6 +34,7 @@ pub use self::{
 };
 use self::{
     error::Trouble,
+    files::Files,
     queue::{Queue, Refused},
     reader::Readers,
     wal::Wal,
@@ -153,6 +155,8 @@ impl SqliteLog {
             retention: options.retention,
             state,
             wal,
+            // With the readers' connections, all are there.
+            files: Files::of(&options.folder),
             trouble: Trouble::new(path.clone()),
         };
         let work = {

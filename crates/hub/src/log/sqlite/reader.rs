@@ -30,6 +30,8 @@ impl Readers {
         let mut threads = Vec::new();
         for _ in 0..THREADS {
             let conn = open(path)?;
+            // Now it has all files that it will ever want by their names.
+            conn.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))?;
             let queue = Arc::clone(&queue);
             let work = move || {
                 while let Taken::Items(jobs) = queue.take(1, usize::MAX, None) {

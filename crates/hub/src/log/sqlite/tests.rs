@@ -377,6 +377,40 @@ async fn the_write_ahead_log_begins_anew_under_load_and_is_emptied_at_rest() {
     assert!(!subject.say("after").await.duplicate);
 }
 
+/// Goal: nothing is acknowledged that the next start does not find.
+#[cfg(unix)]
+#[tokio::test]
+async fn messages_are_refused_while_a_file_is_away_or_another_one() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let away = folder.path().join("away");
+    let subject = open(&data).unwrap();
+    let mut stored = vec![subject.say("first").await.seq];
+    let refused = async |cid: &str| {
+        assert_eq!(
+            subject.append(says("u1", cid, cid)).await,
+            Err(AppendError::Unavailable),
+            "{cid}"
+        );
+        assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 1);
+    };
+    for name in ["", "hub.db", "hub.db-wal", "hub.lock"] {
+        let path = data.join(name);
+        fs::rename(&path, &away).unwrap();
+        refused(&format!("without {name}")).await;
+        if !name.is_empty() {
+            fs::copy(&away, &path).unwrap();
+            refused(&format!("with another {name}")).await;
+        }
+        fs::rename(&away, &path).unwrap();
+    }
+    stored.push(subject.say("second").await.seq);
+    drop(subject);
+    let subject = open(&data).unwrap();
+    let events = subject.tail(Start::At(0), ALL).await.events;
+    assert!(events.iter().map(|event| event.seq).eq(stored));
+}
+
 #[tokio::test]
 async fn more_than_may_wait_is_refused_at_once_and_is_not_stored() {
     let folder = TempDir::new().unwrap();
@@ -682,12 +716,12 @@ async fn a_deleted_message_leaves_no_word_in_any_file() {
     let (mut gone, mut kept, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..600 {
         let words = [word(2 * n), word(2 * n + 1)];
-        let long = if n % 37 == 0 {
+        let rest = if n % 37 == 0 {
             "long ".repeat(2_000)
         } else {
             String::new()
         };
-        let text = |word: &str| format!("some {word} text {long}");
+        let text = |word: &str| format!("some {word} text {rest}");
         let said = subject
             .append(says("u1", &n.to_string(), &text(&words[0])))
             .await

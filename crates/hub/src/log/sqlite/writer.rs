@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     decide::{Decided, decide},
     error::Trouble,
+    files::Files,
     queue::{Queue, Taken},
     retention::{self, Retention},
     rows::{self, RoomRow},
@@ -46,6 +47,7 @@ pub(super) struct Writer {
     pub(super) retention: Retention,
     pub(super) state: State,
     pub(super) wal: Wal,
+    pub(super) files: Files,
     pub(super) trouble: Trouble,
 }
 
@@ -160,13 +162,20 @@ impl Writer {
 
     /// Whether there is no point in trying to store anything. The operator is told why.
     fn is_hindered(&mut self) -> bool {
-        let is_hindered = self.wal.is_full(&self.conn);
-        if is_hindered {
+        if let Some(file) = self.files.lost() {
+            let file = file.display();
+            self.trouble.report(&format!(
+                "{file} was deleted, moved or replaced: put it back, or start anew"
+            ));
+            true
+        } else if self.wal.is_full(&self.conn) {
             self.trouble.report(
                 &"another program has been reading for so long that hub.db-wal grew to its limit",
             );
+            true
+        } else {
+            false
         }
-        is_hindered
     }
 
     fn hand_on(&self, decided: Decided) -> Result<Appended, AppendError> {
