@@ -198,15 +198,39 @@ async fn the_line_before_comes_back_with_the_arrow_key() {
 }
 
 #[tokio::test]
-async fn lines_that_come_in_one_burst_are_all_sent() {
+async fn lines_that_come_in_one_burst_are_all_sent_and_shown_in_their_order() {
     at_a_terminal(|mut terminal| {
         terminal.shows("> ");
-        terminal.types("one\rtwo\rthree\r");
-        for line in ["one", "two", "three"] {
-            terminal.shows(&format!("< {line}"));
+        let lines: Vec<_> = (100..200).map(|n| n.to_string()).collect();
+        terminal.types(&(lines.join("\r") + "\r"));
+        for line in lines {
+            terminal.shows(&format!("< {line}\r\n"));
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn all_that_came_before_a_close_is_shown_in_its_order() {
+    const MESSAGES: usize = 100;
+    let url = peer::serve(async |mut ws| {
+        for n in 0..MESSAGES {
+            ws.send(format!("message {n}")).await?;
+        }
+        ws.close(CloseFrame::normal()).await;
+        Ok(())
+    })
+    .await;
+    let testing = tokio::task::spawn_blocking(move || {
+        let mut terminal = Terminal::start(&url);
+        terminal.types("half a line");
+        for n in 0..MESSAGES {
+            terminal.shows(&format!("< message {n}\r\n"));
+        }
+        terminal.shows("closed 1000 by peer");
+        assert_eq!(terminal.ends().code(), Some(0));
+    });
+    testing.await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod dial;
 mod insecure;
 mod listed;
 mod pipe;
+mod screen;
 mod session;
 mod terminal;
 

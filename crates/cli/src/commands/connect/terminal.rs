@@ -10,12 +10,13 @@ use std::{
 
 use fullduplex::{Message, WebSocket};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyEvent, error::ReadlineError};
+use rustyline::{Cmd, ColorMode, Config, Editor, KeyEvent, error::ReadlineError};
 use tokio::sync::mpsc;
 
 use super::{
     Action,
     action::{self, Typed},
+    screen::{LineEditor, News, Screen},
     session::{ACTIONS, Ended, Session, Wait},
 };
 use crate::{
@@ -39,7 +40,8 @@ const LEAVE_PROMPT: &[u8] = b"\r\x1b[J\x1b[?2004l";
 
 /// A terminal with a prompt. Dropped, it is as it was before.
 pub(super) struct Terminal {
-    editor: DefaultEditor,
+    editor: LineEditor,
+    news: News,
     screen: Screen,
     saved: Saved,
 }
@@ -52,15 +54,20 @@ pub(super) fn open() -> Option<Terminal> {
         .ok()?
         // Whoever types a secret can keep it out of the history.
         .history_ignore_space(true)
+        // Else it would not ask for the news.
+        .color_mode(ColorMode::Forced)
         .build();
-    let mut editor = DefaultEditor::with_config(config).ok()?;
+    let news = News::default();
+    let mut editor = Editor::with_config(config).ok()?;
+    editor.set_helper(Some(news.clone()));
     // Stopped, it would answer no ping. And the stop may come when the terminal is in raw mode again, because any
     // thread may take the signal; the shell would be left with that.
     editor.bind_sequence(KeyEvent::ctrl('Z'), Cmd::Noop);
     let printer = editor.create_external_printer().ok()?;
-    let screen = Screen(Box::new(printer));
+    let screen = Screen::new(news.clone(), printer).ok()?;
     Some(Terminal {
         editor,
+        news,
         screen,
         saved,
     })
@@ -72,6 +79,7 @@ impl Terminal {
         let cannot = |error: io::Error| Failure::run(format!("cannot start: {error}"));
         let Self {
             editor,
+            news,
             screen,
             saved,
         } = self;
@@ -80,7 +88,10 @@ impl Terminal {
         // Nothing ends its waiting for a key: when the connection ends first, the program goes and `saved` tidies up.
         std::thread::Builder::new()
             .name("prompt".to_owned())
-            .spawn(move || prompt(editor, &actions))
+            .spawn({
+                let news = news.clone();
+                move || prompt(editor, &news, &actions)
+            })
             .map_err(cannot)?;
         let session = Session {
             input,
@@ -89,20 +100,21 @@ impl Terminal {
             wait: Wait::default(),
         };
         let ended = session.run(ws, signals).await;
+        news.end();
         drop(saved);
         ended
     }
 }
 
 /// Reads lines until the user has enough or nobody wants them any more.
-fn prompt(mut editor: DefaultEditor, actions: &mpsc::Sender<Result<Action, String>>) {
+fn prompt(mut editor: LineEditor, news: &News, actions: &mpsc::Sender<Result<Action, String>>) {
     let history = history_file();
     if let Some(path) = &history {
         // There is none the first time.
         editor.load_history(path).ok();
     }
     loop {
-        let line = match editor.readline(PROMPT) {
+        let line = match news.readline(&mut editor, PROMPT) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted | ReadlineError::Eof) => return,
             Err(error) => {
@@ -134,7 +146,7 @@ fn prompt(mut editor: DefaultEditor, actions: &mpsc::Sender<Result<Action, Strin
 
 /// At once, as the connection may end while the next line is typed. A history that cannot be kept is no reason to
 /// stop.
-fn remember(editor: &mut DefaultEditor, line: &str, history: Option<&PathBuf>) {
+fn remember(editor: &mut LineEditor, line: &str, history: Option<&PathBuf>) {
     if let (Ok(true), Some(path)) = (editor.add_history_entry(line), history)
         && let Err(error) = editor.append_history(path)
     {
@@ -190,21 +202,6 @@ fn show_binary(bytes: &[u8]) -> String {
         "\n"
     });
     out
-}
-
-/// The lines above the prompt.
-struct Screen(Box<dyn ExternalPrinter + Send>);
-
-impl Write for Screen {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let shown = String::from_utf8_lossy(text).into_owned();
-        self.0.print(shown).map_err(io::Error::other)?;
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The terminal's settings before the prompt changed them.
