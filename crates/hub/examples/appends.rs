@@ -28,7 +28,9 @@ use fullduplex_hub::{
 struct Nobody;
 
 impl Committed for Nobody {
-    fn committed(&self, _event: Event, _floor: Mark) {}
+    fn committed(&self, _event: Event) {}
+
+    fn trimmed(&self, _room: &str, _floor: Mark) {}
 }
 
 #[tokio::main]

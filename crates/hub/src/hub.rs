@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     core::SessionId,
     identity::Identities,
-    log::Log,
+    log::{Log, Projection, Store},
     logs::Logs,
     opening::Opening,
     rooms::Rooms,
@@ -30,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) log: Arc<dyn Log>,
+    /// What the log comes to.
+    #[expect(dead_code, reason = "the commands that read it come next")]
+    pub(crate) projection: Arc<dyn Projection>,
     /// Rooms on their way out of the log.
     pub(crate) opening: Opening,
     pub(crate) logs: Logs,
@@ -49,12 +52,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, rooms: Arc<Rooms>, log: Arc<dyn Log>, logs: Logs) -> Self {
+    pub(crate) fn new(config: Config, rooms: Arc<Rooms>, store: Store, logs: Logs) -> Self {
+        let Store { log, projection } = store;
         Self {
             config,
             rooms,
             identities: Identities::new(log.secret()),
             log,
+            projection,
             opening: Opening::default(),
             logs,
             draining: Signal::default(),

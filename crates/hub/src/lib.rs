@@ -69,7 +69,7 @@ pub use crate::{
 use crate::{
     http::{Desk, Doors, Hosts, StaticDir},
     hub::Shared,
-    log::{Committed, Log, MemoryLimits, MemoryLog},
+    log::{Committed, MemoryLimits, MemoryLog, Store},
     logs::Logs,
     rooms::Rooms,
 };
@@ -148,7 +148,7 @@ impl Hub {
             bytes: config.limits.memory_bytes,
         };
         Self::with_log(config, listener, |committed| {
-            Ok(Arc::new(MemoryLog::new(limits, committed)))
+            Ok(Arc::new(MemoryLog::new(limits, committed)).into())
         })
         .await
     }
@@ -170,7 +170,7 @@ impl Hub {
     ) -> Result<Self, StartError> {
         Self::with_log(config, listener, |committed| {
             let log = log::sqlite::SqliteLog::open(log, committed)?;
-            Ok(Arc::new(log))
+            Ok(Arc::new(log).into())
         })
         .await
     }
@@ -188,7 +188,7 @@ impl Hub {
     pub async fn with_log(
         config: Config,
         listener: TcpListener,
-        make_log: impl FnOnce(Arc<dyn Committed>) -> Result<Arc<dyn Log>, StartError>,
+        make_log: impl FnOnce(Arc<dyn Committed>) -> Result<Store, StartError>,
     ) -> Result<Self, StartError> {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         check(&config, local_addr)?;
@@ -198,8 +198,8 @@ impl Hub {
         let hosts = Hosts::new(&config, local_addr.ip());
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
-        let log = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
-        let shared = Arc::new(Shared::new(config, rooms, log, logs));
+        let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
+        let shared = Arc::new(Shared::new(config, rooms, store, logs));
         let desk = Desk {
             shared: Arc::clone(&shared),
             doors,

@@ -273,12 +273,16 @@ impl Rooms {
 }
 
 impl Committed for Rooms {
-    fn committed(&self, event: Event, floor: Mark) {
+    fn committed(&self, event: Event) {
         let shard = self.shard_of(&event.room);
-        let due = self.lock(shard).commit(event, floor);
+        let due = self.lock(shard).commit(event);
         if let Some(slot) = due {
             let room = RoomRef { shard, slot };
             self.lanes.of(shard as u64).push_room(self.due(room));
         }
+    }
+
+    fn trimmed(&self, room: &str, floor: Mark) {
+        self.lock(self.shard_of(room)).trim(room, floor);
     }
 }

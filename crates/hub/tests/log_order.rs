@@ -18,8 +18,8 @@ use fullduplex::CloseCode;
 use fullduplex_hub::{
     Config, Hub,
     log::{
-        Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, Mark, PageSize,
-        ReadError, Sought, Start, Tail,
+        Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MemoryLimits,
+        MemoryLog, PageSize, ReadError, Sought, Start, Store, Tail,
     },
 };
 use serde_json::json;
@@ -84,7 +84,7 @@ impl HeldBack {
             duplicate: false,
         };
         let event = draft.into_event(&appended, *last - 10);
-        self.committed.committed(event, Mark::START);
+        self.committed.committed(event);
         decide.send(Ok(appended)).unwrap();
     }
 }
@@ -97,10 +97,18 @@ async fn start() -> (Running, Arc<HeldBack>, mpsc::UnboundedReceiver<()>) {
         let held = HeldBack {
             held: Mutex::default(),
             arrived,
-            committed,
+            committed: Arc::clone(&committed),
             last: Mutex::default(),
         };
-        Ok(log.insert(Arc::new(held)).clone())
+        let limits = MemoryLimits {
+            room_events: 1,
+            events: 1,
+            bytes: 1,
+        };
+        Ok(Store {
+            log: log.insert(Arc::new(held)).clone(),
+            projection: Arc::new(MemoryLog::new(limits, committed)),
+        })
     });
     let hub = Running::run(hub.await.unwrap());
     (hub, log.unwrap(), arrivals)

@@ -384,7 +384,8 @@ async fn a_join_gets_the_newest_messages_and_then_what_is_new() {
     let joined = bo
         .ok(json!({"op": "join", "room": "general", "backlog": 3}))
         .await;
-    assert_eq!((&joined["head"], &joined["floor"]), (&seqs[9], &seqs[0]));
+    assert_eq!(joined["head"], seqs[9]);
+    assert!(joined["floor"].as_u64() <= seqs[0].as_u64(), "all are kept");
     let cursor = format!("{}.{}.", joined["epoch"].as_str().unwrap(), seqs[9]);
     assert!(joined["cursor"].as_str().unwrap().starts_with(&cursor));
     ana.say("general", "new", "new").await;

@@ -38,6 +38,10 @@ pub enum What {
     Message {
         /// What was written. None once it was deleted.
         body: Option<Arc<str>>,
+        /// The position of the message that it answers, as its author says: that may be gone.
+        reply_to: Option<u64>,
+        /// What the author's app has to add, an object as JSON. Gone with the body.
+        meta: Option<Arc<str>>,
     },
     /// Another body for a message.
     Edit {
@@ -60,20 +64,37 @@ pub enum What {
         /// Whether it is set, or taken back.
         on: bool,
     },
+    /// What an app says that is no chat.
+    Data {
+        /// Any value as JSON. None once it was erased.
+        json: Option<Arc<str>>,
+    },
+    /// What a newer version of this program says, and this one passes on as it is.
+    Other {
+        /// The event's name in `fdx.v1.json`.
+        kind: Arc<str>,
+        /// The keys that it has besides those of all events, an object as JSON. None once it was erased.
+        json: Option<Arc<str>>,
+    },
 }
 
 impl What {
-    /// A message that says this.
+    /// The longest [`meta`](What::Message::meta): names and numbers; what is bigger has a place elsewhere, and a link.
+    pub const MAX_META_BYTES: usize = 4 << 10;
+
+    /// A message that says this, and no more.
     pub fn message(body: impl Into<Arc<str>>) -> Self {
         Self::Message {
             body: Some(body.into()),
+            reply_to: None,
+            meta: None,
         }
     }
 
     /// The message that this is about, if it is about one.
     pub const fn target(&self) -> Option<u64> {
         match self {
-            Self::Message { .. } => None,
+            Self::Message { .. } | Self::Data { .. } | Self::Other { .. } => None,
             Self::Edit { target, .. } | Self::Delete { target } | Self::React { target, .. } => {
                 Some(*target)
             }
@@ -83,10 +104,29 @@ impl What {
     /// What was written, or chosen.
     pub fn text(&self) -> &str {
         match self {
-            Self::Message { body } | Self::Edit { body, .. } => body.as_deref().unwrap_or_default(),
+            Self::Message { body, .. }
+            | Self::Edit { body, .. }
+            | Self::Data { json: body }
+            | Self::Other { json: body, .. } => body.as_deref().unwrap_or_default(),
             Self::React { emoji, .. } => emoji,
             Self::Delete { .. } => "",
         }
+    }
+
+    /// All that its author chose.
+    pub(crate) fn texts(&self) -> [&str; 2] {
+        let second = match self {
+            Self::Message { meta, .. } => meta.as_deref().unwrap_or_default(),
+            Self::Other { kind, .. } => kind,
+            _ => "",
+        };
+        [self.text(), second]
+    }
+
+    /// Bytes of all that its author chose.
+    pub(crate) fn bytes(&self) -> usize {
+        let [first, second] = self.texts();
+        first.len() + second.len()
     }
 
     /// Whether this says what a message says that was deleted.
@@ -94,13 +134,22 @@ impl What {
         match self {
             Self::Message { .. } => seq == message,
             Self::Edit { target, .. } => *target == message,
-            Self::Delete { .. } | Self::React { .. } => false,
+            Self::Delete { .. } | Self::React { .. } | Self::Data { .. } | Self::Other { .. } => {
+                false
+            }
         }
     }
 
     /// Forgets what was written.
     pub(crate) fn scrub(&mut self) {
-        if let Self::Message { body } | Self::Edit { body, .. } = self {
+        if let Self::Message { meta, .. } = self {
+            *meta = None;
+        }
+        if let Self::Message { body, .. }
+        | Self::Edit { body, .. }
+        | Self::Data { json: body }
+        | Self::Other { json: body, .. } = self
+        {
             *body = None;
         }
     }
@@ -141,7 +190,7 @@ pub(crate) enum Form {
 impl Form {
     /// Whether it can say this: the plain ones know nothing but messages.
     pub(crate) const fn says(self, what: &What) -> bool {
-        matches!(self, Self::V1) || matches!(what, What::Message { body: Some(_) })
+        matches!(self, Self::V1) || matches!(what, What::Message { body: Some(_), .. })
     }
 }
 
@@ -183,7 +232,8 @@ impl<F> Entry<F> {
     fn weigh(event: &Event) -> usize {
         let [first, second, third] = event.from.texts();
         let cid = event.cid.as_deref().unwrap_or_default();
-        let texts = [&*event.room, event.what.text(), cid, first, second, third];
+        let [text, more] = event.what.texts();
+        let texts = [&*event.room, text, more, cid, first, second, third];
         let written = |text: &str| text.len() + 3 * longest_encoding(text);
         Self::OVERHEAD + texts.into_iter().map(written).sum::<usize>()
     }

@@ -397,7 +397,7 @@ impl World {
         self.hand_on();
         self.store(room, What::message("x".repeat(len)));
         let event = self.stored.pop_front()?;
-        self.shard.commit(event, Mark::START)
+        self.shard.commit(event)
     }
 
     fn delete(&mut self, room: usize, back: usize) {
@@ -434,7 +434,7 @@ impl World {
 
     fn hand_on(&mut self) {
         while let Some(event) = self.stored.pop_front() {
-            self.due.extend(self.shard.commit(event, Mark::START));
+            self.due.extend(self.shard.commit(event));
             self.check();
         }
     }

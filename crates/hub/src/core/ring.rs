@@ -149,6 +149,13 @@ impl<F> Ring<F> {
         }
     }
 
+    /// Drops what is not newer than a position.
+    pub(crate) fn trim(&mut self, seq: u64) {
+        while self.entries.front().is_some_and(|e| e.event.seq <= seq) {
+            self.drop_oldest();
+        }
+    }
+
     /// Drops everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.entries = VecDeque::new();

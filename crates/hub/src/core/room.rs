@@ -101,6 +101,8 @@ impl<F, W: Wake + Clone> Room<F, W> {
             seq <= self.ring.dropped() && (chk.is_none() || seq < self.ring.dropped());
         match judged {
             Err(Reset::Mismatch) | Ok(()) if may_be_in_log => None,
+            // Others may write to the log, and the client may have been with them.
+            Err(Reset::Ahead) => None,
             judged => Some(judged),
         }
     }
@@ -114,11 +116,19 @@ impl<F, W: Wake + Clone> Room<F, W> {
         max_bytes: usize,
     ) {
         self.epoch = Some(Arc::clone(&bounds.epoch));
-        self.floor = bounds.floor;
         self.ring.fill(bounds, events, max_entries, max_bytes);
+        self.trim(bounds.floor);
         if self.members.is_empty() && !self.is_due {
             self.told = self.ring.head().seq;
         }
+    }
+
+    /// Forgets what the log no longer keeps: everything up to `floor`, and what was known of before.
+    pub(crate) fn trim(&mut self, floor: Mark) {
+        if self.floor.seq < floor.seq {
+            self.floor = floor;
+        }
+        self.ring.trim(self.floor.seq);
     }
 
     /// Appends what came back from the log. Says whether the room has become due by that.
@@ -170,7 +180,7 @@ pub(super) fn some_of<'a, F: 'a>(
     let mut bytes = 0;
     let fits = move |entry: &&Arc<Entry<F>>| {
         let fits = bytes == 0 || bytes < max_bytes;
-        bytes += entry.event.what.text().len().max(1);
+        bytes += entry.event.what.bytes().max(1);
         fits
     };
     entries.take(max_entries).take_while(fits).map(Arc::clone)

@@ -280,7 +280,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
     /// An event for a room that has been forgotten since stays in the log only. One that the ring was filled with has been
     /// appended already, and is yet to be told to those who were here.
     #[must_use]
-    pub(crate) fn commit(&mut self, event: Event, floor: Mark) -> Option<Slot> {
+    pub(crate) fn commit(&mut self, event: Event) -> Option<Slot> {
         let &slot = self.by_name.get(&event.room)?;
         let limits = self.limits;
         let room = self.slots[slot.0].as_mut()?;
@@ -288,10 +288,22 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         if event.seq <= old_head {
             return room.becomes_due(event.seq).then_some(slot);
         }
-        room.floor = floor;
         let is_due = room.append(event, limits.ring_entries, limits.ring_bytes);
         self.ring_changed(slot, old_head, old_bytes);
         is_due.then_some(slot)
+    }
+
+    /// Takes away what the log no longer keeps of a room.
+    pub(crate) fn trim(&mut self, name: &str, floor: Mark) {
+        let Some(&slot) = self.by_name.get(name) else {
+            return;
+        };
+        let Some(room) = self.slots[slot.0].as_mut() else {
+            return;
+        };
+        let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
+        room.trim(floor);
+        self.ring_changed(slot, old_head, old_bytes);
     }
 
     /// What a room that is due has for all its members, bounded as in [`read`](Self::read); and whether it is still due, for more.

@@ -75,8 +75,9 @@ impl Draft {
     /// Whether it is the same as one that is in the log as `first`. Of what was deleted that can't be told: then it is.
     pub(super) fn repeats(&self, first: &What) -> bool {
         match (first, &self.what) {
-            (What::Message { body: None }, What::Message { .. })
-            | (What::Edit { body: None, .. }, What::Edit { .. }) => true,
+            (What::Message { body: None, .. }, What::Message { .. })
+            | (What::Edit { body: None, .. }, What::Edit { .. })
+            | (What::Data { json: None }, What::Data { .. }) => true,
             (first, again) => first == again,
         }
     }
@@ -98,7 +99,7 @@ impl Draft {
 
 /// Whether a draft may be about `target`: a message that is there, and to be changed only by its author.
 pub(super) fn may_change(draft: &Draft, target: &What, author: &Author) -> Result<(), AppendError> {
-    let What::Message { body: Some(_) } = target else {
+    let What::Message { body: Some(_), .. } = target else {
         return Err(AppendError::NotFound);
     };
     match (&draft.what, &draft.from, author) {

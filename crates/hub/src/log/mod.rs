@@ -8,22 +8,32 @@
 //! Reading is by room: [`Log::bounds`] says what is kept, [`Log::seek`] where a client's [`Cursor`] is in it, and
 //! [`Log::tail`] gives what follows a position. Whoever implements this may have other writers beside it: positions may
 //! leave numbers out, and events that nobody here appended may be committed.
+//!
+//! What messages have become, after edits, reactions and deletes, is read from a [`Projection`]. The logs here are their own; one
+//! that is kept elsewhere has a projection that follows it.
 
 mod answer;
 #[cfg(test)]
 mod conformance;
 mod draft;
 mod memory;
+mod projection;
+#[cfg(test)]
+mod projection_conformance;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod stamp;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
     answer::{Answer, Lost},
     draft::{AppendError, Appended, Draft},
     memory::{MemoryLimits, MemoryLog},
+    projection::{
+        Found, MAX_REACTIONS, MAX_REACTORS, MAX_SCANNED, MAX_UNREAD, MAX_WORDS, Page, PageQuery,
+        Projection, Reaction, ReadMark, SearchQuery, Shown, Span,
+    },
 };
 use crate::core::Event;
 pub use crate::core::{Bounds, Chk, Cursor, MAX_MISSED, Mark, NoCursor, Reset, judge};
@@ -55,6 +65,11 @@ pub trait Log: Send + Sync + 'static {
     /// `max_bytes`, but at least one if there is one.
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError>;
 
+    /// Whether it takes drafts, as far as is known. It is for people and balancers: who has a draft appends it, and so finds out.
+    fn health(&self) -> Health {
+        Health::Well
+    }
+
     /// What the ids of users are made from, for as long as there are events of theirs. None makes ids that last
     /// as long as the process.
     fn secret(&self) -> Option<[u8; 32]> {
@@ -64,9 +79,49 @@ pub trait Log: Send + Sync + 'static {
 
 /// Where events go that came back from the log.
 pub trait Committed: Send + Sync + 'static {
-    /// Takes the next event of its room, of which everything up to `floor` is no longer kept. Must not call the log, and not
-    /// wait.
-    fn committed(&self, event: Event, floor: Mark);
+    /// Takes the next event of its room. Must not call the log, and not wait.
+    fn committed(&self, event: Event);
+
+    /// Learns that everything up to `floor` is no longer kept of a room. As [`committed`](Self::committed).
+    fn trimmed(&self, room: &str, floor: Mark);
+}
+
+/// A log, and the projection that follows it.
+#[derive(Clone)]
+pub struct Store {
+    /// What orders and keeps.
+    pub log: Arc<dyn Log>,
+    /// What it comes to.
+    pub projection: Arc<dyn Projection>,
+}
+
+impl<T: Log + Projection> From<Arc<T>> for Store {
+    fn from(both: Arc<T>) -> Self {
+        Self {
+            log: Arc::clone(&both) as _,
+            projection: both,
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// Whether a log takes drafts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Well,
+    /// It is read from, and takes nothing at present.
+    ReadOnly {
+        /// What is the matter, for the operator.
+        why: Arc<str>,
+        /// When trying again may make sense.
+        retry: Duration,
+    },
 }
 
 /// Where a [`Tail`] starts.
@@ -89,16 +144,44 @@ pub struct PageSize {
 
 impl PageSize {
     /// As many of the first events as fit.
-    fn take<E: std::borrow::Borrow<Event>>(
-        self,
-        events: impl Iterator<Item = E>,
-    ) -> impl Iterator<Item = E> {
+    fn take<E: HasBytes>(self, events: impl Iterator<Item = E>) -> impl Iterator<Item = E> {
         let mut bytes = 0;
         events.take(self.events).take_while(move |event| {
             let fits = bytes == 0 || bytes < self.bytes;
-            bytes += event.borrow().what.text().len().max(1);
+            bytes += event.bytes().max(1);
             fits
         })
+    }
+
+    /// Half of it, and the other half.
+    const fn halves(self) -> [Self; 2] {
+        let half = Self {
+            events: self.events / 2,
+            bytes: self.bytes / 2,
+        };
+        let rest = Self {
+            events: self.events - half.events,
+            bytes: self.bytes - half.bytes,
+        };
+        [half, rest]
+    }
+}
+
+/// What counts in a [`PageSize`].
+trait HasBytes {
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize;
+}
+
+impl HasBytes for Event {
+    fn bytes(&self) -> usize {
+        self.what.bytes()
+    }
+}
+
+impl<T: HasBytes> HasBytes for &T {
+    fn bytes(&self) -> usize {
+        (*self).bytes()
     }
 }
 

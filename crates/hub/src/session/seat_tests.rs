@@ -40,13 +40,13 @@ async fn hub() -> Arc<Shared> {
     let config = Config::default();
     let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
     let limits = MemoryLimits {
-        room_events: 100,
-        events: 1_000,
-        bytes: 1 << 20,
+        room_events: config.limits.ring_events,
+        events: config.limits.memory_events,
+        bytes: config.limits.memory_bytes,
     };
     let log = MemoryLog::new(limits, Arc::clone(&rooms) as Arc<dyn Committed>);
     let logs = Logs::open(&[]).await.unwrap();
-    Arc::new(Shared::new(config, rooms, Arc::new(log), logs))
+    Arc::new(Shared::new(config, rooms, Arc::new(log).into(), logs))
 }
 
 /// How long anything may take that must happen. Less than a client may take for its `hello`: after that a session looks anyway.

@@ -169,6 +169,7 @@ fn every_reply_of_the_document_is_what_we_send() {
 #[test]
 fn every_event_of_the_document_is_what_we_send() {
     let target = 1051;
+    let json = Some(r#"{"bid":12.50}"#.into());
     for (ev, seq, id, cid, what) in [
         ("msg", 1051, "3ZT", "A", What::message("hello all")),
         (
@@ -193,6 +194,7 @@ fn every_event_of_the_document_is_what_we_send() {
             },
         ),
         ("del", 1054, "6CX", "D", What::Delete { target }),
+        ("data", 1055, "7DY", "E", What::Data { json }),
     ] {
         let event = Event {
             room: "general".into(),

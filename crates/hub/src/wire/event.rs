@@ -1,8 +1,9 @@
 //! What the server tells `fdx.v1.json` clients unasked.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::to_json;
 use crate::core::{Author, Event, Gap, Notice, User, What, shown_name};
@@ -66,7 +67,7 @@ pub(crate) fn plain_name(claimed: &str) -> Cow<'_, str> {
 /// What all events have that the log keeps, and what each kind has besides.
 #[derive(Serialize)]
 struct Durable<'a> {
-    ev: &'static str,
+    ev: &'a str,
     room: &'a str,
     seq: u64,
     prev: u64,
@@ -83,6 +84,10 @@ struct Durable<'a> {
 enum WhatForm<'a> {
     Msg {
         body: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        meta: Option<&'a RawValue>,
     },
     Edit {
         target: u64,
@@ -96,13 +101,23 @@ enum WhatForm<'a> {
         emoji: &'a str,
         on: bool,
     },
+    Data {
+        data: Option<&'a RawValue>,
+    },
+    Other(BTreeMap<String, &'a RawValue>),
 }
 
 impl<'a> From<&'a What> for WhatForm<'a> {
     fn from(what: &'a What) -> Self {
         match *what {
-            What::Message { ref body } => Self::Msg {
+            What::Message {
+                ref body,
+                reply_to,
+                ref meta,
+            } => Self::Msg {
                 body: body.as_deref(),
+                reply_to,
+                meta: meta.as_deref().and_then(raw),
             },
             What::Edit { target, ref body } => Self::Edit {
                 target,
@@ -114,8 +129,19 @@ impl<'a> From<&'a What> for WhatForm<'a> {
                 ref emoji,
                 on,
             } => Self::React { target, emoji, on },
+            What::Data { ref json } => Self::Data {
+                data: json.as_deref().and_then(raw),
+            },
+            What::Other { ref json, .. } => {
+                Self::Other(json.as_deref().and_then(raw).unwrap_or_default())
+            }
         }
     }
+}
+
+/// JSON that came from the log, as it is.
+fn raw<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    serde_json::from_str(json).ok()
 }
 
 #[derive(Serialize)]
@@ -147,11 +173,13 @@ struct GapEvent<'a> {
 
 /// An event that the log keeps.
 pub(crate) fn durable(event: &Event) -> String {
-    let ev = match event.what {
+    let ev = match &event.what {
         What::Message { .. } => "msg",
         What::Edit { .. } => "edit",
         What::Delete { .. } => "del",
         What::React { .. } => "react",
+        What::Data { .. } => "data",
+        What::Other { kind, .. } => kind,
     };
     to_json(&Durable {
         ev,
@@ -196,4 +224,53 @@ pub(crate) fn gap(room: &str, gap: Gap) -> String {
         to: gap.to,
         reason: "slow",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(what: What) -> String {
+        durable(&Event {
+            room: "general".into(),
+            seq: 2,
+            prev: 1,
+            id: "x".into(),
+            ts: 0,
+            from: Author::PlainText,
+            what,
+            cid: None,
+        })
+    }
+
+    #[test]
+    fn what_apps_say_is_passed_on_as_it_was_written() {
+        let message = said(What::Message {
+            body: Some("yes".into()),
+            reply_to: Some(1),
+            meta: Some(r#"{"n":1e400}"#.into()),
+        });
+        assert!(message.contains(r#""body":"yes","reply_to":1,"meta":{"n":1e400}"#));
+        let json = Some("[1.0, 2]".into());
+        assert!(said(What::Data { json }).contains(r#""data":[1.0, 2]"#));
+        assert!(said(What::Data { json: None }).contains(r#""data":null"#));
+    }
+
+    #[test]
+    fn s44_an_event_of_a_kind_that_is_not_known_is_passed_on_as_it_is() {
+        let kind = "poll".into();
+        let json = Some(r#"{"question":"?","votes":[1.0]}"#.into());
+        let text = said(What::Other { kind, json });
+        assert!(text.starts_with(r#"{"ev":"poll","room":"general","seq":2,"#));
+        assert!(text.contains(r#""question":"?","votes":[1.0],"cid":null"#));
+        let json = None;
+        let erased = said(What::Other {
+            kind: "poll".into(),
+            json,
+        });
+        assert!(
+            erased.contains(r#""avatar":"00000000"},"cid":null"#),
+            "{erased}"
+        );
+    }
 }

@@ -129,7 +129,7 @@ fn store(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
         ])?;
     }
     match &event.what {
-        What::Message { body } => index(conn, event.seq, body.as_deref().unwrap_or_default()),
+        What::Message { body, .. } => index(conn, event.seq, body.as_deref().unwrap_or_default()),
         What::Edit { target, body } => edit(
             conn,
             event.seq,
@@ -138,6 +138,7 @@ fn store(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
         ),
         What::Delete { target } => delete(conn, *target),
         What::React { target, emoji, on } => react(conn, event, *target, emoji, *on),
+        What::Data { .. } | What::Other { .. } => Ok(()),
     }
 }
 
@@ -166,7 +167,8 @@ fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
     unindex(conn, target)?;
     let seq = integer(target);
     for sql in [
-        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE seq = ?",
+        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))),
+            meta = zeroblob(length(CAST(meta AS BLOB))) WHERE seq = ?",
         // An edit's body is a message's; a reaction's is not.
         "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE target = ? AND kind = 1",
         "DELETE FROM edits WHERE target = ?",

@@ -1,8 +1,20 @@
 //! What can be wrong with a database, and what to do about it.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rusqlite::ErrorCode;
+
+use crate::log::Health;
+
+/// When trying again may make sense: a disk is seldom emptied, or a lock let go, sooner.
+const RETRY: Duration = Duration::from_secs(2);
+/// When it may once the writer has ended: after a new start.
+const RETRY_ENDED: Duration = Duration::from_secs(10);
 
 /// Why a database can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,16 +115,29 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
+/// The state of a log whose writer has ended.
+pub(super) fn ended() -> Health {
+    Health::ReadOnly {
+        why: "nothing is stored any more: start anew".into(),
+        retry: RETRY_ENDED,
+    }
+}
+
 /// Tells the operator when writing begins to fail and when it works again: once each, not for every message.
 #[derive(Debug)]
 pub(super) struct Trouble {
     path: PathBuf,
     told: Option<String>,
+    health: Arc<Mutex<Health>>,
 }
 
 impl Trouble {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, told: None }
+    pub(super) const fn new(path: PathBuf, health: Arc<Mutex<Health>>) -> Self {
+        Self {
+            path,
+            told: None,
+            health,
+        }
     }
 
     pub(super) fn report_error(&mut self, error: &rusqlite::Error) {
@@ -123,6 +148,10 @@ impl Trouble {
         let why = why.to_string();
         if self.told.as_ref() != Some(&why) {
             tracing::error!("messages can't be stored: {why}");
+            self.set(Health::ReadOnly {
+                why: why.as_str().into(),
+                retry: RETRY,
+            });
             self.told = Some(why);
         }
     }
@@ -130,6 +159,11 @@ impl Trouble {
     pub(super) fn is_over(&mut self) {
         if self.told.take().is_some() {
             tracing::info!("messages are stored again");
+            self.set(Health::Well);
         }
+    }
+
+    fn set(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }
 }

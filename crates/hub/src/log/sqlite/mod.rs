@@ -7,6 +7,7 @@ mod copy;
 mod decide;
 mod error;
 mod files;
+mod marks;
 mod projection;
 mod queue;
 mod reader;
@@ -19,30 +20,25 @@ mod writer;
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-pub use self::{
-    copy::Archive,
-    error::OpenError,
-    projection::{Page, Query, Shown},
-    retention::Retention,
-};
+pub use self::{copy::Archive, error::OpenError, retention::Retention};
 use self::{
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
     reader::Readers,
     wal::Wal,
-    writer::{Pending, State, Writer},
+    writer::{Marking, Pending, State, Work, Writer},
 };
 use super::{
-    Answer, Append, AppendError, Bounds, Committed, Draft, Log, PageSize, ReadError, Sought, Start,
-    Tail, stamp::new_epoch,
+    Answer, Append, AppendError, Bounds, Committed, Draft, Found, Health, Log, Page, PageQuery,
+    PageSize, Projection, ReadError, ReadMark, SearchQuery, Sought, Start, Tail, stamp::new_epoch,
 };
 
 /// The database in a data folder.
@@ -116,7 +112,8 @@ pub struct SqliteLog {
     path: PathBuf,
     epoch: Arc<str>,
     secret: [u8; 32],
-    queue: Arc<Queue<Pending>>,
+    queue: Arc<Queue<Work>>,
+    health: Arc<Mutex<Health>>,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
     /// Locked for as long as this is open.
@@ -149,6 +146,7 @@ impl SqliteLog {
         prepare(&mut conn);
         let readers = Readers::start(&path).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
+        let health = Arc::new(Mutex::new(Health::Well));
         let writer = Writer {
             conn,
             committed,
@@ -157,7 +155,7 @@ impl SqliteLog {
             wal,
             // With the readers' connections, all are there.
             files: Files::of(&options.folder),
-            trouble: Trouble::new(path.clone()),
+            trouble: Trouble::new(path.clone(), Arc::clone(&health)),
         };
         let work = {
             let queue = Arc::clone(&queue);
@@ -173,37 +171,56 @@ impl SqliteLog {
             epoch,
             secret,
             queue,
+            health,
             readers,
             _lock: lock,
         })
     }
 }
 
-impl SqliteLog {
-    /// The newest messages of a room before a position, or of all, as they are now.
-    pub fn page(
-        &self,
-        room: &Arc<str>,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Answer<Page, ReadError> {
-        let room = Arc::clone(room);
+impl Projection for SqliteLog {
+    fn page(&self, query: PageQuery) -> Answer<Page, ReadError> {
+        let epoch = Arc::clone(&self.epoch);
         self.readers
-            .read(move |conn| projection::page(conn, &room, before, limit))
+            .read(move |conn| projection::page(conn, &epoch, &query))
     }
 
-    /// The messages that match a query, the newest first.
-    pub fn search(&self, query: Query) -> Answer<Vec<Shown>, ReadError> {
+    fn search(&self, query: SearchQuery) -> Answer<Found, ReadError> {
         self.readers
             .read(move |conn| projection::search(conn, &query))
+    }
+
+    fn mark(&self, room: &Arc<str>, user: &Arc<str>) -> Answer<ReadMark, ReadError> {
+        let (room, user) = (Arc::clone(room), Arc::clone(user));
+        self.readers
+            .read(move |conn| marks::get(conn, &room, &user))
+    }
+
+    fn set_mark(&self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> Answer<ReadMark, ReadError> {
+        let (answer, later) = Answer::later();
+        let marking = Marking {
+            mark: marks::Mark {
+                room: Arc::clone(room),
+                user: Arc::clone(user),
+                seq,
+            },
+            answer,
+            readers: self.readers.desk(),
+        };
+        match self.queue.push(Work::Mark(marking), room.len().max(1)) {
+            Ok(()) => later,
+            Err(Refused::Full) => Answer::given(Err(ReadError::Busy)),
+            Err(Refused::Closed) => Answer::given(Err(ReadError::Unavailable)),
+        }
     }
 }
 
 impl Log for SqliteLog {
     fn append(&self, draft: Draft) -> Append {
         let (answer, append) = Answer::later();
-        let bytes = draft.what.text().len() + draft.room.len();
-        match self.queue.push(Pending { draft, answer }, bytes.max(1)) {
+        let bytes = draft.what.bytes() + draft.room.len();
+        let pending = Work::Append(Pending { draft, answer });
+        match self.queue.push(pending, bytes.max(1)) {
             Ok(()) => append,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
             Err(Refused::Closed) => Answer::given(Err(AppendError::Unavailable)),
@@ -226,6 +243,14 @@ impl Log for SqliteLog {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
         self.readers
             .read(move |conn| rows::tail(conn, &epoch, &room, start, max))
+    }
+
+    fn health(&self) -> Health {
+        if self.writer.as_ref().is_none_or(JoinHandle::is_finished) {
+            return error::ended();
+        }
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.clone()
     }
 
     fn secret(&self) -> Option<[u8; 32]> {

@@ -1,116 +1,162 @@
-//! What the log comes to: messages as they are now, and how they are found.
+//! What the log comes to, read from the tables that follow it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, Row, params};
 
-use super::rows::{self, integer, number};
-use crate::core::{Event, Mark, What};
+use super::rows::{self, integer, optional_number};
+use crate::{
+    core::What,
+    log::{
+        Found, MAX_REACTIONS, MAX_REACTORS, MAX_WORDS, Page, PageQuery, PageSize, Reaction,
+        SearchQuery, Shown, Span, projection::Finding,
+    },
+};
 
-/// A message as it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// The message, with its present body.
-    pub event: Event,
-    /// The position of the edit that its body is from.
-    pub edited: Option<u64>,
-    /// The reactions that are set, and the ids of those who set them.
-    pub reactions: BTreeMap<String, Vec<String>>,
-}
-
-/// Messages of a room, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// The event up to which all changes are in them: who then follows the events after it misses none.
-    pub as_of: Mark,
-    /// They.
-    pub messages: Vec<Shown>,
-    /// Whether the room has older ones.
-    pub more: bool,
-}
-
-/// What is looked for.
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    /// Words that a message has to have, all of them; the last may be the beginning of one.
-    pub words: String,
-    /// The room, or any.
-    pub room: Option<Arc<str>>,
-    /// Only before this position.
-    pub before: Option<u64>,
-    /// At most so many, the newest first.
-    pub limit: usize,
-}
+/// No room has this id.
+const NO_ROOM: i64 = -1;
+/// One message.
+const ONE: PageSize = PageSize {
+    events: 1,
+    bytes: 1,
+};
 
 /// Adds the event that a message's present body is from, if it was edited.
 const EDIT: &str =
     "LEFT JOIN edits ON edits.target = log.seq LEFT JOIN log AS edit ON edit.seq = edits.seq";
 
-/// The newest messages of a room before a position, or of all.
+/// A page of a room.
 pub(super) fn page(
     conn: &Connection,
-    room: &Arc<str>,
-    before: Option<u64>,
-    limit: usize,
+    epoch: &Arc<str>,
+    query: &PageQuery,
 ) -> rusqlite::Result<Page> {
     // One view of all.
     let conn = conn.unchecked_transaction()?;
-    let found = rows::find_room(&conn, room)?;
-    let before = before.map_or(i64::MAX, integer);
-    let id = found.map(|room| room.id);
-    let one_more = integer(limit as u64).saturating_add(1);
-    let mut messages = conn
-        .prepare_cached(&format!(
-            "SELECT {}, edit.seq, edit.body FROM log {EDIT}
-                WHERE log.room = ? AND log.seq < ? AND log.kind = 0 ORDER BY log.seq DESC LIMIT ?",
-            rows::columns_of("log")
-        ))?
-        .query_map(params![id, before, one_more], |row| shown(row, room))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let more = messages.len() > limit;
-    messages.truncate(limit);
-    messages.reverse();
+    let (id, as_of) = rows::bounds(&conn, epoch, &query.room)?;
+    let room = Room {
+        conn: &conn,
+        name: &query.room,
+        id: id.unwrap_or(NO_ROOM),
+    };
+    let max = query.max;
+    // And where the page would be, were it empty.
+    let (mut messages, place) = match query.span {
+        Span::Newest => (room.before(u64::MAX, max)?, u64::MAX),
+        Span::Before(seq) => (room.before(seq, max)?, seq),
+        Span::After(seq) => (
+            room.from(seq.saturating_add(1), u64::MAX, max)?,
+            seq.saturating_add(1),
+        ),
+        Span::Between(low, high) => (
+            room.from(low.saturating_add(1), high, max)?,
+            low.saturating_add(1),
+        ),
+        Span::Around(seq) => {
+            let [half, rest] = max.halves();
+            let mut messages = room.before(seq, half)?;
+            messages.append(&mut room.from(seq, u64::MAX, rest)?);
+            (messages, seq)
+        }
+    };
     for message in &mut messages {
-        message.reactions = reactions(&conn, message.event.seq)?;
+        message.reactions = reactions(&conn, message.event.seq, query.viewer.as_deref())?;
     }
+    let first = messages.first().map_or(place, |first| first.event.seq);
+    let end = messages.last().map_or(place, |last| last.event.seq + 1);
     Ok(Page {
-        as_of: found.map_or(Mark::START, |room| room.head),
+        as_of,
+        more_before: !room.before(first, ONE)?.is_empty(),
+        more_after: !room.from(end, u64::MAX, ONE)?.is_empty(),
         messages,
-        more,
     })
 }
 
-/// The messages that match a query, the newest first.
-pub(super) fn search(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<Shown>> {
-    let words = pattern(&query.words);
-    if words.is_empty() {
-        return Ok(Vec::new());
+/// The messages of a room.
+struct Room<'a> {
+    conn: &'a Connection,
+    name: &'a Arc<str>,
+    id: i64,
+}
+
+impl Room<'_> {
+    /// The newest before a position, oldest first.
+    fn before(&self, end: u64, max: PageSize) -> rusqlite::Result<Vec<Shown>> {
+        let mut messages = self.some(
+            "log.seq < ?2 AND log.seq > ?3 ORDER BY log.seq DESC",
+            end,
+            0,
+            max,
+        )?;
+        messages.reverse();
+        Ok(messages)
     }
+
+    /// The oldest from one position on and before the other.
+    fn from(&self, first: u64, end: u64, max: PageSize) -> rusqlite::Result<Vec<Shown>> {
+        self.some(
+            "log.seq >= ?2 AND log.seq < ?3 ORDER BY log.seq",
+            first,
+            end,
+            max,
+        )
+    }
+
+    fn some(
+        &self,
+        span: &str,
+        one: u64,
+        other: u64,
+        max: PageSize,
+    ) -> rusqlite::Result<Vec<Shown>> {
+        let sql = format!(
+            "SELECT {}, edit.seq, edit.body FROM log {EDIT}
+                WHERE log.room = ?1 AND log.target IS NULL AND {span} LIMIT ?4",
+            rows::columns_of("log")
+        );
+        let limit = integer(max.events as u64);
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map(
+            params![self.id, integer(one), integer(other), limit],
+            |row| shown(row, self.name),
+        )?;
+        rows::take(max, rows)
+    }
+}
+
+/// The messages that match a query, the newest first.
+pub(super) fn search(conn: &Connection, query: &SearchQuery) -> rusqlite::Result<Found> {
+    let words = pattern(&query.words);
+    // One of ours is a position.
+    let before = match &query.cursor {
+        None => Some(i64::MAX),
+        Some(cursor) => cursor.parse().ok(),
+    };
+    let (false, Some(before)) = (words.is_empty(), before) else {
+        return Ok(Found::default());
+    };
     // One view of all.
     let conn = conn.unchecked_transaction()?;
-    let before = query.before.map_or(i64::MAX, integer);
-    let mut sql = format!(
+    let mut statement = conn.prepare_cached(&format!(
         "SELECT {}, edit.seq, edit.body, rooms.name FROM search
             JOIN log ON log.seq = search.rowid JOIN rooms ON rooms.id = log.room {EDIT}
-            WHERE search MATCH ? AND search.rowid < ?",
+            WHERE search MATCH ? AND search.rowid < ? ORDER BY search.rowid DESC",
         rows::columns_of("log")
-    );
-    let mut values = vec![Value::from(words), Value::from(before)];
-    if let Some(room) = &query.room {
-        sql += " AND rooms.name = ?";
-        values.push(Value::from(room.to_string()));
+    ))?;
+    let mut rows = statement.query(params![words, before])?;
+    let mut finding = Finding::new(query.max);
+    while let Some(row) = rows.next()?
+        && finding.goes_on()
+    {
+        let room = row.get(rows::WIDTH + 2)?;
+        let message = shown(row, &room)?;
+        let cursor = message.event.seq.to_string().into();
+        let fits = query.fits(&message.event);
+        finding.look(cursor, fits.then_some(message));
     }
-    sql += " ORDER BY search.rowid DESC LIMIT ?";
-    values.push(Value::from(integer(query.limit as u64)));
-    let mut found = conn
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(values), |row| {
-            let room = row.get(14)?;
-            shown(row, &room)
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for message in &mut found {
-        message.reactions = reactions(&conn, message.event.seq)?;
+    let mut found = finding.found;
+    for message in &mut found.messages {
+        message.reactions = reactions(&conn, message.event.seq, query.viewer.as_deref())?;
     }
     Ok(found)
 }
@@ -119,7 +165,7 @@ pub(super) fn search(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<S
 fn pattern(words: &str) -> String {
     let quoted = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let words = words.split(|c: char| c.is_whitespace() || c.is_control());
-    let words = words.filter(|word| !word.is_empty());
+    let words = words.filter(|word| !word.is_empty()).take(MAX_WORDS);
     let mut words: Vec<_> = words.map(quoted).collect();
     if let Some(last) = words.last_mut() {
         last.push('*');
@@ -129,30 +175,44 @@ fn pattern(words: &str) -> String {
 
 /// A row with an event's columns, and then the position and body of its edit.
 fn shown(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Shown> {
-    let mut event = rows::event(row, room)?;
-    let edited = match row.get_ref(12)? {
-        rusqlite::types::ValueRef::Null => None,
-        _ => Some(number(row, 12)?),
-    };
-    if edited.is_some() {
-        event.what = What::Message {
-            body: rows::body(row, 13)?,
-        };
+    let mut shown = Shown::new(rows::event(row, room)?);
+    shown.edited = optional_number(row, rows::WIDTH)?;
+    if shown.edited.is_some()
+        && let What::Message { body, .. } = &mut shown.event.what
+    {
+        *body = rows::body(row, rows::WIDTH + 1)?;
     }
-    Ok(Shown {
-        event,
-        edited,
-        reactions: BTreeMap::new(),
-    })
+    Ok(shown)
 }
 
-fn reactions(conn: &Connection, target: u64) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
-    let mut reactions: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let mut statement =
-        conn.prepare_cached("SELECT emoji, user FROM reactions WHERE target = ?")?;
-    let mut rows = statement.query([integer(target)])?;
-    while let Some(row) = rows.next()? {
-        reactions.entry(row.get(0)?).or_default().push(row.get(1)?);
-    }
-    Ok(reactions)
+fn reactions(
+    conn: &Connection,
+    target: u64,
+    viewer: Option<&str>,
+) -> rusqlite::Result<Vec<Reaction>> {
+    let target = integer(target);
+    let mut counted = conn.prepare_cached(
+        "SELECT emoji, count(*) FROM reactions WHERE target = ? GROUP BY emoji
+            ORDER BY count(*) DESC, emoji LIMIT ?",
+    )?;
+    let mut listed = conn.prepare_cached(
+        "SELECT user FROM reactions WHERE target = ? AND emoji = ? ORDER BY user IS NOT ?, user LIMIT ?",
+    )?;
+    let counted = counted.query_map(params![target, integer(MAX_REACTIONS as u64)], |row| {
+        Ok((row.get::<_, Arc<str>>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    counted
+        .map(|counted| {
+            let (emoji, count) = counted?;
+            let max = integer(MAX_REACTORS as u64);
+            let users = listed
+                .query_map(params![target, &*emoji, viewer, max], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Reaction {
+                emoji,
+                count: usize::try_from(count).unwrap_or(0),
+                users,
+            })
+        })
+        .collect()
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
 
 use super::queue::{Queue, Refused, Taken};
 use crate::log::{Answer, Lost as _, ReadError};
@@ -53,19 +54,15 @@ impl Readers {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<T, ReadError> {
         let (answer, later) = Answer::later();
-        let job = move |conn: &Connection| {
-            let result = read(conn).map_err(|error| {
-                tracing::error!(%error, "the log can't be read");
-                ReadError::Unavailable
-            });
-            // Who does not wait any more needs no answer.
-            answer.send(result).ok();
-        };
-        match self.queue.push(Box::new(job), 1) {
+        match self.desk().ask(answer, read) {
             Ok(()) => later,
-            Err(Refused::Full) => Answer::given(Err(ReadError::Busy)),
-            Err(Refused::Closed) => Answer::given(Err(ReadError::lost())),
+            Err(error) => Answer::given(Err(error)),
         }
+    }
+
+    /// Where to ask them from elsewhere.
+    pub(super) fn desk(&self) -> Desk {
+        Desk(Arc::clone(&self.queue))
     }
 
     /// Ends what is under way, and their connections.
@@ -76,6 +73,33 @@ impl Readers {
                 thread.join().ok();
             }
         }
+    }
+}
+
+/// Takes questions for readers.
+pub(super) struct Desk(Arc<Queue<Job>>);
+
+impl Desk {
+    /// Has this read, and its result sent.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        answer: oneshot::Sender<Result<T, ReadError>>,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<(), ReadError> {
+        let job = move |conn: &Connection| {
+            let result = read(conn).map_err(|error| {
+                tracing::error!(%error, "the log can't be read");
+                ReadError::Unavailable
+            });
+            // Who does not wait any more needs no answer.
+            answer.send(result).ok();
+        };
+        self.0
+            .push(Box::new(job), 1)
+            .map_err(|refused| match refused {
+                Refused::Full => ReadError::Busy,
+                Refused::Closed => ReadError::lost(),
+            })
     }
 }
 

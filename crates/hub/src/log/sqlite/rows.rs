@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, types::ValueRef};
+use rusqlite::{
+    Connection, OptionalExtension as _, Row, named_params, params,
+    types::{ToSqlOutput, Value, ValueRef},
+};
 
 use crate::{
     core::{Author, Bounds, Chk, Event, MAX_MISSED, Mark, User, What},
-    log::{PageSize, Sought, Start, Tail},
+    log::{HasBytes, PageSize, Sought, Start, Tail},
 };
 
 /// What the table of rooms has of one.
@@ -21,7 +24,10 @@ pub(super) struct RoomRow {
 }
 
 /// The columns of `log` that make an event, in the order of [`event`].
-const COLUMNS: &str = "seq, prev, id, ts, kind, target, body, author, user, name, avatar, cid";
+const COLUMNS: &str =
+    "seq, prev, id, ts, kind, target, body, author, user, name, avatar, cid, reply_to, meta";
+/// How many those are.
+pub(super) const WIDTH: usize = 14;
 
 /// [`COLUMNS`] where other tables have some of these names, too.
 pub(super) fn columns_of(table: &str) -> String {
@@ -37,6 +43,7 @@ mod kind {
     pub(super) const DELETE: i64 = 2;
     pub(super) const REACT: i64 = 3;
     pub(super) const UNREACT: i64 = 4;
+    pub(super) const DATA: i64 = 5;
 }
 
 mod author {
@@ -97,14 +104,21 @@ pub(super) fn update_room(conn: &Connection, room: &RoomRow) -> rusqlite::Result
 }
 
 pub(super) fn add_event(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
+    let known = |kind: i64| ToSqlOutput::Owned(Value::Integer(kind));
     let (kind, body) = match &event.what {
-        What::Message { body } => (kind::MESSAGE, body.as_deref()),
-        What::Edit { body, .. } => (kind::EDIT, body.as_deref()),
-        What::Delete { .. } => (kind::DELETE, None),
+        What::Message { body, .. } => (known(kind::MESSAGE), body.as_deref()),
+        What::Edit { body, .. } => (known(kind::EDIT), body.as_deref()),
+        What::Delete { .. } => (known(kind::DELETE), None),
         What::React {
             emoji, on: true, ..
-        } => (kind::REACT, Some(&**emoji)),
-        What::React { emoji, .. } => (kind::UNREACT, Some(&**emoji)),
+        } => (known(kind::REACT), Some(&**emoji)),
+        What::React { emoji, .. } => (known(kind::UNREACT), Some(&**emoji)),
+        What::Data { json } => (known(kind::DATA), json.as_deref()),
+        What::Other { kind, json } => (ToSqlOutput::from(&**kind), json.as_deref()),
+    };
+    let (reply_to, meta) = match &event.what {
+        What::Message { reply_to, meta, .. } => (reply_to.map(integer), meta.as_deref()),
+        _ => (None, None),
     };
     let (author, user, name, avatar) = match &event.from {
         Author::User(user) => (author::USER, &*user.id, &*user.name, &*user.avatar),
@@ -116,8 +130,8 @@ pub(super) fn add_event(conn: &Connection, room: i64, event: &Event) -> rusqlite
         Author::PlainText => (author::PLAIN_TEXT, "", "", ""),
     };
     conn.prepare_cached(
-        "INSERT INTO log (seq, room, prev, id, ts, kind, target, body, author, user, name, avatar, cid)
-         VALUES (:seq, :room, :prev, :id, :ts, :kind, :target, :body, :author, :user, :name, :avatar, :cid)",
+        "INSERT INTO log (seq, room, prev, id, ts, kind, target, body, author, user, name, avatar, cid, reply_to, meta)
+         VALUES (:seq, :room, :prev, :id, :ts, :kind, :target, :body, :author, :user, :name, :avatar, :cid, :reply_to, :meta)",
     )?
     .execute(named_params! {
         ":seq": integer(event.seq),
@@ -133,6 +147,8 @@ pub(super) fn add_event(conn: &Connection, room: i64, event: &Event) -> rusqlite
         ":name": name,
         ":avatar": avatar,
         ":cid": event.cid.as_deref(),
+        ":reply_to": reply_to,
+        ":meta": meta,
     })?;
     Ok(())
 }
@@ -223,23 +239,32 @@ pub(super) fn tail(
     ))?;
     let limit = integer(max.events as u64);
     let rows = statement.query_map(params![room, integer(from), limit], |row| event(row, name))?;
-    let mut failed = None;
-    // The first row that can't be read ends it.
-    let rows = rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok());
-    let mut events: Vec<_> = max.take(rows).collect();
-    if let Some(error) = failed {
-        return Err(error);
-    }
+    let mut events = take(max, rows)?;
     if start == Start::Newest {
         events.reverse();
     }
     Ok(Tail { bounds, events })
 }
 
+/// As many of these as fit.
+pub(super) fn take<T: HasBytes>(
+    max: PageSize,
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut failed = None;
+    // The first row that can't be read ends it.
+    let rows = rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok());
+    let taken = max.take(rows).collect();
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(taken),
+    }
+}
+
 /// A row that begins with [`COLUMNS`].
 pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
     let target = || number(row, 5);
-    let body = body(row, 6)?;
+    let (body, meta) = (body(row, 6)?, body(row, 13)?);
     let reaction = |on| {
         Ok::<_, rusqlite::Error>(What::React {
             target: target()?,
@@ -247,16 +272,27 @@ pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
             on,
         })
     };
-    let what = match row.get(4)? {
-        kind::MESSAGE => What::Message { body },
-        kind::EDIT => What::Edit {
+    let what = match row.get_ref(4)? {
+        ValueRef::Integer(kind::MESSAGE) => What::Message {
+            body,
+            reply_to: optional_number(row, 12)?,
+            meta,
+        },
+        ValueRef::Integer(kind::EDIT) => What::Edit {
             target: target()?,
             body,
         },
-        kind::DELETE => What::Delete { target: target()? },
-        kind::REACT => reaction(true)?,
-        kind::UNREACT => reaction(false)?,
-        other => return Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
+        ValueRef::Integer(kind::DELETE) => What::Delete { target: target()? },
+        ValueRef::Integer(kind::REACT) => reaction(true)?,
+        ValueRef::Integer(kind::UNREACT) => reaction(false)?,
+        ValueRef::Integer(kind::DATA) => What::Data { json: body },
+        ValueRef::Integer(other) => {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(4, other));
+        }
+        _ => What::Other {
+            kind: row.get(4)?,
+            json: body,
+        },
     };
     let from = match row.get(7)? {
         author::USER => Author::User(Arc::new(User {
@@ -304,6 +340,14 @@ fn mark(row: &Row<'_>, at: usize) -> rusqlite::Result<Mark> {
 pub(super) fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
     let value = row.get::<_, i64>(at)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, value))
+}
+
+/// As [`number`], where there may be none.
+pub(super) fn optional_number(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<u64>> {
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        _ => number(row, at).map(Some),
+    }
 }
 
 /// As SQLite has it. Ours are far below the end of either.

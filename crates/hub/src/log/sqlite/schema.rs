@@ -17,7 +17,8 @@ const MIGRATIONS: &[&str] = &[V1];
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// `log` is the truth: one row for each event. `edits`, `reactions` and `search` are what it comes to: the last edit of a message, the
-/// reactions that are set, the words of present bodies. `cids` outlives the rows of `log` where those are dropped early.
+/// reactions that are set, the words of present bodies. `cids` outlives the rows of `log` where those are dropped early. `marks` is how far
+/// users have read. A kind of event that this version does not know is in `log.kind` by its name.
 ///
 /// What somebody deleted is to be nowhere in the file. So bodies are in `log` alone, where rows are added at the end and a tombstone's
 /// body becomes as many zeros: rows that SQLite moves between its pages may leave copies behind. And `search` is told by `said` what
@@ -46,9 +47,12 @@ CREATE TABLE log (
     user TEXT NOT NULL,
     name TEXT NOT NULL,
     avatar TEXT NOT NULL,
-    cid TEXT
+    cid TEXT,
+    reply_to INTEGER,
+    meta TEXT
 );
 CREATE UNIQUE INDEX log_room ON log (room, seq);
+CREATE INDEX log_shown ON log (room, seq) WHERE target IS NULL;
 CREATE INDEX log_target ON log (target) WHERE target IS NOT NULL;
 CREATE TABLE cids (
     room INTEGER NOT NULL,
@@ -71,6 +75,12 @@ CREATE TABLE reactions (
 CREATE VIEW said AS SELECT log.seq AS seq, coalesce(edit.body, log.body) AS body
     FROM log LEFT JOIN edits ON edits.target = log.seq LEFT JOIN log AS edit ON edit.seq = edits.seq
     WHERE log.kind = 0 AND typeof(log.body) = 'text';
+CREATE TABLE marks (
+    room INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (room, user)
+) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5 (
     body, content = 'said', content_rowid = 'seq', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
 );

@@ -14,14 +14,16 @@ use super::{
     decide::{Decided, decide},
     error::Trouble,
     files::Files,
+    marks::{self, Mark},
     queue::{Queue, Taken},
+    reader::Desk,
     retention::{self, Retention},
     rows::{self, RoomRow},
     wal::Wal,
 };
 use crate::{
-    core::What,
-    log::{AppendError, Appended, Committed, Draft, stamp::Stamps},
+    core::{self, What},
+    log::{AppendError, Appended, Committed, Draft, ReadError, ReadMark, stamp::Stamps},
 };
 
 /// Drafts in one transaction. Beyond that the first of them would wait long for little: a commit of so many costs hardly more
@@ -41,6 +43,19 @@ pub(super) struct Pending {
     pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
+/// A read mark that waits for its commit, and who is to tell what it comes to.
+pub(super) struct Marking {
+    pub(super) mark: Mark,
+    pub(super) answer: oneshot::Sender<Result<ReadMark, ReadError>>,
+    pub(super) readers: Desk,
+}
+
+/// What the writer is asked for.
+pub(super) enum Work {
+    Append(Pending),
+    Mark(Marking),
+}
+
 pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) committed: Arc<dyn Committed>,
@@ -57,6 +72,13 @@ pub(super) struct State {
     pub(super) last_seq: u64,
     pub(super) stamps: Stamps,
     pub(super) rooms: HashMap<Arc<str>, RoomRow>,
+}
+
+/// What a transaction did.
+struct Stored {
+    decided: Vec<Decided>,
+    /// Rooms that lost their oldest events.
+    trimmed: Vec<(Arc<str>, core::Mark)>,
 }
 
 /// Why a transaction did not happen.
@@ -84,7 +106,7 @@ impl State {
 }
 
 /// Sees to it that nobody waits for a writer that is gone, also by a panic.
-struct Working<'a>(&'a Queue<Pending>);
+struct Working<'a>(&'a Queue<Work>);
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
@@ -95,15 +117,29 @@ impl Drop for Working<'_> {
     }
 }
 
+/// Tells those who were in a transaction that did not happen.
+fn refuse(
+    drafts: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
+    marking: Vec<Marking>,
+    error: AppendError,
+) {
+    for answer in drafts {
+        answer.send(Err(error)).ok();
+    }
+    for Marking { answer, .. } in marking {
+        answer.send(Err(ReadError::Unavailable)).ok();
+    }
+}
+
 impl Writer {
     /// Works until the queue is closed and empty.
-    pub(super) fn run(mut self, queue: &Queue<Pending>) {
+    pub(super) fn run(mut self, queue: &Queue<Work>) {
         let _working = Working(queue);
         let mut sweep_at = Instant::now();
         loop {
             let until = self.wal.due().map_or(sweep_at, |at| at.min(sweep_at));
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
-                Taken::Items(batch) => self.append(batch),
+                Taken::Items(batch) => self.work(batch),
                 Taken::Nothing => {}
                 Taken::Closed => break,
             }
@@ -125,37 +161,52 @@ impl Writer {
     }
 
     /// Stores a batch with one commit, hands on what is new, and answers.
-    fn append(&mut self, batch: Vec<Pending>) {
-        if self.is_hindered() {
-            for pending in batch {
-                pending.answer.send(Err(AppendError::Unavailable)).ok();
+    fn work(&mut self, batch: Vec<Work>) {
+        let (mut drafts, mut answers, mut marking) = (Vec::new(), Vec::new(), Vec::new());
+        for work in batch {
+            match work {
+                Work::Append(Pending { draft, answer }) => {
+                    drafts.push(draft);
+                    answers.push(answer);
+                }
+                Work::Mark(one) => marking.push(one),
             }
+        }
+        if self.is_hindered() {
+            refuse(answers, marking, AppendError::Unavailable);
             return;
         }
-        let (drafts, answers): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|Pending { draft, answer }| (draft, answer))
-            .unzip();
         let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
         let has_deleted = drafts.iter().any(deletes);
-        match self.store(drafts) {
-            Ok(decided) => {
+        match self.store(drafts, &marking) {
+            Ok(Stored { decided, trimmed }) => {
                 self.trouble.is_over();
                 self.wal.grew(has_deleted);
                 let mut results = Vec::with_capacity(decided.len());
                 for decided in decided {
                     results.push(self.hand_on(decided));
                 }
+                for (room, floor) in trimmed {
+                    self.committed.trimmed(&room, floor);
+                }
                 for (answer, result) in answers.into_iter().zip(results) {
                     // Who does not wait any more needs no answer.
                     answer.send(result).ok();
                 }
+                for Marking {
+                    mark,
+                    answer,
+                    readers,
+                } in marking
+                {
+                    let get = move |conn: &Connection| marks::get(conn, &mark.room, &mark.user);
+                    // Where it can't be asked for the answer is gone, which says that.
+                    readers.ask(answer, get).ok();
+                }
             }
             Err(failed) => {
                 let error = self.recover(&failed);
-                for answer in answers {
-                    answer.send(Err(error)).ok();
-                }
+                refuse(answers, marking, error);
             }
         }
     }
@@ -181,16 +232,14 @@ impl Writer {
     fn hand_on(&self, decided: Decided) -> Result<Appended, AppendError> {
         match decided {
             Decided::New(event, appended) => {
-                let room = self.state.rooms.get(&event.room);
-                let floor = room.map_or(crate::core::Mark::START, |room| room.floor);
-                self.committed.committed(event, floor);
+                self.committed.committed(event);
                 Ok(appended)
             }
             Decided::Known(result) => result,
         }
     }
 
-    fn store(&mut self, drafts: Vec<Draft>) -> Result<Vec<Decided>, Failed> {
+    fn store(&mut self, drafts: Vec<Draft>, marking: &[Marking]) -> Result<Stored, Failed> {
         let Self {
             conn,
             state,
@@ -200,23 +249,31 @@ impl Writer {
         if state.rooms.len() > MAX_ROOMS {
             state.rooms.clear();
         }
-        let write = || -> rusqlite::Result<Vec<Decided>> {
+        let write = || -> rusqlite::Result<Stored> {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let mut decided = Vec::with_capacity(drafts.len());
             let mut touched: HashMap<Arc<str>, RoomRow> = HashMap::new();
             for draft in drafts {
                 decided.push(decide(conn, state, &mut touched, draft)?);
             }
+            let mut trimmed = Vec::new();
             for (name, mut room) in touched {
+                let floor = room.floor;
                 retention.drop_surplus(conn, &mut room)?;
                 rows::update_room(conn, &room)?;
+                if room.floor != floor {
+                    trimmed.push((Arc::clone(&name), room.floor));
+                }
                 state.rooms.insert(name, room);
             }
-            Ok(decided)
+            for Marking { mark, .. } in marking {
+                marks::raise(conn, mark)?;
+            }
+            Ok(Stored { decided, trimmed })
         };
-        let decided = write().map_err(Failed::Before)?;
+        let stored = write().map_err(Failed::Before)?;
         conn.execute_batch("COMMIT").map_err(Failed::AtCommit)?;
-        Ok(decided)
+        Ok(stored)
     }
 
     /// Leaves a transaction that failed behind. Returns what to tell those who were in it.

@@ -1,5 +1,8 @@
 //! The log in memory: it keeps the newest events, and begins a new history with each process.
 
+mod marks;
+mod projection;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
@@ -7,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use self::marks::Marks;
 use super::{
     Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MAX_MISSED, Mark,
     PageSize, ReadError, Sought, Start, Tail,
@@ -39,6 +43,7 @@ pub struct MemoryLog {
     /// Those of one shard.
     limits: MemoryLimits,
     epoch: Arc<str>,
+    marks: Mutex<Marks>,
     committed: Arc<dyn Committed>,
 }
 
@@ -85,6 +90,7 @@ impl MemoryLog {
                 ..limits
             },
             epoch: new_epoch(),
+            marks: Mutex::default(),
             committed,
         }
     }
@@ -125,10 +131,12 @@ impl MemoryLog {
         let prev = shard.head(&draft.room).seq;
         let event = draft.into_event(&appended, prev);
         shard.push(event.clone(), key);
-        shard.drop_oldest(&event.room, &self.limits);
-        let floor = shard.floor(&event.room);
+        let trimmed = shard.drop_oldest(&event.room, &self.limits);
         // Under the lock, so that events reach the rings in the order of the log.
-        self.committed.committed(event, floor);
+        self.committed.committed(event);
+        for (room, floor) in trimmed {
+            self.committed.trimmed(&room, floor);
+        }
         Ok(appended)
     }
 }
@@ -189,10 +197,6 @@ impl Shard {
         self.rooms.get(room).map_or(Mark::START, |room| room.head)
     }
 
-    fn floor(&self, room: &str) -> Mark {
-        self.rooms.get(room).map_or(Mark::START, |room| room.floor)
-    }
-
     fn bounds(&self, room: &str, epoch: &Arc<str>) -> Bounds {
         let bounds = Bounds::empty(Arc::clone(epoch));
         match self.rooms.get(room) {
@@ -239,34 +243,32 @@ impl Shard {
         room.events.push_back(event);
     }
 
-    /// Drops what is over the limits: of the room that has just grown, then of all.
-    fn drop_oldest(&mut self, grown: &Arc<str>, limits: &MemoryLimits) {
+    /// Drops what is over the limits: of the room that has just grown, then of all. Returns the new floors.
+    fn drop_oldest(&mut self, grown: &Arc<str>, limits: &MemoryLimits) -> HashMap<Arc<str>, Mark> {
+        let mut trimmed = HashMap::new();
         let kept = self.rooms.get(grown).map_or(0, |room| room.events.len());
         if kept > limits.room_events.max(1) {
-            self.drop_first_of(grown);
+            trimmed.extend(self.drop_first_of(grown));
         }
         while self.order.len() > 1
             && (self.order.len() > limits.events || self.bytes > limits.bytes)
         {
             let Some(room) = self.order.values().next().map(Arc::clone) else {
-                return;
+                break;
             };
-            self.drop_first_of(&room);
+            trimmed.extend(self.drop_first_of(&room));
         }
         while self.hollow.len() > MAX_HOLLOW {
             if let Some((_, name)) = self.hollow.pop_first() {
                 self.rooms.remove(&name);
             }
         }
+        trimmed
     }
 
-    fn drop_first_of(&mut self, name: &Arc<str>) {
-        let Some(room) = self.rooms.get_mut(name) else {
-            return;
-        };
-        let Some(event) = room.events.pop_front() else {
-            return;
-        };
+    fn drop_first_of(&mut self, name: &Arc<str>) -> Option<(Arc<str>, Mark)> {
+        let room = self.rooms.get_mut(name)?;
+        let event = room.events.pop_front()?;
         room.floor = event.mark();
         if room.events.is_empty() {
             self.hollow.insert(room.head.seq, Arc::clone(name));
@@ -276,6 +278,7 @@ impl Shard {
         if let Some(key) = event.key() {
             self.by_cid.remove(&key);
         }
+        Some((event.room.clone(), event.mark()))
     }
 }
 
@@ -292,7 +295,7 @@ impl Room {
         about
             .filter(|event| event.what.is_about(event.seq, message))
             .map(|event| {
-                let bytes = event.what.text().len();
+                let bytes = event.what.bytes();
                 event.what.scrub();
                 bytes
             })
@@ -318,7 +321,7 @@ impl Room {
 fn weight(event: &Event) -> usize {
     const OVERHEAD: usize = 512;
     OVERHEAD
-        + event.what.text().len()
+        + event.what.bytes()
         + event.from.texts().map(str::len).iter().sum::<usize>()
         + size_of::<Event>()
 }
@@ -335,22 +338,30 @@ fn first_place(first: &Event) -> Appended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::conformance::{Seen, Subject, conformance, says};
+    use crate::log::{
+        conformance::{Seen, Subject, conformance, says},
+        projection_conformance::projection_conformance,
+    };
 
     fn start(limits: MemoryLimits) -> Subject {
         let seen = Arc::new(Seen::default());
         Subject {
-            log: Arc::new(MemoryLog::new(limits, Arc::clone(&seen) as _)),
+            store: Arc::new(MemoryLog::new(limits, Arc::clone(&seen) as _)).into(),
             seen,
             _held: Box::new(()),
         }
     }
 
-    conformance!(|room_events| start(MemoryLimits {
-        room_events,
-        events: 10_000,
-        bytes: 1 << 20,
-    }));
+    fn keeps(room_events: usize) -> Subject {
+        start(MemoryLimits {
+            room_events,
+            events: 10_000,
+            bytes: 1 << 20,
+        })
+    }
+
+    conformance!(keeps);
+    projection_conformance!(keeps);
 
     #[tokio::test]
     async fn all_rooms_together_stay_within_the_limits_and_the_oldest_event_goes_first() {
@@ -363,7 +374,7 @@ mod tests {
             Arc::new(Seen::default()),
         );
         let mut rooms = Vec::new();
-        for n in 0..200 {
+        for n in 0..600 {
             let room: Arc<str> = format!("room {n}").into();
             let draft = Draft {
                 room: Arc::clone(&room),

@@ -1,0 +1,53 @@
+//! How far users have read.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::rows::{self, integer, number};
+use crate::log::{MAX_UNREAD, ReadMark};
+
+/// A mark that somebody wants to set.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub(super) room: std::sync::Arc<str>,
+    pub(super) user: std::sync::Arc<str>,
+    pub(super) seq: u64,
+}
+
+/// Sets one forward, not beyond the newest event.
+pub(super) fn raise(conn: &Connection, mark: &Mark) -> rusqlite::Result<()> {
+    let Some(room) = rows::find_room(conn, &mark.room)? else {
+        return Ok(());
+    };
+    let seq = integer(mark.seq.min(room.head.seq));
+    conn.prepare_cached(
+        "INSERT INTO marks (room, user, seq) VALUES (?, ?, ?)
+            ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE seq < excluded.seq",
+    )?
+    .execute(params![room.id, &*mark.user, seq])?;
+    Ok(())
+}
+
+pub(super) fn get(conn: &Connection, room: &str, user: &str) -> rusqlite::Result<ReadMark> {
+    // One view of all.
+    let conn = conn.unchecked_transaction()?;
+    let Some(room) = rows::find_room(&conn, room)? else {
+        return Ok(ReadMark { seq: 0, unread: 0 });
+    };
+    let seq = conn
+        .prepare_cached("SELECT seq FROM marks WHERE room = ? AND user = ?")?
+        .query_row(params![room.id, user], |row| number(row, 0))
+        .optional()?;
+    let seq = seq.unwrap_or(0).max(room.floor.seq);
+    let unread = conn
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT kind, body, author, user FROM log
+                WHERE room = ? AND seq > ? AND target IS NULL ORDER BY seq LIMIT ?)
+                WHERE kind = 0 AND typeof(body) = 'text' AND NOT (author = 0 AND user = ?)",
+        )?
+        .query_row(
+            params![room.id, integer(seq), integer(MAX_UNREAD as u64), user],
+            |row| number(row, 0),
+        )?;
+    let unread = usize::try_from(unread).unwrap_or(MAX_UNREAD);
+    Ok(ReadMark { seq, unread })
+}
