@@ -575,7 +575,11 @@ impl SmallDisk {
             .arg(folder.path())
             .output();
         if !mounted.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: mounting a small file system is not allowed here");
+            let what = "a full disk: mounting a small file system is not allowed here";
+            assert!(std::env::var_os("CI").is_none(), "not tested: {what}");
+            // Past the harness, which keeps to itself what passing tests print.
+            let mut out = std::io::stderr();
+            writeln!(out, "NOT TESTED: {what}").unwrap();
             return None;
         }
         Some(Self(folder))
