@@ -105,6 +105,9 @@ pub struct Limits {
     /// Connections at once, of any kind. Default 10,000: under the usual 20,000 descriptors, with
     /// room for files. More are answered 503.
     pub connections: usize,
+    /// Requests at once that wait for events: streams, and polls that are held. Each has a connection, too. Default 5,000: half of
+    /// those, so that they can't shut out WebSockets. More are answered 503.
+    pub followers: usize,
     /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
     /// place for a new one.
     pub rooms: usize,
@@ -149,6 +152,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            followers: 5_000,
             rooms: 10_000,
             rooms_per_address: 1_000,
             rooms_per_connection: 100,
@@ -178,6 +182,8 @@ pub struct Timeouts {
     /// the answers under way. Default 5 minutes: who does not take a page in that time is not going
     /// to, and browsers open another connection unasked.
     pub http: Duration,
+    /// For the body of a request, and then for the log to answer it. Default 30 s, of which a network that works needs one.
+    pub request: Duration,
     /// For `hello` on a new connection of `fdx.v1.json`. Default 10 s.
     pub hello: Duration,
     /// Without a sign of life before a ping. `None` never pings. Default 20 s, under the 30 to
@@ -190,6 +196,9 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// For a client to take some of what is written to it. Default 10 s.
     pub write: Duration,
+    /// After which a stream of events says something where there is nothing to say. Default 20 s, under the 30 to 60 s after which
+    /// middleboxes forget a connection. Who takes nothing for this long, and [`write`](Self::write), is cut off.
+    pub stream_heartbeat: Duration,
     /// For a closing handshake. Default 3 s, so that a shutdown has time for it.
     pub close: Duration,
     /// Over which sessions are ended one after the other when a shutdown begins; nobody new is let in. Default none: all at once,
@@ -213,11 +222,13 @@ impl Default for Timeouts {
         Self {
             request_head: Duration::from_secs(10),
             http: Duration::from_secs(300),
+            request: Duration::from_secs(30),
             hello: Duration::from_secs(10),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),
             idle: None,
             write: Duration::from_secs(10),
+            stream_heartbeat: Duration::from_secs(20),
             close: Duration::from_secs(3),
             drain: Duration::ZERO,
             shutdown: Duration::from_secs(4),

@@ -20,8 +20,10 @@ mod config;
 mod core;
 mod delivery;
 mod echo;
+mod entrance;
 #[cfg(feature = "sqlite")]
 mod export;
+mod follower;
 mod http;
 mod hub;
 mod identity;
@@ -48,6 +50,7 @@ use ::http::HeaderValue;
 use axum::Router;
 use tokio::{
     net::TcpListener,
+    sync::Semaphore,
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_rustls::{
@@ -67,7 +70,7 @@ pub use crate::{
     core::{Author, Event, User, What},
 };
 use crate::{
-    http::{Desk, Doors, Hosts, StaticDir},
+    http::{Desk, Doors, Hosts, Pages, StaticDir},
     hub::Shared,
     log::{Committed, MemoryLimits, MemoryLog, Store},
     logs::Logs,
@@ -196,6 +199,8 @@ impl Hub {
         let static_dir = static_dir(&config)?;
         let doors = Doors::new(&config).map_err(StartError::Config)?;
         let hosts = Hosts::new(&config, local_addr.ip());
+        let pages = Pages::new(&config).map_err(StartError::Config)?;
+        let followers = Arc::new(Semaphore::new(config.limits.followers));
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
         let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
@@ -205,6 +210,8 @@ impl Hub {
             doors,
             static_dir,
             hosts,
+            pages,
+            followers,
         };
         Ok(Self {
             shared,

@@ -14,7 +14,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::{http::Connection, hub::Shared};
+use crate::{
+    http::{Connection, Lease},
+    hub::Shared,
+};
 
 /// The first pause after a failed accept; doubled up to the longest. Descriptors run out for as
 /// long as connections last, so trying again at once would only burn the processor.
@@ -61,6 +64,7 @@ pub(crate) async fn accept(
         let connection = Connection {
             peer,
             place: Arc::new(place),
+            lease: Arc::new(Lease::new(shared.config.timeouts.http)),
         };
         let serving = serve(
             stream,
@@ -135,7 +139,7 @@ async fn serve_http<S>(stream: S, connection: Connection, shared: &Shared, route
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let peer = connection.peer;
+    let (peer, lease) = (connection.peer, Arc::clone(&connection.lease));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
         router.clone().call(request.map(Body::new))
@@ -152,7 +156,10 @@ where
     tokio::select! {
         result = serving.as_mut() => return log_http(peer, result),
         () = shared.draining.raised() => {}
-        () = sleep(life) => {}
+        stalls = lease.over() => if stalls {
+            tracing::debug!(%peer, "cut off: a stream was not taken");
+            return;
+        }
     }
     serving.as_mut().graceful_shutdown();
     if let Ok(result) = timeout(life, serving).await {

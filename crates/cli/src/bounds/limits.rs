@@ -19,6 +19,11 @@ impl Table for Limits {
             slot: |limits| Count(&mut limits.connections, SOME),
         },
         Row {
+            name: "limits.followers",
+            about: "Requests at once that wait for events by HTTP: half of all connections, so that they can't shut out WebSockets",
+            slot: |limits| Count(&mut limits.followers, SOME),
+        },
+        Row {
             name: "limits.rooms",
             about: "Rooms at once. One that is empty makes place for a new one",
             slot: |limits| Count(&mut limits.rooms, SOME),

@@ -21,6 +21,11 @@ impl Table for Timeouts {
             slot: |timeouts| Time(&mut timeouts.http, WHILE),
         },
         Row {
+            name: "timeouts.request",
+            about: "For the body of a request, and for the log to answer it: a network that works needs one second",
+            slot: |timeouts| Time(&mut timeouts.request, WHILE),
+        },
+        Row {
             name: "timeouts.hello",
             about: "For hello on a new connection of fdx.v1.json",
             slot: |timeouts| Time(&mut timeouts.hello, WHILE),
@@ -29,6 +34,11 @@ impl Table for Timeouts {
             name: "timeouts.write",
             about: "For a client to take some of what is written to it",
             slot: |timeouts| Time(&mut timeouts.write, WHILE),
+        },
+        Row {
+            name: "timeouts.stream-heartbeat",
+            about: "After which a stream of events says something where there is nothing to say: middleboxes forget quiet connections",
+            slot: |timeouts| Time(&mut timeouts.stream_heartbeat, WHILE),
         },
         Row {
             name: "timeouts.close",

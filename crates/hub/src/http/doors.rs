@@ -298,8 +298,8 @@ where
     }
     let path = handshake.request().path().to_owned();
     let (response, upgrade) = handshake.accept::<Body>();
+    let Connection { peer, place, .. } = connection;
     desk.shared.spawn(async move {
-        let Connection { peer, place } = connection;
         match upgrade.await {
             Ok(ws) => {
                 let since = Instant::now();

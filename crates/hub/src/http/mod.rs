@@ -1,9 +1,11 @@
 //! The routes.
 
+mod api;
 mod conditional;
 mod doors;
 mod files;
 mod hosts;
+mod lease;
 mod pages;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -17,9 +19,9 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::{doors::Doors, files::StaticDir, hosts::Hosts};
+pub(crate) use self::{api::Pages, doors::Doors, files::StaticDir, hosts::Hosts, lease::Lease};
 use crate::{config::Site, hub::Shared};
 
 /// The connection a request came over.
@@ -28,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Its place among the connections there may be; kept by whatever the connection becomes.
     pub(crate) place: Arc<OwnedSemaphorePermit>,
+    /// Until when it may go on as it is.
+    pub(crate) lease: Arc<Lease>,
 }
 
 /// What the routes need to answer.
@@ -37,12 +41,16 @@ pub(crate) struct Desk {
     pub(crate) doors: Doors,
     pub(crate) static_dir: Option<StaticDir>,
     pub(crate) hosts: Hosts,
+    pub(crate) pages: Pages,
+    /// Places for requests that wait for events.
+    pub(crate) followers: Arc<Semaphore>,
 }
 
 type Reception = State<Arc<Desk>>;
 
 /// All routes of a hub. WebSocket routes and `/healthz` win over a static folder.
 pub(crate) fn router(desk: Desk) -> Router {
+    let desk = Arc::new(desk);
     let mut router = Router::new()
         .route("/healthz", get(healthz))
         .route("/api/v1/logs", get(list_logs));
@@ -54,7 +62,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         Site::Chat => {
             router = router
                 .route("/ws", any(doors::chat))
-                .route("/echo", any(doors::echo));
+                .route("/echo", any(doors::echo))
+                .merge(api::routes(&desk));
         }
         Site::Logs { at: Some(path) } => router = router.route(path, any(doors::first_log)),
         Site::Logs { at: None } => {}
@@ -71,7 +80,6 @@ pub(crate) fn router(desk: Desk) -> Router {
     } else {
         with_pages(router, &desk.shared.config.site, has_logs)
     };
-    let desk = Arc::new(desk);
     router
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(

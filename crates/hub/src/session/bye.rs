@@ -28,7 +28,7 @@ pub(super) enum Leaving {
 }
 
 /// Over how long so many clients, whose connections end within `drain`, should spread their return.
-pub(super) fn jitter(clients: usize, drain: Duration) -> Duration {
+pub(crate) fn jitter(clients: usize, drain: Duration) -> Duration {
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     let wanted = Duration::from_secs(1) * clients / RETURNS_PER_SECOND;
     let wanted = wanted.min(LONGEST_JITTER).saturating_sub(drain);

@@ -38,6 +38,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::{
     alarm::Alarm,
+    bye::jitter,
     heartbeat::{Heartbeat, INTERVALS as HEARTBEATS},
     open::Open,
     parcel::Parcel,
@@ -450,6 +451,11 @@ fn frame(entry: &Entry<Prepared>, form: Form, escape_html: bool) -> Prepared {
         })
     };
     entry.frame(form, encode).clone()
+}
+
+/// The frame of an entry in `fdx.v1.json`.
+pub(crate) fn v1_frame(entry: &Entry<Prepared>) -> Prepared {
+    frame(entry, Form::V1, false)
 }
 
 fn prepare(text: String) -> Prepared {

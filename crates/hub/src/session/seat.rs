@@ -89,6 +89,14 @@ impl Seat {
         true
     }
 
+    /// For who reads a room without a connection of its own: `waker` is woken when the room has something from now on.
+    pub(crate) fn attend(&self, waker: &Waker) {
+        lock(&self.told).clear();
+        lock(&self.task)
+            .get_or_insert_with(|| waker.clone())
+            .clone_from(waker);
+    }
+
     /// Writes what rooms have for the session, or has its task do so.
     pub(crate) fn deliver(&self, parcel: &mut Parcel) {
         self.is_due.store(false, Ordering::Release);
@@ -100,8 +108,11 @@ impl Seat {
             task.wake_by_ref();
             return;
         };
-        let Some(live) = live.as_mut().filter(|live| live.stop.is_none()) else {
-            return;
+        let live = match &mut *live {
+            Some(live) if live.stop.is_none() => live,
+            Some(_) => return,
+            // Who attends reads by itself.
+            None => return task.wake_by_ref(),
         };
         let cx = &mut Context::from_waker(task);
         // A panic ends this session and none of its neighbours.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     core::{Author, Bounds, Cursor, SessionId, User, What},
+    entrance::Entrance,
     hub::{Shared, now},
     log::{Append, AppendError, Appended, Draft},
     rooms::RoomRef,
@@ -169,14 +170,11 @@ impl Session {
             let why = "too many rooms joined";
             return Err(Failure::new(ErrorCode::RateLimited, why));
         }
-        let room: Arc<str> = name.into();
+        let (room, address) = (name.into(), self.rooms.address());
+        let since = since.map(str::parse);
         self.joining = Some(Box::new(Joining {
             id: id.cloned(),
-            backlog,
-            from: 0,
-            since: since.map(str::parse),
-            step: self.opening(&room, backlog),
-            room,
+            entrance: Entrance::new(&self.hub, &room, address, backlog, since),
         }));
         Ok(())
     }
@@ -267,21 +265,24 @@ impl Session {
                     },
                 );
             }
-            Err(error) => {
-                let code = match error {
-                    AppendError::Conflict => ErrorCode::Conflict,
-                    AppendError::NotFound => ErrorCode::NotFound,
-                    AppendError::Forbidden => ErrorCode::Forbidden,
-                    AppendError::Busy | AppendError::Unavailable => ErrorCode::Unavailable,
-                    AppendError::Timeout => ErrorCode::Timeout,
-                };
-                let failure = Failure::new(code, error.to_string());
-                self.outbox.push(reply::refusal(id, &failure));
-            }
+            Err(error) => self.outbox.push(reply::refusal(id, &error.into())),
         }
     }
 
     fn reply<T: Serialize>(&mut self, id: Option<&Id>, ok: &T) {
         self.outbox.extend(reply::success(id, ok));
+    }
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        let code = match error {
+            AppendError::Conflict => ErrorCode::Conflict,
+            AppendError::NotFound => ErrorCode::NotFound,
+            AppendError::Forbidden => ErrorCode::Forbidden,
+            AppendError::Busy | AppendError::Unavailable => ErrorCode::Unavailable,
+            AppendError::Timeout => ErrorCode::Timeout,
+        };
+        Self::new(code, error.to_string())
     }
 }

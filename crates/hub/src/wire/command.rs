@@ -13,15 +13,15 @@ use crate::core::{is_name, is_room_name};
 /// The longest textual command id, in bytes: it comes back with the reply.
 const MAX_ID_BYTES: usize = 64;
 /// The longest client-made message id, in bytes: it is kept and sent with the message.
-const MAX_CID_BYTES: usize = 64;
+pub(crate) const MAX_CID_BYTES: usize = 64;
 /// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
 pub(crate) const MAX_EMAIL_BYTES: usize = 254;
 /// A guest secret shorter than this could be guessed, a longer one is of no more use.
-const GUEST_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
+pub(crate) const GUEST_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 /// The most messages a join may ask for; also the most a plain client may.
 pub(crate) const MAX_BACKLOG: usize = 200;
 /// The messages a join gets that does not say how many it wants: a screenful or two.
-const DEFAULT_BACKLOG: usize = 50;
+pub(crate) const DEFAULT_BACKLOG: usize = 50;
 
 /// A command's id, chosen by the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,13 +155,7 @@ impl<'a> Command<'a> {
                 if !(1..=MAX_CID_BYTES).contains(&cid.len()) {
                     return Err(bad(format!("cid has 1 to {MAX_CID_BYTES} bytes")));
                 }
-                if body.trim().is_empty() {
-                    return Err(bad("body is blank"));
-                }
-                if body.len() > max_body {
-                    let why = format!("body is at most {max_body} bytes");
-                    return Err(Failure::new(ErrorCode::TooLarge, why));
-                }
+                checked_body(&body, max_body)?;
                 Ok(Self::Send {
                     room: checked_room(room)?,
                     cid,
@@ -209,6 +203,17 @@ fn fields<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Failure> {
 
 fn bad(why: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(ErrorCode::BadRequest, why)
+}
+
+pub(crate) fn checked_body(body: &str, max: usize) -> Result<&str, Failure> {
+    if body.trim().is_empty() {
+        return Err(bad("body is blank"));
+    }
+    if body.len() > max {
+        let why = format!("body is at most {max} bytes");
+        return Err(Failure::new(ErrorCode::TooLarge, why));
+    }
+    Ok(body)
 }
 
 fn checked_room(room: Cow<'_, str>) -> Result<Cow<'_, str>, Failure> {

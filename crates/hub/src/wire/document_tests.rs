@@ -268,6 +268,7 @@ fn every_error_code_of_the_document_has_a_cause_here() {
         RateLimited,
         Timeout,
         Unavailable,
+        Unauthorized,
         Unsupported,
     ] {
         let name = serde_json::to_value(code).unwrap();
@@ -276,7 +277,7 @@ fn every_error_code_of_the_document_has_a_cause_here() {
             "{name}"
         );
     }
-    assert_eq!(table.matches("\n| `").count(), 10);
+    assert_eq!(table.matches("\n| `").count(), 11);
 }
 
 #[test]

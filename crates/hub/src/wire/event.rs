@@ -171,18 +171,22 @@ struct GapEvent<'a> {
     reason: &'static str,
 }
 
-/// An event that the log keeps.
-pub(crate) fn durable(event: &Event) -> String {
-    let ev = match &event.what {
+/// What an event that the log keeps is called.
+pub(crate) fn kind(what: &What) -> &str {
+    match what {
         What::Message { .. } => "msg",
         What::Edit { .. } => "edit",
         What::Delete { .. } => "del",
         What::React { .. } => "react",
         What::Data { .. } => "data",
         What::Other { kind, .. } => kind,
-    };
+    }
+}
+
+/// An event that the log keeps.
+pub(crate) fn durable(event: &Event) -> String {
     to_json(&Durable {
-        ev,
+        ev: kind(&event.what),
         room: &event.room,
         seq: event.seq,
         prev: event.prev,

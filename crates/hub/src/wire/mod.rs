@@ -25,7 +25,7 @@ pub(crate) fn to_json<T: Serialize>(frame: &T) -> String {
 }
 
 /// Reads a JSON object. `serde_json` alone would also take an array for a struct.
-fn from_json_object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+pub(crate) fn from_json_object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     if !text
         .trim_start_matches([' ', '\t', '\r', '\n'])
         .starts_with('{')

@@ -20,6 +20,7 @@ pub(crate) enum ErrorCode {
     RateLimited,
     Timeout,
     Unavailable,
+    Unauthorized,
     Unsupported,
 }
 
@@ -81,12 +82,31 @@ pub(crate) struct RoomForm<'a> {
     pub(crate) members: Vec<UserForm<'a>>,
 }
 
+/// How a stream of events begins.
+#[derive(Debug, Serialize)]
+pub(crate) struct StreamForm<'a> {
+    pub(crate) room: &'a str,
+    #[serde(flatten)]
+    pub(crate) resume: Option<Resume>,
+    pub(crate) epoch: &'a str,
+    pub(crate) head: u64,
+    pub(crate) floor: u64,
+    pub(crate) cursor: String,
+}
+
 /// Whether a client goes on from its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Resume {
     resume: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+}
+
+impl Resume {
+    /// Why not, if it does not.
+    pub(crate) const fn reason(self) -> Option<&'static str> {
+        self.reason
+    }
 }
 
 impl From<Result<(), Reset>> for Resume {

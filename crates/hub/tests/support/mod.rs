@@ -6,6 +6,8 @@
     reason = "each test file uses its own share"
 )]
 
+pub mod http;
+
 use std::{collections::VecDeque, future::Future, net::SocketAddr, time::Duration};
 
 use fullduplex::{Client, CloseCode, CloseFrame, Message, WebSocket};
@@ -112,14 +114,7 @@ impl Running {
         };
         let request =
             format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
-        let text = self.raw(&request).await;
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer {
-            status,
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+        Answer::read(&self.raw(&request).await)
     }
 }
 
@@ -131,6 +126,16 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(": ")?;

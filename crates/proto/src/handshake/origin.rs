@@ -60,7 +60,7 @@ impl Origin {
     ///
     /// The scheme counts only where we know ours: with `tls` it has to be `https`. Without, a proxy in front may have
     /// ended TLS, and what it says about that in headers anybody can say.
-    fn is_same(&self, host: &Authority, tls: bool) -> bool {
+    pub fn is_same(&self, host: &Authority, tls: bool) -> bool {
         let secure = match self.scheme() {
             Some("http") if !tls => false,
             Some("https") => true,

@@ -1,0 +1,202 @@
+//! A reader of one room that is no WebSocket session: it waits for what comes and takes it when it likes.
+
+use std::{
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use fullduplex::Prepared;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    core::{Batch, Cursor, Entry, Gap, JoinRefused, NoCursor, RoomState},
+    entrance::{Entrance, Judged},
+    hub::Shared,
+    log::{Answer, PageSize, ReadError, Start, Tail},
+    rooms::{RoomRef, Visitor},
+    session::{HIGH_WATER, MAX_BATCH, Seat},
+};
+
+/// A cursor in a room. Like a session it has no queue: what it has not taken stays in the ring, and then in the log. Leaves
+/// when dropped.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    hub: Arc<Shared>,
+    visitor: Visitor,
+    room: RoomRef,
+    name: Arc<str>,
+    epoch: Arc<str>,
+    /// The position of the next event it needs.
+    cursor: u64,
+    /// What the ring no longer has, on its way from the log.
+    page: Option<Answer<Tail, ReadError>>,
+}
+
+/// A room that is followed.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) follower: Follower,
+    pub(crate) state: RoomState,
+    pub(crate) judged: Judged,
+}
+
+/// What comes next in a room.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Events, at least one, oldest first.
+    Events(Vec<Arc<Entry<Prepared>>>),
+    /// It was so slow that these positions are no longer kept. The cursor is what it goes on from.
+    Gap(Gap, Cursor),
+}
+
+impl Follower {
+    /// Follows a room after `since` if it can go on from there, else with the newest `backlog` events.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn enter(
+        hub: &Arc<Shared>,
+        name: &Arc<str>,
+        address: IpAddr,
+        since: Option<Result<Cursor, NoCursor>>,
+        backlog: usize,
+    ) -> Result<Followed, JoinRefused> {
+        let session = hub.next_session();
+        let visitor = Visitor {
+            session,
+            seat: Seat::new(Arc::clone(hub.rooms.lanes().of(session.0))),
+            wants_presence: false,
+            address,
+        };
+        let mut entrance = Entrance::new(hub, name, address, backlog, since);
+        loop {
+            let (begin, judged) = poll_fn(|cx| entrance.poll(hub, cx)).await?;
+            if let Some((room, joined)) = hub.rooms.join(name, &visitor, None, begin) {
+                let follower = Self {
+                    hub: Arc::clone(hub),
+                    visitor,
+                    room,
+                    name: Arc::clone(name),
+                    epoch: Arc::clone(&joined.state.bounds.epoch),
+                    cursor: joined.cursor,
+                    page: None,
+                };
+                return Ok(Followed {
+                    follower,
+                    state: joined.state,
+                    judged,
+                });
+            }
+            entrance.again(hub);
+        }
+    }
+
+    /// Counts the sessions there ever were.
+    pub(crate) const fn number(&self) -> u64 {
+        self.visitor.session.0
+    }
+
+    pub(crate) fn room(&self) -> &str {
+        &self.name
+    }
+
+    /// The position of the next event it needs.
+    pub(crate) const fn position(&self) -> u64 {
+        self.cursor
+    }
+
+    /// The cursor of who has read an event of the room.
+    pub(crate) fn cursor_of(&self, entry: &Entry<Prepared>) -> Cursor {
+        Cursor {
+            epoch: Arc::clone(&self.epoch),
+            mark: entry.event.mark(),
+        }
+    }
+
+    /// Waits for what comes next, at most `max` events, and not longer than until `by`: None if there is nothing then. What is
+    /// there and has to be read first is waited for all the same.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn next_by(
+        &mut self,
+        max: usize,
+        by: Instant,
+    ) -> Result<Option<Next>, ReadError> {
+        let mut late = pin!(sleep_until(by));
+        poll_fn(|cx| match self.poll_next(max, cx) {
+            Poll::Ready(next) => Poll::Ready(next.map(Some)),
+            Poll::Pending if self.page.is_some() => Poll::Pending,
+            Poll::Pending => late.as_mut().poll(cx).map(|()| Ok(None)),
+        })
+        .await
+    }
+
+    /// What comes next: at most `max` events.
+    pub(crate) fn poll_next(
+        &mut self,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Next, ReadError>> {
+        let max = max.min(MAX_BATCH);
+        loop {
+            if let Some(page) = &mut self.page {
+                let tail = ready!(Pin::new(page).poll(cx));
+                self.page = None;
+                if let Some(next) = self.take_page(tail?) {
+                    return Poll::Ready(Ok(next));
+                }
+            }
+            self.visitor.seat.attend(cx.waker());
+            let Batch { gap, entries, .. } = self.read(max);
+            if gap.is_some() {
+                let size = PageSize {
+                    events: max,
+                    bytes: HIGH_WATER,
+                };
+                let start = Start::At(self.cursor);
+                self.page = Some(self.hub.log.tail(&self.name, start, size));
+            } else if let Some(last) = entries.last() {
+                self.cursor = last.event.seq + 1;
+                return Poll::Ready(Ok(Next::Events(entries)));
+            } else {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Without presence, of which it is told nothing.
+    fn read(&self, max: usize) -> Batch<Prepared> {
+        let (room, session) = (self.room, self.visitor.session);
+        self.hub
+            .rooms
+            .read(room, session, self.cursor, 0, max, HIGH_WATER)
+    }
+
+    /// What the log has for it, if anything.
+    fn take_page(&mut self, tail: Tail) -> Option<Next> {
+        let Tail { bounds, events } = tail;
+        if self.cursor <= bounds.floor.seq {
+            let gap = Gap {
+                from: self.cursor,
+                to: bounds.floor.seq,
+            };
+            self.cursor = gap.to + 1;
+            let cursor = Cursor {
+                epoch: bounds.epoch,
+                mark: bounds.floor,
+            };
+            return Some(Next::Gap(gap, cursor));
+        }
+        self.cursor = events.last()?.seq + 1;
+        let entries = events.into_iter().map(Entry::new).map(Arc::new);
+        Some(Next::Events(entries.collect()))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.hub.rooms.leave(self.room, self.visitor.session);
+    }
+}

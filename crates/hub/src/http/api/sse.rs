@@ -1,0 +1,238 @@
+//! `GET /sse/{room}`: a room's events as they come, for `EventSource`.
+
+use std::{
+    convert::Infallible,
+    fmt::Write as _,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Extension, State},
+    response::{IntoResponse, Response},
+};
+use futures_core::Stream;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use super::{Caller, Connection, Params, Problem, Reception, Room, count};
+use crate::{
+    auth::Right,
+    core::{Cursor, NoCursor},
+    follower::{Followed, Follower, Next},
+    hub::Shared,
+    session::{Alarm, MAX_BATCH, jitter, v1_frame},
+    wire::{
+        event,
+        reply::{Resume, StreamForm},
+        to_json,
+    },
+};
+
+/// What a stream says when there is nothing to say: a comment.
+const STILL_HERE: &str = ": hb\n\n";
+
+/// After how long a browser should come back at first, in milliseconds: soon, and not at once.
+const RETRY_MS: u32 = 2_000;
+
+#[derive(Deserialize)]
+pub(super) struct FollowQuery {
+    since: Option<String>,
+    backlog: Option<usize>,
+}
+
+/// Follows a room from a cursor on, or with its newest events.
+pub(super) async fn follow(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    Room(room): Room,
+    Params(query): Params<FollowQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Caller::of(&headers)?.may(&room, Right::Read)?;
+    let backlog = count(query.backlog, 0)?;
+    let place = desk.place()?;
+    let last = headers.get("last-event-id").map(|id| id.to_str());
+    let last = last.map(|id| id.map_err(|_| NoCursor).and_then(str::parse));
+    let since = last.or_else(|| query.since.as_deref().map(str::parse));
+    let address = connection.peer.ip();
+    let followed = Follower::enter(&desk.shared, &room, address, since, backlog).await?;
+    let events = Events::new(&desk.shared, &room, followed, connection, place);
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // It ends with the connection, or the connection with it.
+        (header::CONNECTION, "close"),
+        // What nginx would else collect.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(events)).into_response())
+}
+
+/// The body: made as the connection takes it.
+struct Events {
+    follower: Follower,
+    /// What comes before all else.
+    first: Option<String>,
+    /// The hub stops.
+    stops: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_over: bool,
+    alarm: Alarm,
+    said: Instant,
+    connection: Connection,
+    place: OwnedSemaphorePermit,
+    hub: Arc<Shared>,
+}
+
+impl Events {
+    fn new(
+        hub: &Arc<Shared>,
+        room: &str,
+        followed: Followed,
+        connection: Connection,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let first = first(room, &followed);
+        let stopping = hub.stopping.clone();
+        Self {
+            follower: followed.follower,
+            first: Some(first),
+            stops: Box::pin(async move { stopping.raised().await }),
+            is_over: false,
+            alarm: Alarm::default(),
+            said: Instant::now(),
+            connection,
+            place,
+            hub: Arc::clone(hub),
+        }
+    }
+
+    /// What is to be said next. None at the end.
+    fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        if self.stops.as_mut().poll(cx).is_ready() {
+            self.is_over = true;
+            return Poll::Ready(Some(self.bye()));
+        }
+        match self.follower.poll_next(MAX_BATCH, cx) {
+            Poll::Ready(Ok(next)) => return Poll::Ready(Some(self.text_of(&next))),
+            Poll::Ready(Err(error)) => {
+                tracing::warn!(%error, "a stream of events can't go on");
+                self.is_over = true;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {}
+        }
+        loop {
+            let due = self.said + self.hub.config.timeouts.stream_heartbeat;
+            if due <= Instant::now() {
+                return Poll::Ready(Some(STILL_HERE.to_owned()));
+            }
+            self.alarm.set(Some(due));
+            ready!(self.alarm.poll(cx));
+        }
+    }
+
+    /// What it says when the hub stops: the return of all is spread, as that of sessions is.
+    fn bye(&self) -> String {
+        let limits = &self.hub.config.limits;
+        let streams = limits.followers - self.place.semaphore().available_permits();
+        let jitter = jitter(streams, Duration::ZERO).as_millis();
+        let jitter_ms = u32::try_from(jitter).unwrap_or(u32::MAX).max(1);
+        let retry = self.follower.number() % u64::from(jitter_ms);
+        let mut text = format!("retry: {retry}\n");
+        push_block(&mut text, None, "bye", &event::bye(jitter_ms));
+        text
+    }
+
+    fn text_of(&self, next: &Next) -> String {
+        let mut text = String::new();
+        match next {
+            Next::Gap(gap, cursor) => {
+                let gap = event::gap(self.follower.room(), *gap);
+                push_block(&mut text, Some(cursor), "gap", &gap);
+            }
+            Next::Events(entries) => {
+                for entry in entries {
+                    let cursor = self.follower.cursor_of(entry);
+                    let frame = v1_frame(entry).payload();
+                    let frame = String::from_utf8_lossy(&frame);
+                    let kind = event::kind(&entry.event.what);
+                    push_block(&mut text, Some(&cursor), kind, &frame);
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Stream for Events {
+    type Item = Result<String, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        // It is asked only while the connection takes what it says. Who takes nothing until after the next heartbeat is gone.
+        let timeouts = &this.hub.config.timeouts;
+        let lease = &this.connection.lease;
+        lease.extend(timeouts.stream_heartbeat + timeouts.write);
+        let text = ready!(this.poll_text(cx));
+        this.said = Instant::now();
+        Poll::Ready(text.map(Ok))
+    }
+}
+
+/// Where the stream begins: `ok` or `reset`. It names a cursor only if that is what the events after it follow: a client that has
+/// got no further comes back with it.
+fn first(room: &str, followed: &Followed) -> String {
+    let Followed {
+        follower,
+        state,
+        judged,
+    } = followed;
+    let bounds = &state.bounds;
+    let resume = judged.map(Resume::from);
+    let head = Cursor {
+        epoch: Arc::clone(&bounds.epoch),
+        mark: bounds.head,
+    };
+    let form = StreamForm {
+        room,
+        resume,
+        epoch: &bounds.epoch,
+        head: bounds.head.seq,
+        floor: bounds.floor.seq + 1,
+        cursor: head.to_string(),
+    };
+    let kind = match judged {
+        Some(Err(_)) => "reset",
+        Some(Ok(())) | None => "ok",
+    };
+    let is_at_head = follower.position() > bounds.head.seq;
+    let mut text = format!("retry: {RETRY_MS}\n");
+    push_block(
+        &mut text,
+        is_at_head.then_some(&head),
+        kind,
+        &to_json(&form),
+    );
+    text
+}
+
+/// One event. JSON has no line ends.
+fn push_block(text: &mut String, cursor: Option<&Cursor>, kind: &str, data: &str) {
+    // Writing to a String does not fail.
+    if let Some(cursor) = cursor {
+        let _ = writeln!(text, "id: {cursor}");
+    }
+    let _ = write!(text, "event: {kind}\ndata: {data}\n\n");
+}

@@ -1,0 +1,365 @@
+//! The HTTP API.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use fullduplex_hub::{AllowedOrigins, Config, Limits, Timeouts};
+use serde_json::json;
+use support::{
+    Running,
+    http::{GUEST, bodies},
+    within,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+const MESSAGES: &str = "/api/v1/rooms/general/messages";
+
+#[tokio::test]
+async fn what_is_posted_is_said_in_the_room() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.member("Ana", "general").await;
+    let body = json!({"name": " Bo ", "body": "hello", "cid": "a"});
+    let answer = hub.post(MESSAGES, GUEST, &body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let (sent, seen) = (answer.json(), ana.msg().await);
+    for key in ["seq", "id", "ts"] {
+        assert_eq!(sent[key], seen[key], "{key}");
+    }
+    assert_eq!(
+        (&seen["body"], &seen["cid"]),
+        (&json!("hello"), &json!("a"))
+    );
+    assert_eq!(seen["from"]["name"], "Bo");
+
+    // Who holds the secret is the same user on a WebSocket.
+    let mut bo = hub.v1().await;
+    let hello = json!({"op": "hello", "name": "Bo", "guest": "k8JmVQ2sR0u3pXyWz1aB"});
+    assert_eq!(bo.ok(hello).await["user"]["id"], seen["from"]["id"]);
+
+    // Strangers need no secret, and are not each other.
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        let answer = hub.post(MESSAGES, "", &json!({"body": "hi"})).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        strangers.push(ana.msg().await["from"].clone());
+    }
+    assert_eq!(strangers[0]["name"], "guest");
+    assert_ne!(strangers[0]["id"], strangers[1]["id"]);
+}
+
+#[tokio::test]
+async fn s07_a_post_that_is_repeated_is_stored_once() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.member("Ana", "general").await;
+    let key = format!("{GUEST}Idempotency-Key: order-1\r\n");
+    let body = json!({"body": "one"});
+    let first = hub.post(MESSAGES, &key, &body).await;
+    assert_eq!((first.status, &first.json()["dup"]), (201, &json!(false)));
+    // As a header or in the body, by HTTP or not: it is the same id of the same user.
+    for (headers, body) in [
+        (&*key, &body),
+        (GUEST, &json!({"body": "one", "cid": "order-1"})),
+    ] {
+        let again = hub.post(MESSAGES, headers, body).await;
+        assert_eq!((again.status, &again.json()["dup"]), (200, &json!(true)));
+        assert_eq!(again.json()["seq"], first.json()["seq"]);
+    }
+    let mut same = hub.v1().await;
+    let hello = json!({"op": "hello", "name": "Bo", "guest": "k8JmVQ2sR0u3pXyWz1aB"});
+    same.ok(hello).await;
+    same.ok(json!({"op": "join", "room": "general", "backlog": 0}))
+        .await;
+    assert_eq!(same.say("general", "order-1", "one").await["dup"], true);
+    // Another user's is another one.
+    let other = key.replace("k8Jm", "XXXX");
+    assert_eq!(hub.post(MESSAGES, &other, &body).await.status, 201);
+    hub.say("general", "end").await;
+    let seen = [ana.msg().await, ana.msg().await, ana.msg().await];
+    assert_eq!(seen.map(|msg| msg["body"].clone()), ["one", "one", "end"]);
+}
+
+#[tokio::test]
+async fn s08_a_key_of_another_message_is_a_conflict_and_the_first_stands() {
+    let hub = Running::start(Config::default()).await;
+    let key = format!("{GUEST}Idempotency-Key: order-1\r\n");
+    assert_eq!(
+        hub.post(MESSAGES, &key, &json!({"body": "one"}))
+            .await
+            .status,
+        201
+    );
+    let other = hub.post(MESSAGES, &key, &json!({"body": "two"})).await;
+    assert_eq!(other.problem(), (409, "conflict".into()));
+    assert_eq!(
+        bodies(&hub.poll("general", "wait=0").await["events"]),
+        ["one"]
+    );
+}
+
+#[tokio::test]
+async fn what_can_not_be_stored_is_a_problem_with_the_codes_of_the_protocol() {
+    let hub = Running::start(Config::default()).await;
+    let kind = "Content-Type: application/json\r\n";
+    let text = "Content-Type: text/plain\r\n";
+    let long = "x".repeat(16 * 1024 + 1);
+    let body = format!(r#"{{"body":"{long}"}}"#);
+    let request = format!(r#"{{"body":"a","x":"{}"}}"#, long.repeat(4));
+    let cases = [
+        (kind, r#"{"body":" \n"}"#, 400, "bad_request"),
+        (kind, "{}", 400, "bad_request"),
+        (kind, r#"["hello"]"#, 400, "bad_request"),
+        (kind, "", 400, "bad_request"),
+        (kind, r#"{"body":1}"#, 400, "bad_request"),
+        (kind, r#"{"body":"a","name":"\n"}"#, 400, "bad_request"),
+        (kind, r#"{"body":"a","cid":"a b"}"#, 400, "bad_request"),
+        (kind, r#"{"body":"a","cid":"mine"}"#, 401, "unauthorized"),
+        (kind, &body, 413, "too_large"),
+        (kind, &request, 413, "too_large"),
+        (text, r#"{"body":"a"}"#, 415, "unsupported"),
+        ("", r#"{"body":"a"}"#, 415, "unsupported"),
+    ];
+    for (headers, body, status, code) in cases {
+        let answer = hub.send("POST", MESSAGES, headers, body).await;
+        let shown = &body[..body.len().min(60)];
+        assert_eq!(answer.problem(), (status, code.into()), "{shown}");
+    }
+    for room in ["a%2Fb", "%ff", "..%2f", "%20"] {
+        let path = format!("/api/v1/rooms/{room}/messages");
+        let answer = hub.post(&path, "", &json!({"body": "a"})).await;
+        assert_eq!(answer.problem(), (400, "bad_request".into()), "{room}");
+    }
+    let nothing = hub.post("/api/v1/nothing", "", &json!({})).await;
+    assert_eq!(nothing.problem(), (404, "not_found".into()));
+    assert_eq!(hub.poll("general", "").await["events"], json!([]));
+}
+
+#[tokio::test]
+async fn who_a_message_is_from_is_said_well_or_refused() {
+    let hub = Running::start(Config::default()).await;
+    let key = format!("{GUEST}Idempotency-Key: a\r\n");
+    let body = json!({"body": "a", "cid": "b"});
+    let differs = hub.post(MESSAGES, &key, &body).await;
+    assert_eq!(differs.problem(), (400, "bad_request".into()));
+    for headers in [
+        "Authorization: Basic YTpi\r\n",
+        "Authorization: Bearer short\r\n",
+    ] {
+        let posted = hub.post(MESSAGES, headers, &json!({"body": "a"})).await;
+        let read = hub.get(MESSAGES, headers).await;
+        for answer in [posted, read, hub.get("/sse/general", headers).await] {
+            assert_eq!(answer.problem(), (401, "unauthorized".into()));
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_is_not_made_for_free() {
+    let limits = Limits {
+        rooms_per_address: 1,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let body = json!({"body": "a"});
+    let made = hub.post("/api/v1/rooms/one/messages", "", &body).await;
+    assert_eq!(made.status, 201);
+    let posted = hub.post("/api/v1/rooms/two/messages", "", &body).await;
+    for refused in [posted, hub.get("/sse/two", "").await] {
+        assert_eq!(refused.problem(), (429, "rate_limited".into()));
+        assert_eq!(refused.header("retry-after"), Some("5"));
+    }
+}
+
+#[tokio::test]
+async fn each_path_has_the_methods_of_the_document_and_tells_who_tries_another() {
+    let hub = Running::start(Config::default()).await;
+    let document = hub.get("/api/v1/openapi.json", "").await.json();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{room}", "general").replace("{id}", "s_1");
+        let item = item.as_object().unwrap();
+        let mut allowed: Vec<_> = item.keys().filter(|key| *key != "parameters").collect();
+        allowed.sort();
+        let allowed: Vec<_> = allowed.iter().map(|method| method.to_uppercase()).collect();
+        let expected = allowed.join(",").replace("GET", "GET,HEAD");
+        for method in ["PUT", "PATCH", "OPTIONS"] {
+            let answer = hub.request(method, &path, "Content-Length: 0\r\n").await;
+            assert_eq!(answer.problem(), (405, "unsupported".into()));
+            let mut told: Vec<_> = answer.header("allow").unwrap().split(',').collect();
+            told.sort_unstable();
+            assert_eq!(told.join(","), expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_refused_and_those_allowed_are_told_so() {
+    let hub = Running::start(Config::default()).await;
+    let other = "Origin: http://evil.example\r\n";
+    for headers in [
+        other,
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n",
+    ] {
+        let posted = hub.post(MESSAGES, headers, &json!({"body": "a"})).await;
+        assert_eq!(posted.problem(), (403, "forbidden".into()), "{headers}");
+        for path in [MESSAGES, "/sse/general", "/api/v1/nothing"] {
+            let read = hub.get(path, headers).await;
+            assert_eq!(read.problem(), (403, "forbidden".into()), "{headers}");
+            assert_eq!(read.header("access-control-allow-origin"), None);
+            assert_eq!(read.header("vary"), Some("Origin"));
+        }
+    }
+    let refused = hub.get(MESSAGES, other).await;
+    for named in ["http://evil.example", "--allow-origin"] {
+        assert!(refused.body.contains(named), "{refused:?}");
+    }
+    // A link that is followed is no page that asks; a form that is sent is.
+    let link = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n";
+    assert_eq!(hub.get(MESSAGES, link).await.status, 200);
+    let posted = hub.post(MESSAGES, link, &json!({"body": "a"})).await;
+    assert_eq!(posted.status, 403);
+    for ours in [
+        "Origin: http://localhost\r\n",
+        "Sec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: none\r\n",
+    ] {
+        let posted = hub.post(MESSAGES, ours, &json!({"body": "a"})).await;
+        assert_eq!(posted.status, 201, "{ours}");
+        assert_eq!(posted.header("access-control-allow-origin"), None);
+    }
+
+    let origins = AllowedOrigins::List(vec!["https://app.example".into()]);
+    let hub = Running::start(Config {
+        origins,
+        ..Config::default()
+    })
+    .await;
+    let allowed = "Origin: https://app.example\r\nSec-Fetch-Site: cross-site\r\n";
+    let posted = hub.post(MESSAGES, allowed, &json!({"body": "a"})).await;
+    assert_eq!(posted.status, 201);
+    let named = posted.header("access-control-allow-origin");
+    assert_eq!(named, Some("https://app.example"));
+    let asks = format!("{allowed}Access-Control-Request-Method: POST\r\n");
+    let preflight = hub.request("OPTIONS", MESSAGES, &asks).await;
+    assert_eq!(preflight.status, 204);
+    for (name, part) in [
+        ("access-control-allow-origin", "https://app.example"),
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "idempotency-key"),
+        ("access-control-max-age", "86400"),
+    ] {
+        assert!(preflight.header(name).unwrap().contains(part), "{name}");
+    }
+    let asks = format!("{other}Access-Control-Request-Method: POST\r\n");
+    assert_eq!(hub.request("OPTIONS", MESSAGES, &asks).await.status, 403);
+
+    let hub = Running::start(Config {
+        origins: AllowedOrigins::Any,
+        ..Config::default()
+    })
+    .await;
+    let posted = hub.post(MESSAGES, other, &json!({"body": "a"})).await;
+    let named = posted.header("access-control-allow-origin");
+    assert_eq!((posted.status, named), (201, Some("http://evil.example")));
+}
+
+#[tokio::test]
+async fn a_poll_is_held_until_something_is_said() {
+    let hub = Running::start(Config::default()).await;
+    let begin = hub.poll("general", "wait=60").await;
+    assert_eq!(begin["events"], json!([]));
+    let cursor = begin["cursor"].as_str().unwrap();
+    let query = format!("after={cursor}&wait=60");
+    let (page, said) = tokio::join!(within(hub.poll("general", &query)), async {
+        // It waits by now, or comes to find it: either way it gets it.
+        tokio::task::yield_now().await;
+        hub.say("general", "hello").await
+    });
+    assert_eq!(bodies(&page["events"]), ["hello"]);
+    assert_eq!(page["events"][0]["seq"], said["seq"]);
+    assert_eq!(page["reset"], json!(null));
+    // A page at a time, each from the cursor of the one before.
+    for body in ["two", "three", "four"] {
+        hub.say("general", body).await;
+    }
+    let mut cursor = page["cursor"].as_str().unwrap().to_owned();
+    for expected in [&["two", "three"][..], &["four"], &[]] {
+        let page = hub
+            .poll("general", &format!("limit=2&wait=0&after={cursor}"))
+            .await;
+        assert_eq!(bodies(&page["events"]), expected);
+        page["cursor"].as_str().unwrap().clone_into(&mut cursor);
+    }
+    for bad in [
+        "wait=61",
+        "wait=-1",
+        "wait=x",
+        "limit=201",
+        "limit=0",
+        "wait=1&wait=2",
+    ] {
+        let answer = hub.get(&format!("{MESSAGES}?{bad}"), "").await;
+        assert_eq!(answer.problem(), (400, "bad_request".into()), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_in_vain_is_empty_and_a_shutdown_ends_it() {
+    let hub = Running::start(Config::default()).await;
+    let cursor = hub.poll("general", "").await["cursor"].clone();
+    let cursor = cursor.as_str().unwrap();
+    let page = hub.poll("general", &format!("after={cursor}&wait=1")).await;
+    assert_eq!(
+        (&page["events"], &page["cursor"]),
+        (&json!([]), &json!(cursor))
+    );
+    let mut poll = TcpStream::connect(hub.addr).await.unwrap();
+    let request =
+        format!("GET {MESSAGES}?after={cursor}&wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    poll.write_all(request.as_bytes()).await.unwrap();
+    // The server has read it: it answers the next one behind it only then.
+    within(hub.get("/healthz", "")).await;
+    let stopped = hub.begin_stop();
+    let mut answer = String::new();
+    within(poll.read_to_string(&mut answer)).await.unwrap();
+    within(stopped).await.unwrap();
+    assert!(
+        answer.is_empty() || answer.contains("\"events\":[]"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let timeouts = Timeouts {
+        request: Duration::from_millis(50),
+        ..Timeouts::default()
+    };
+    let hub = Running::start(Config {
+        timeouts,
+        ..Config::default()
+    })
+    .await;
+    let headers = "Content-Type: application/json\r\nContent-Length: 9\r\n";
+    let answer = hub.request("POST", MESSAGES, headers).await;
+    assert_eq!(answer.problem(), (408, "bad_request".into()));
+}

@@ -1,0 +1,303 @@
+//! Streams of events by HTTP.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use fullduplex_hub::{Config, Limits, Timeouts};
+use serde_json::json;
+use support::{
+    Running,
+    http::{Block, bodies},
+    within,
+};
+use tokio::io::AsyncWriteExt;
+
+fn soon() -> Timeouts {
+    Timeouts {
+        stream_heartbeat: Duration::from_millis(50),
+        write: Duration::from_millis(50),
+        ..Timeouts::default()
+    }
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_where_it_is_and_goes_on_with_what_comes() {
+    let hub = Running::start(Config::default()).await;
+    let mut empty = hub.sse("/sse/a%20b", "").await;
+    for header in [
+        "content-type: text/event-stream",
+        "cache-control: no-store",
+        "connection: close",
+        "x-accel-buffering: no",
+    ] {
+        assert!(empty.head.contains(header), "{header} in {}", empty.head);
+    }
+    let begin = empty.event("ok").await;
+    let id = begin.id.clone().expect("where nothing was said, too");
+    assert!(id.ends_with(".0.000000"), "{id}");
+    let expected =
+        json!({"room": "a b", "epoch": begin.data["epoch"], "head": 0, "floor": 1, "cursor": id});
+    assert_eq!(begin.data, expected);
+    assert_eq!(begin.retry, Some(2_000));
+
+    let said = hub.say("a%20b", "one\nline").await;
+    let event = empty.event("msg").await;
+    assert_eq!(event.data["body"], "one\nline");
+    assert_eq!(event.data["seq"], said["seq"]);
+    let chk = &said["id"].as_str().unwrap()[20..];
+    let epoch = begin.data["epoch"].as_str().unwrap();
+    assert_eq!(event.id, Some(format!("{epoch}.{}.{chk}", said["seq"])));
+
+    // The newest, without a cursor before they came: who gets no further begins anew.
+    hub.say("a%20b", "two").await;
+    let mut late = hub.sse("/sse/a%20b?backlog=1", "").await;
+    assert_eq!(late.event("ok").await.id, None);
+    assert_eq!(late.bodies(1).await, ["two"]);
+    let mut live = hub.sse("/sse/a%20b?backlog=0", "").await;
+    let head = live.event("ok").await;
+    assert_eq!(head.id.as_deref(), head.data["cursor"].as_str());
+}
+
+#[tokio::test]
+async fn a_web_socket_a_stream_and_a_poller_see_the_same_in_the_same_order() {
+    let hub = Running::start(Config::default()).await;
+    let mut socket = hub.member("Ana", "general").await;
+    let mut stream = hub.sse("/sse/general", "").await;
+    let mut cursor = stream.event("ok").await.id.unwrap();
+    let mut senders = Vec::new();
+    for sender in 0..4 {
+        let mut one = hub.member(&format!("s{sender}"), "general").await;
+        senders.push(tokio::spawn(async move {
+            for n in 0..25 {
+                let text = format!("{sender}-{n}");
+                one.say("general", &text, &text).await;
+            }
+        }));
+    }
+    let (mut seen, mut streamed, mut polled) = (Vec::new(), Vec::new(), Vec::new());
+    while polled.len() < 100 {
+        let page = hub
+            .poll("general", &format!("wait=25&limit=7&after={cursor}"))
+            .await;
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+        polled.extend(page["events"].as_array().unwrap().iter().cloned());
+    }
+    for _ in 0..100 {
+        seen.push(socket.msg().await);
+        streamed.push(stream.event("msg").await.data);
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    assert_eq!(seen, streamed);
+    assert_eq!(seen, polled);
+}
+
+#[tokio::test]
+async fn a_cursor_that_leads_nowhere_is_a_reset_with_its_reason_and_the_newest_follow() {
+    let limits = Limits {
+        ring_events: 4,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let mut ids = Vec::new();
+    let mut stream = hub.sse("/sse/general", "").await;
+    stream.event("ok").await;
+    for n in 0..8 {
+        hub.say("general", &n.to_string()).await;
+        ids.push(stream.event("msg").await.id.unwrap());
+    }
+    let newest = ids.last().unwrap();
+    let (epoch, _) = newest.split_once('.').unwrap();
+    let check = newest.rsplit('.').next().unwrap();
+    for (since, reason) in [
+        (format!("zz01.8.{check}"), "epoch"),
+        (ids[0].clone(), "truncated"),
+        (format!("{epoch}.99.{check}"), "ahead"),
+        (format!("{epoch}.8.ABCDEF"), "mismatch"),
+        ("nonsense".to_owned(), "mismatch"),
+    ] {
+        let header = format!("Last-Event-ID: {since}\r\n");
+        // What a client has last wins over what it once began with.
+        let path = format!("/sse/general?backlog=2&since={newest}");
+        let mut stream = hub.sse(&path, &header).await;
+        let begin = stream.event("reset").await;
+        assert_eq!(begin.data["resume"], "reset", "{since}");
+        assert_eq!(begin.data["reason"], reason, "{since}");
+        assert_eq!(begin.id, None, "{since}");
+        assert_eq!(stream.bodies(2).await, ["6", "7"], "{since}");
+
+        let page = hub.poll("general", &format!("limit=2&after={since}")).await;
+        assert_eq!(page["reset"], reason, "{since}");
+        assert_eq!(bodies(&page["events"]), ["6", "7"], "{since}");
+        assert_eq!(page["cursor"], newest.as_str(), "{since}");
+    }
+    let mut stream = hub.sse(&format!("/sse/general?since={}", ids[5]), "").await;
+    let begin = stream.event("ok").await;
+    assert_eq!((&begin.data["resume"], begin.id), (&json!("ok"), None));
+    assert_eq!(stream.bodies(2).await, ["6", "7"]);
+}
+
+#[tokio::test]
+async fn where_nothing_is_said_a_comment_is() {
+    let hub = Running::start(Config {
+        timeouts: soon(),
+        ..Config::default()
+    })
+    .await;
+    let mut stream = hub.sse("/sse/general", "").await;
+    stream.event("ok").await;
+    for _ in 0..3 {
+        stream.event("hb").await;
+    }
+    hub.say("general", "still there").await;
+    while stream.next().await.unwrap().event == "hb" {}
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
+    let limits = Limits {
+        followers: 1,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        timeouts: soon(),
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let mut deaf = hub.narrow_sse("/sse/general").await;
+    deaf.event("ok").await;
+    let refused = hub.get("/sse/general", "").await;
+    assert_eq!(refused.problem(), (503, "unavailable".into()));
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    let body = "x".repeat(16_000);
+    within(async {
+        // Until its socket is full it takes what it is not told of.
+        while hub
+            .get("/api/v1/rooms/general/messages?limit=1", "")
+            .await
+            .status
+            == 503
+        {
+            hub.say("general", &body).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_leaves_its_place() {
+    let limits = Limits {
+        followers: 1,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let mut stream = hub.sse("/sse/general", "").await;
+    stream.event("ok").await;
+    drop(stream);
+    let page = "/api/v1/rooms/general/messages?limit=1";
+    within(async { while hub.get(page, "").await.status == 503 {} }).await;
+    // A poll that is given up as well.
+    let cursor = hub.poll("general", "limit=1").await["cursor"].clone();
+    let mut poll = tokio::net::TcpStream::connect(hub.addr).await.unwrap();
+    let path = format!("{page}&wait=60&after={}", cursor.as_str().unwrap());
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    poll.write_all(request.as_bytes()).await.unwrap();
+    within(async { while hub.get(page, "").await.status == 200 {} }).await;
+    drop(poll);
+    within(async { while hub.get(page, "").await.status == 503 {} }).await;
+}
+
+#[cfg(feature = "sqlite")]
+mod on_disk {
+    use fullduplex_hub::{Hub, log::sqlite::Options};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn start(folder: &tempfile::TempDir, config: Config) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options::new(folder.path());
+        Running::run(Hub::durable(config, listener, &options).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_told_of_a_restart_and_goes_on_exactly_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = start(&folder, Config::default()).await;
+        let mut stream = hub.sse("/sse/general", "").await;
+        stream.event("ok").await;
+        hub.say("general", "one").await;
+        let one = stream.event("msg").await.id.unwrap();
+        hub.say("general", "two").await;
+        let two = stream.event("msg").await.id.unwrap();
+        let stopped = hub.begin_stop();
+        let bye: Block = stream.event("bye").await;
+        assert_eq!(bye.data["reason"], "restart");
+        assert!(bye.retry < Some(500), "{bye:?}");
+        assert_eq!(stream.next().await, None);
+        within(stopped).await.unwrap();
+
+        let hub = start(&folder, Config::default()).await;
+        hub.say("general", "three").await;
+        for (last, expected) in [(&one, &["two", "three"][..]), (&two, &["three"])] {
+            let mut stream = hub
+                .sse("/sse/general", &format!("Last-Event-ID: {last}\r\n"))
+                .await;
+            assert_eq!(stream.event("ok").await.data["resume"], "ok");
+            assert_eq!(stream.bodies(expected.len()).await, expected);
+            let page = hub.poll("general", &format!("after={last}&wait=25")).await;
+            assert_eq!(bodies(&page["events"]), expected);
+            assert_eq!(page["reset"], json!(null));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_costs_no_queue_and_misses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            ring_events: 8,
+            ..Limits::default()
+        };
+        let hub = start(
+            &folder,
+            Config {
+                limits,
+                ..Config::default()
+            },
+        )
+        .await;
+        let mut slow = hub.narrow_sse("/sse/general").await;
+        slow.event("ok").await;
+        let mut writer = hub.member("Ana", "general").await;
+        let long = "x".repeat(15_000);
+        for n in 0..600 {
+            let body = format!("{n} {long}");
+            writer.say("general", &n.to_string(), &body).await;
+        }
+        let mut before = 0;
+        for n in 0..600 {
+            let event = slow.event("msg").await.data;
+            assert_eq!(event["cid"], n.to_string());
+            assert_eq!(event["prev"], before);
+            before = event["seq"].as_u64().unwrap();
+        }
+    }
+}
