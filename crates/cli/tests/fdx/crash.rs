@@ -4,10 +4,7 @@
 //! Method: clients that send, retry and come back as the protocol asks them to, and `kill -9`. `FDX_CRASHES` says how often, `FDX_CLIENTS`
 //! how many there are.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    env,
-};
+use std::collections::{HashMap, VecDeque};
 
 use fullduplex_hub::log::MAX_MISSED;
 use serde_json::{Value, json};
@@ -19,7 +16,7 @@ use tokio::{
 
 use crate::{
     certificates::text,
-    program::{Program, Url, run, soon},
+    program::{Program, Url, from_env, run, soon},
     v1::{V1, cursor},
 };
 
@@ -195,10 +192,6 @@ impl Talker {
         self.acknowledged.insert(cid.to_owned(), seq);
         self.tell.send(Told::Acknowledged).ok();
     }
-}
-
-fn from_env(name: &str, default: usize) -> usize {
-    env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod crash;
 mod data;
 mod echo;
 mod help;
+mod herd;
 mod http;
 mod mistakes;
 mod peer;

@@ -33,6 +33,11 @@ pub(crate) fn not_tested(what: &str) {
     writeln!(out, "NOT TESTED: {what}").unwrap();
 }
 
+/// How much of something, if a test is to do more than it does by default.
+pub(crate) fn from_env(name: &str, default: usize) -> usize {
+    env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
 /// A program that runs; it is killed when this is dropped.
 pub(crate) struct Program {
     child: Child,
@@ -194,6 +199,7 @@ pub(crate) async fn connect(args: &[&str], input: impl AsRef<[u8]>) -> Ended {
 }
 
 /// Where a server listens.
+#[derive(Clone)]
 pub(crate) struct Url(pub(crate) String);
 
 impl Url {
