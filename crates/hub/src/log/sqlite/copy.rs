@@ -1,13 +1,13 @@
 //! Reading a data folder beside a server that may be running: backups, and rooms as a whole.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, backup};
 
-use super::{FILE, OpenError, check_pages, check_version, private, reader, rows};
+use super::{FILE, OpenError, check_pages, check_version, new_file, reader, rows, schema};
 use crate::{
     core::Event,
-    log::{PageSize, Start, stamp::new_epoch},
+    log::{PageSize, Start},
 };
 
 /// Read in one go: a few MiB at most.
@@ -72,47 +72,27 @@ impl Archive {
         }
     }
 
-    /// Copies all of it into a new file, as it is at one moment. The copy begins a history of its own: clients that were ahead of
-    /// it have to be told so once it is used.
+    /// Copies all of it into a new file, as it is at one moment. Each time that the copy takes the place of a log, it begins another
+    /// history: clients that were ahead of it have to be told so.
     ///
     /// # Errors
     ///
     /// The file is there already, can't be written, or can't be made from what is damaged.
     pub fn back_up(&self, to: &Path) -> Result<(), OpenError> {
-        let failed_file = |error| OpenError::Folder {
-            path: to.to_owned(),
-            error,
-        };
-        // Nothing is replaced, and the name is ours from now on.
-        private(fs::OpenOptions::new().write(true).create_new(true))
-            .open(to)
-            .map_err(failed_file)?;
-        let copied = self.copy(to);
-        if copied.is_err() {
-            // What is there of it is of no use to anybody.
-            fs::remove_file(to).ok();
-        }
-        copied
-    }
-
-    fn copy(&self, to: &Path) -> Result<(), OpenError> {
-        let failed = |error: rusqlite::Error| OpenError::new(to, &error);
-        let mut copy = Connection::open(to).map_err(failed)?;
-        {
-            let backup = backup::Backup::new(&self.conn, &mut copy).map_err(failed)?;
-            // In one step, which is one view of it; a server goes on writing meanwhile.
-            while backup.step(-1).map_err(failed)? != backup::StepResult::Done {}
-        }
-        check_pages(&copy, to)?;
-        copy.execute(
-            "UPDATE meta SET value = ? WHERE key = 'epoch'",
-            [&*new_epoch()],
-        )
-        .map_err(failed)?;
-        // One file, with nothing beside it.
-        copy.pragma_update(None, "journal_mode", "delete")
-            .map_err(failed)?;
-        Ok(())
+        new_file::make(to, |path| {
+            let failed = |error: rusqlite::Error| OpenError::new(to, &error);
+            let mut copy = Connection::open(path).map_err(failed)?;
+            {
+                let backup = backup::Backup::new(&self.conn, &mut copy).map_err(failed)?;
+                // In one step, which is one view of it; a server goes on writing meanwhile.
+                while backup.step(-1).map_err(failed)? != backup::StepResult::Done {}
+            }
+            check_pages(&copy, path)?;
+            schema::mark_copy(&copy).map_err(failed)?;
+            // One file, with nothing beside it.
+            copy.pragma_update(None, "journal_mode", "delete")
+                .map_err(failed)
+        })
     }
 
     fn failed(&self, error: &rusqlite::Error) -> OpenError {

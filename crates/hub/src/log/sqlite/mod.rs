@@ -8,6 +8,7 @@ mod decide;
 mod error;
 mod files;
 mod marks;
+mod new_file;
 mod projection;
 mod queue;
 mod reader;
@@ -401,11 +402,16 @@ fn corrupt(path: &Path, what: String) -> OpenError {
     }
 }
 
-/// The name of the history and the secret of users' ids, made with the database.
+/// The name of the history and the secret of users' ids, made with the database. What was copied to be used here begins another history.
 fn identity(conn: &mut Connection) -> rusqlite::Result<(Arc<str>, [u8; 32])> {
     let tx = conn.transaction()?;
-    let add = "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)";
-    tx.execute(add, ("epoch", &*new_epoch()))?;
+    let begins = if schema::unmark_copy(&tx)? {
+        "REPLACE"
+    } else {
+        "INSERT OR IGNORE"
+    };
+    let begin = format!("{begins} INTO meta (key, value) VALUES ('epoch', ?)");
+    tx.execute(&begin, [&*new_epoch()])?;
     tx.execute(
         "INSERT OR IGNORE INTO meta VALUES ('secret', randomblob(32))",
         [],

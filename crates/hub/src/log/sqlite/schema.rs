@@ -87,6 +87,17 @@ CREATE VIRTUAL TABLE search USING fts5 (
 INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 ";
 
+/// Says in a copy that it is one: what is used in place of a log has to begin a history of its own.
+pub(super) fn mark_copy(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute("REPLACE INTO meta (key, value) VALUES ('copy', 1)", [])?;
+    Ok(())
+}
+
+/// Whether a database was a copy until now.
+pub(super) fn unmark_copy(conn: &Connection) -> rusqlite::Result<bool> {
+    Ok(conn.execute("DELETE FROM meta WHERE key = 'copy'", [])? > 0)
+}
+
 /// The version a database has. 0 is an empty one.
 pub(super) fn version(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))

@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     core::{Event, Mark, What},
     log::{
-        Appended,
+        Appended, Cursor, Reset,
         conformance::{ALL, Seen, Subject, conformance, draft, says},
         projection_conformance::projection_conformance,
     },
@@ -536,16 +536,21 @@ async fn filled(folder: &Path) -> Vec<Event> {
 async fn s35_a_damaged_page_is_told_at_start() {
     let folder = TempDir::new().unwrap();
     filled(folder.path()).await;
-    let path = folder.path().join(FILE);
+    damage(folder.path());
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("restore a backup"), "{error}");
+}
+
+/// Writes over some pages in the middle.
+fn damage(folder: &Path) {
+    let path = folder.join(FILE);
     let pages = fs::metadata(&path).unwrap().len() / 4096;
     let mut file = OpenOptions::new().write(true).open(&path).unwrap();
     for page in pages / 2..pages / 2 + 8 {
         file.seek(SeekFrom::Start(page * 4096)).unwrap();
         file.write_all(&[0x5a; 4096]).unwrap();
     }
-    let error = open(folder.path()).err().unwrap();
-    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
-    assert!(error.to_string().contains("restore a backup"), "{error}");
 }
 
 #[tokio::test]
@@ -668,19 +673,55 @@ async fn a_backup_is_made_while_messages_come_and_begins_its_own_history() {
         "nothing is replaced: {again}"
     );
 
-    let restored = folder.path().join("restored");
-    fs::create_dir(&restored).unwrap();
-    fs::rename(&file, restored.join(FILE)).unwrap();
-    let copy = open(&restored).unwrap();
-    let events = copy.tail(Start::At(0), ALL).await.events;
-    assert_eq!(
-        events,
-        subject.seen.all()[..events.len()],
-        "as it was at one moment"
-    );
-    assert_eq!(events[0].seq, before.seq);
-    assert_ne!(copy.bounds().await.epoch, subject.bounds().await.epoch);
-    assert_eq!(copy.store.log.secret(), subject.store.log.secret());
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 2, "nothing beside it: {left:?}");
+
+    let mut epochs = vec![subject.bounds().await.epoch];
+    for name in ["restored", "restored again"] {
+        let restored = folder.path().join(name);
+        fs::create_dir(&restored).unwrap();
+        fs::copy(&file, restored.join(FILE)).unwrap();
+        let copy = open(&restored).unwrap();
+        let events = copy.tail(Start::At(0), ALL).await.events;
+        assert_eq!(
+            events,
+            subject.seen.all()[..events.len()],
+            "as it was at one moment"
+        );
+        assert_eq!(events[0].seq, before.seq);
+        assert_eq!(copy.store.log.secret(), subject.store.log.secret());
+        let epoch = copy.bounds().await.epoch;
+        assert!(!epochs.contains(&epoch), "another history each time");
+        // Also a cursor at what it has is of another one.
+        let cursor = Cursor {
+            epoch: Arc::clone(&epochs[epochs.len() - 1]),
+            mark: events[0].mark(),
+        };
+        assert_eq!(copy.judge(&cursor).await, Err(Reset::Epoch));
+        drop(copy);
+        let copy = open(&restored).unwrap();
+        assert_eq!(copy.bounds().await.epoch, epoch, "that goes on");
+        epochs.push(epoch);
+    }
+}
+
+/// Goal: under a backup's name there is never a part of one.
+/// Method: one that fails before its end.
+#[tokio::test]
+async fn a_backup_that_fails_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    drop(filled(&data).await);
+    damage(&data);
+    let file = folder.path().join("copy.db");
+    let error = Archive::open(&data).unwrap().back_up(&file).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let error = Archive::open(&data).unwrap();
+    let error = error
+        .back_up(&folder.path().join("no/such/folder"))
+        .unwrap_err();
+    assert!(matches!(error, OpenError::Folder { .. }), "{error}");
 }
 
 #[test]
