@@ -11,10 +11,12 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::{
     commands::{
         backup::BackupArgs,
+        check::CheckArgs,
         config::ConfigArgs,
         connect::ConnectArgs,
         echo::EchoArgs,
         export::ExportArgs,
+        recover::RecoverArgs,
         serve::{self, ServeArgs},
         tail::TailArgs,
         token::TokenArgs,
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Echo(EchoArgs),
     Backup(BackupArgs),
     Export(ExportArgs),
+    Check(CheckArgs),
+    Recover(RecoverArgs),
     Token(TokenArgs),
     Config(ConfigArgs),
 }
@@ -100,6 +104,8 @@ impl Args {
             Command::Connect(_)
             | Command::Backup(_)
             | Command::Export(_)
+            | Command::Check(_)
+            | Command::Recover(_)
             | Command::Token(_)
             | Command::Config(_) => LevelFilter::WARN,
             Command::Serve(_) | Command::Tail(_) | Command::Echo(_) => LevelFilter::INFO,

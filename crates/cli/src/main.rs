@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use crate::{
     args::{Args, Command},
-    commands::{backup, config, connect, echo, export, serve, tail, token},
+    commands::{backup, check, config, connect, echo, export, recover, serve, tail, token},
     exit::Failure,
     settings::Settings,
 };
@@ -44,6 +44,8 @@ fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
             Command::Echo(args) => echo::run(args).await,
             Command::Backup(args) => backup::run(args),
             Command::Export(args) => export::run(args),
+            Command::Check(args) => check::run(args),
+            Command::Recover(args) => recover::run(args),
             Command::Token(args) => token::run(args),
             Command::Config(args) => config::run(args, settings).await,
         }

@@ -16,6 +16,9 @@ pub enum ExportError {
     /// There is no such room.
     #[error("nothing was ever said in room \"{0}\"")]
     NoRoom(String),
+    /// Some events are missing in what was written.
+    #[error("{0} events can't be read, and are missing; `fdx recover` says more")]
+    Incomplete(u64),
     /// What is read can't be written.
     #[error(transparent)]
     Write(#[from] io::Error),
@@ -25,15 +28,17 @@ pub enum ExportError {
 ///
 /// # Errors
 ///
-/// The folder has no log or no such room, or `out` takes no more.
+/// The folder has no log or no such room, some of it can't be read, or `out` takes no more. What can be read is written all the same.
 pub fn export(folder: &Path, room: &str, out: &mut impl io::Write) -> Result<(), ExportError> {
     let archive = Archive::open(folder)?;
-    let is_there = archive.events(room, |event| {
+    let lost = archive.events(room, |event| {
         out.write_all(event::durable(&event).as_bytes())?;
         Ok::<_, ExportError>(out.write_all(b"\n")?)
     })?;
-    if !is_there {
-        return Err(ExportError::NoRoom(room.to_owned()));
+    out.flush()?;
+    match lost {
+        None => Err(ExportError::NoRoom(room.to_owned())),
+        Some(0) => Ok(()),
+        Some(lost) => Err(ExportError::Incomplete(lost)),
     }
-    Ok(out.flush()?)
 }

@@ -10,6 +10,7 @@ use crate::exit::{Failure, with_causes};
 
 const HELP: &str = "\
 One event to a line, oldest first, as docs/hub-protocol.md describes them. The server may be running.
+What can't be read is left out, and told by exit code 1.
 
 Example:
   fdx export --room general > general.jsonl";
@@ -34,7 +35,9 @@ pub(crate) fn run(args: ExportArgs) -> Result<(), Failure> {
     ) {
         // Who reads has had enough.
         Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error @ ExportError::Write(_)) => Err(Failure::run(with_causes(&error))),
+        Err(error @ (ExportError::Write(_) | ExportError::Incomplete(_))) => {
+            Err(Failure::run(with_causes(&error)))
+        }
         Err(ExportError::Log(error)) => Err(store::unreadable(&error)),
         Err(error @ ExportError::NoRoom(_)) => Err(Failure::start(with_causes(&error))),
         Ok(()) => Ok(()),

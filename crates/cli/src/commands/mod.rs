@@ -1,11 +1,13 @@
 //! One file for each command.
 
 pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod echo;
 pub(crate) mod export;
 mod hub;
+pub(crate) mod recover;
 pub(crate) mod serve;
 mod store;
 pub(crate) mod tail;

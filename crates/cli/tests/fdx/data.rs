@@ -221,6 +221,60 @@ async fn where_rooms_are_kept_is_said_before_it_listens() {
 }
 
 #[tokio::test]
+async fn s35_a_damaged_database_is_refused_with_the_commands_that_help() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let (server, url) = serve(&data).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let epoch = ana.ok(json!({"op": "join", "room": "general"})).await["epoch"].clone();
+    for n in 0..100 {
+        let cid = format!("{n} {}", "x".repeat(60));
+        ana.ok(json!({"op": "send", "room": "general", "cid": cid, "body": "x".repeat(1_000)}))
+            .await;
+    }
+    stop(server).await;
+    let data = text(&data);
+    let checked = run(&["check", "--data", data], "").await;
+    assert_eq!(
+        (checked.code, &*checked.stdout),
+        (Some(0), "no damage was found\n")
+    );
+
+    // A page of messages: none of the first, which have the tables.
+    let file = folder.path().join("data/hub.db");
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.len() / 4096 / 2 * 4096;
+    bytes[at..at + 4096].fill(0x5a);
+    fs::write(&file, bytes).unwrap();
+    let why = refused(folder.path().join("data").as_path()).await;
+    assert!(why.contains("`fdx recover`; `fdx check`"), "{why}");
+    let checked = run(&["check", "--data", data], "").await;
+    assert_eq!(checked.code, Some(1), "{}", checked.stderr);
+    assert!(checked.stderr.lines().count() > 1, "{}", checked.stderr);
+    let exported = run(&["export", "--data", data, "--room", "general"], "").await;
+    let lines = exported.stdout.lines().count();
+    assert_eq!(exported.code, Some(1), "{}", exported.stderr);
+    assert!(
+        exported.stderr.contains("events can't be read"),
+        "{}",
+        exported.stderr
+    );
+
+    let saved = folder.path().join("saved");
+    fs::create_dir(&saved).unwrap();
+    let file = saved.join("hub.db");
+    let recovered = run(&["recover", "--data", data, text(&file)], "").await;
+    assert_eq!(recovered.code, Some(1), "{}", recovered.stderr);
+    assert_eq!(recovered.stdout, format!("{lines} events were saved\n"));
+    let (server, url) = serve(&saved).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let joined = ana.ok(json!({"op": "join", "room": "general"})).await;
+    assert_ne!(joined["epoch"], epoch);
+    assert!(ana.msg().await["body"].as_str().unwrap().starts_with("xxx"));
+    stop(server).await;
+}
+
+#[tokio::test]
 async fn the_default_folder_is_the_users_own() {
     let home = TempDir::new().unwrap();
     let mut command = program::command(&["serve", "--listen", "127.0.0.1:0"]);

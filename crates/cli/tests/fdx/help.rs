@@ -34,6 +34,8 @@ async fn help_is_what_it_was_when_somebody_last_read_it() {
         (&["config", "--help"], "config.txt"),
         (&["backup", "--help"], "backup.txt"),
         (&["export", "--help"], "export.txt"),
+        (&["check", "--help"], "check.txt"),
+        (&["recover", "--help"], "recover.txt"),
         (&["token", "--help"], "token.txt"),
     ] {
         let help = run(args, "").await;

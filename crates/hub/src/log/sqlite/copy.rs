@@ -4,7 +4,11 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, backup};
 
-use super::{FILE, OpenError, check_pages, check_version, new_file, reader, rows, schema};
+use super::{
+    FILE, OpenError, check_pages, check_version, missing_end, new_file, reader,
+    rows::{self, integer},
+    schema,
+};
 use crate::{
     core::Event,
     log::{PageSize, Start},
@@ -19,8 +23,7 @@ const PAGE: PageSize = PageSize {
 /// A log that is only read.
 #[derive(Debug)]
 pub struct Archive {
-    conn: Connection,
-    epoch: Arc<str>,
+    pub(super) conn: Connection,
 }
 
 impl Archive {
@@ -34,42 +37,82 @@ impl Archive {
         if !path.exists() {
             return Err(OpenError::Missing { path });
         }
-        let failed = |error: rusqlite::Error| OpenError::new(&path, &error);
-        let conn = reader::open(&path).map_err(failed)?;
+        let conn = reader::open(&path).map_err(|error| OpenError::new(&path, &error))?;
         check_version(&conn, &path)?;
-        let epoch = "SELECT value FROM meta WHERE key = 'epoch'";
-        let epoch = conn
-            .query_row(epoch, [], |row| row.get(0))
-            .map_err(failed)?;
-        Ok(Self { conn, epoch })
+        Ok(Self { conn })
     }
 
-    /// Gives all events of a room to `take`, oldest first, until it says that this is enough. Says whether there is such a room.
+    /// Looks for damage, everywhere. Says what was found, up to a hundred things.
     ///
     /// # Errors
     ///
-    /// They can't be read.
+    /// It can't be looked through.
+    pub fn check(&self) -> Result<Vec<String>, OpenError> {
+        let mut found = Vec::new();
+        let looked = self
+            .conn
+            .prepare("PRAGMA integrity_check(100)")
+            .and_then(|mut check| {
+                let mut rows = check.query([])?;
+                while let Some(row) = rows.next()? {
+                    found.extend(row.get::<_, String>(0)?.lines().map(str::to_owned));
+                }
+                missing_end(&self.conn)
+            });
+        match looked.map_err(|error| self.failed(&error)) {
+            Ok(missing) => found.extend(missing),
+            Err(OpenError::Corrupt { what, .. }) => found.push(what),
+            Err(error) => return Err(error),
+        }
+        found.retain(|line| line != "ok");
+        Ok(found)
+    }
+
+    /// Gives the events of a room to `take`, oldest first, until it says that this is enough. Says how many can't be read; nothing if
+    /// there is no such room.
+    ///
+    /// # Errors
+    ///
+    /// Not even the room can be read.
     pub fn events<E: From<OpenError>>(
         &self,
         room: &str,
         mut take: impl FnMut(Event) -> Result<(), E>,
-    ) -> Result<bool, E> {
+    ) -> Result<Option<u64>, E> {
         let room: Arc<str> = room.into();
-        let mut next = 0;
-        loop {
-            let tail = rows::tail(&self.conn, &self.epoch, &room, Start::At(next), PAGE)
-                .map_err(|error| self.failed(&error))?;
-            if tail.bounds.head.seq == 0 {
-                return Ok(false);
-            }
-            let Some(last) = tail.events.last() else {
-                return Ok(true);
-            };
-            next = last.seq + 1;
-            for event in tail.events {
-                take(event)?;
+        let found = rows::find_room(&self.conn, &room).map_err(|error| self.failed(&error))?;
+        let Some(found) = found else { return Ok(None) };
+        let (mut next, mut unreadable, mut page) = (0, 0, PAGE);
+        // Events that come meanwhile are of no interest.
+        while next <= found.head.seq {
+            let tail = rows::tail(&self.conn, &"".into(), &room, Start::At(next), page);
+            match tail.map(|tail| tail.events) {
+                Ok(events) => {
+                    let Some(last) = events.last() else { break };
+                    next = last.seq + 1;
+                    page = PAGE;
+                    for event in events {
+                        take(event)?;
+                    }
+                }
+                // Perhaps those before the bad one are good.
+                Err(_) if page.events > 1 => page.events /= 2,
+                Err(_) => {
+                    unreadable += 1;
+                    next = self.position(found.id, next).unwrap_or(next) + 1;
+                }
             }
         }
+        Ok(Some(unreadable))
+    }
+
+    /// The position of the first event from `seq` on, also of one that can't be read.
+    fn position(&self, room: i64, seq: u64) -> Option<u64> {
+        let sql = "SELECT min(seq) FROM log WHERE room = ? AND seq >= ?";
+        let found = self.conn.prepare_cached(sql).and_then(|mut statement| {
+            statement.query_row([room, integer(seq)], |row| row.get::<_, Option<i64>>(0))
+        });
+        u64::try_from(found.ok()??).ok()
     }
 
     /// Copies all of it into a new file, as it is at one moment. Each time that the copy takes the place of a log, it begins another
@@ -95,7 +138,7 @@ impl Archive {
         })
     }
 
-    fn failed(&self, error: &rusqlite::Error) -> OpenError {
+    pub(super) fn failed(&self, error: &rusqlite::Error) -> OpenError {
         OpenError::new(self.conn.path().unwrap_or_default(), error)
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn decide(
     };
     let event = draft.into_event(&appended, room.head.seq);
     store(conn, room.id, &event)?;
+    apply(conn, &event)?;
     room.head = event.mark();
     room.kept += 1;
     touched.insert(Arc::clone(&event.room), room);
@@ -112,8 +113,8 @@ fn check_target(
     })
 }
 
-/// Stores an event, and what it changes.
-fn store(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
+/// Stores an event, and the id that its client gave it.
+pub(super) fn store(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
     rows::add_event(conn, room, event)?;
     if let (Author::User(user), Some(cid)) = (&event.from, &event.cid) {
         conn.prepare_cached(
@@ -128,17 +129,25 @@ fn store(conn: &Connection, room: i64, event: &Event) -> rusqlite::Result<()> {
             integer(event.ts)
         ])?;
     }
+    Ok(())
+}
+
+/// Does to messages what an event that was stored says.
+pub(super) fn apply(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
     match &event.what {
-        What::Message { body, .. } => index(conn, event.seq, body.as_deref().unwrap_or_default()),
-        What::Edit { target, body } => edit(
-            conn,
-            event.seq,
-            *target,
-            body.as_deref().unwrap_or_default(),
-        ),
+        What::Message {
+            body: Some(body), ..
+        } => index(conn, event.seq, body),
+        What::Edit {
+            target,
+            body: Some(body),
+        } => edit(conn, event.seq, *target, body),
         What::Delete { target } => delete(conn, *target),
         What::React { target, emoji, on } => react(conn, event, *target, emoji, *on),
-        What::Data { .. } | What::Other { .. } => Ok(()),
+        What::Message { body: None, .. }
+        | What::Edit { body: None, .. }
+        | What::Data { .. }
+        | What::Other { .. } => Ok(()),
     }
 }
 

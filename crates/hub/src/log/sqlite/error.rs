@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// It is damaged.
     #[error(
-        "{}: the database is damaged ({what}); restore a backup, or save what can be read with `fdx export`",
+        "{}: the database is damaged ({what}); restore a backup, or save what can be read with `fdx recover`; `fdx check` says more",
         path.display()
     )]
     Corrupt {

@@ -12,6 +12,7 @@ mod new_file;
 mod projection;
 mod queue;
 mod reader;
+mod recover;
 mod retention;
 mod rows;
 mod schema;
@@ -28,7 +29,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-pub use self::{copy::Archive, error::OpenError, retention::Retention};
+pub use self::{copy::Archive, error::OpenError, recover::Recovered, retention::Retention};
 use self::{
     error::Trouble,
     files::Files,
@@ -324,8 +325,10 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     configure(&conn, durability).map_err(failed)?;
     check_pages(&conn, path)?;
     schema::migrate(&mut conn).map_err(failed)?;
-    check_heads(&conn, path)?;
-    Ok(conn)
+    match missing_end(&conn).map_err(failed)? {
+        None => Ok(conn),
+        Some(what) => Err(corrupt(path, what)),
+    }
 }
 
 fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
@@ -378,21 +381,14 @@ fn check_pages(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Looks whether the newest event of each room is the one that its row names.
-fn check_heads(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Looks whether the newest event of each room is the one that its row names. Says where not.
+fn missing_end(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let wrong = "SELECT name FROM rooms WHERE head > floor AND NOT EXISTS
         (SELECT 1 FROM log WHERE seq = head AND room = rooms.id AND substr(log.id, -6) = head_chk)";
-    let wrong = conn
-        .query_row(wrong, [], |row| row.get::<_, String>(0))
-        .optional()
-        .map_err(|error| OpenError::new(path, &error))?;
-    match wrong {
-        None => Ok(()),
-        Some(room) => Err(corrupt(
-            path,
-            format!("the end of room \"{room}\" is missing"),
-        )),
-    }
+    let wrong = conn.query_row(wrong, [], |row| row.get::<_, String>(0));
+    Ok(wrong
+        .optional()?
+        .map(|room| format!("the end of room \"{room}\" is missing")))
 }
 
 fn corrupt(path: &Path, what: String) -> OpenError {

@@ -47,7 +47,7 @@ fn finish(partial: &Path, to: &Path) -> io::Result<()> {
     fs::rename(partial, to)?;
     // Where folders can't be opened, names are on disk without this.
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match fs::File::open(folder.unwrap_or(Path::new("."))) {
+    match fs::File::open(folder.unwrap_or_else(|| Path::new("."))) {
         Ok(folder) if cfg!(unix) => folder.sync_all(),
         _ => Ok(()),
     }

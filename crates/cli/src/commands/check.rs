@@ -1,0 +1,33 @@
+//! `fdx check`: looks for damage in the data folder's log, also while a server runs.
+
+use clap::Args;
+use fullduplex_hub::log::sqlite::Archive;
+
+use super::store::{self, FolderArgs};
+use crate::{exit::Failure, output};
+
+const HELP: &str = "\
+Every page is read; the server may be running. Exit code 1 is for damage: then restore a backup, or
+see `fdx recover --help`.
+
+Example:
+  fdx check --data /var/lib/fdx";
+
+/// Looks for damage in what is kept of rooms
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+pub(crate) fn run(args: CheckArgs) -> Result<(), Failure> {
+    let folder = args.folder.folder()?;
+    let checked = Archive::open(&folder).and_then(|archive| archive.check());
+    let found = checked.map_err(|error| store::unreadable(&error))?;
+    if found.is_empty() {
+        output::line("no damage was found");
+        return Ok(());
+    }
+    Err(Failure::run("the database is damaged").with_details(found))
+}
