@@ -1,0 +1,255 @@
+//! What an application holds.
+
+use std::{sync::Arc, time::Duration};
+
+use fullduplex::ConnectError;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Event, Joined, PROTOCOL, RequestError, Sent, driver,
+    session::{Ask, Done, Message},
+};
+
+/// What is asked for, and the task has not taken yet.
+const ASKS: usize = 64;
+/// Default of [`Options::heartbeat`].
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// The longest interval that the protocol has, in milliseconds.
+const MAX_HEARTBEAT_MS: u64 = 300_000;
+
+/// Where to connect to, and as whom.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) client: fullduplex::Client,
+    pub(crate) hello: Map<String, Value>,
+}
+
+impl Options {
+    /// `url` is that of the server's `/ws`, `ws:` or `wss:`.
+    ///
+    /// # Errors
+    ///
+    /// The text is no such address.
+    pub fn new(url: &str) -> Result<Self, ConnectError> {
+        fullduplex::Client::new(url).and_then(Self::by)
+    }
+
+    /// Connects by this client, with its address, headers, proxy, certificates and limits.
+    ///
+    /// # Errors
+    ///
+    /// The client offers another protocol of the same name.
+    pub fn by(client: fullduplex::Client) -> Result<Self, ConnectError> {
+        let client = client.subprotocol(PROTOCOL)?.require_subprotocol(true);
+        Ok(Self {
+            client,
+            hello: Map::new(),
+        }
+        .heartbeat(HEARTBEAT))
+    }
+
+    /// The name to be seen by. Without one nothing can be sent.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        self.field("name", name)
+    }
+
+    /// The e-mail address that the avatar is made from; it is not shown to anybody.
+    #[must_use]
+    pub fn email(self, email: &str) -> Self {
+        self.field("email", email)
+    }
+
+    /// The secret by which the server knows this guest again. Without one, messages that are sent again after a lost connection may be
+    /// stored twice, so one is made: for as long as this value lives.
+    #[must_use]
+    pub fn guest(self, secret: &str) -> Self {
+        self.field("guest", secret)
+    }
+
+    /// The token that proves who this is.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.field("token", token)
+    }
+
+    /// How often a server that has nothing to say gives a sign of life; it keeps to 5 s to 5 minutes. Default 20 s.
+    #[must_use]
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        let ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        self.hello
+            .insert("hb_ms".into(), ms.min(MAX_HEARTBEAT_MS).into());
+        self
+    }
+
+    fn field(mut self, key: &str, value: &str) -> Self {
+        self.hello.insert(key.into(), value.into());
+        self
+    }
+}
+
+/// Asks for things; clones are the same client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    asks: mpsc::Sender<Ask>,
+}
+
+/// What happens. To be taken all the time, or dropped: joins wait for it.
+#[derive(Debug)]
+pub struct Events {
+    events: mpsc::Receiver<Event>,
+    end: oneshot::Receiver<RequestError>,
+}
+
+/// Begins to connect, in a task of its own that ends when all that it returned is dropped, or the server will not have this client.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn connect(mut options: Options) -> (Client, Events) {
+    let guest = || random_text().into();
+    options.hello.entry("guest").or_insert_with(guest);
+    let (asks, asked) = mpsc::channel(ASKS);
+    let (happens, events) = mpsc::channel(1);
+    let (ends, end) = oneshot::channel();
+    tokio::spawn(driver::run(options, asked, happens, ends));
+    (Client { asks }, Events { events, end })
+}
+
+impl Events {
+    /// The next event. None when the client has ended; [`end`](Self::end) says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no event is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Waits for the client's end, and says why it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As good as never called, dropped before it returns; but for this value, which is gone.
+    pub async fn end(mut self) -> RequestError {
+        while self.events.recv().await.is_some() {}
+        self.end.await.unwrap_or_else(|_| ended())
+    }
+}
+
+impl Client {
+    /// Joins a room, now and after every reconnect; at first with so many of its newest events.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or the client has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the room may be joined or not.
+    pub async fn join(&self, room: &str, backlog: usize) -> Result<Joined, RequestError> {
+        let room = room.into();
+        self.ask(|done| Ask::Join {
+            room,
+            backlog,
+            done,
+        })
+        .await
+    }
+
+    /// Leaves a room; messages for it that are not acknowledged fail.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the room may be left or not.
+    pub async fn leave(&self, room: &str) {
+        // Of an ended client all rooms are left.
+        drop(self.asks.send(Ask::Leave { room: room.into() }).await);
+    }
+
+    /// Sends a message to a joined room and waits until the server has stored it. Messages to one room are stored in the order in which they were
+    /// handed over, unless one is refused and tried again.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, did not answer after several tries, or the client has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the message may be sent or not; once it is handed over it is sent.
+    pub async fn send(&self, room: &str, body: &str) -> Result<Sent, RequestError> {
+        let command = json!({"op": "send", "room": room, "body": body});
+        self.post(room, command).await
+    }
+
+    /// Publishes any JSON in a joined room, and otherwise does as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn publish(&self, room: &str, data: Value) -> Result<Sent, RequestError> {
+        let command = json!({"op": "pub", "room": room, "data": data});
+        self.post(room, command).await
+    }
+
+    /// Any other command of the protocol, by its fields without `id`: `{"op": "history", …}`. It is not repeated.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, the connection was lost meanwhile, or the client has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the command may be given or not.
+    pub async fn call(&self, command: Map<String, Value>) -> Result<Value, RequestError> {
+        self.ask(|done| Ask::Call { command, done }).await
+    }
+
+    /// Ends the client: the connection is closed with 1000, and what is not acknowledged fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the client may end or not.
+    pub async fn close(&self) {
+        // One that has ended need not be told.
+        drop(self.asks.send(Ask::Close).await);
+    }
+
+    async fn post(&self, room: &str, command: Value) -> Result<Sent, RequestError> {
+        let cid = random_text();
+        let Value::Object(mut command) = command else {
+            return Err(RequestError::Answer);
+        };
+        command.insert("cid".into(), cid.clone().into());
+        let room = room.into();
+        self.ask(|done| {
+            Ask::Send(Message {
+                room,
+                cid,
+                command,
+                done,
+            })
+        })
+        .await
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(Done<T>) -> Ask) -> Result<T, RequestError> {
+        let (done, answer) = oneshot::channel();
+        self.asks.send(ask(done)).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+/// 128 random bits.
+fn random_text() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+pub(crate) fn ended() -> RequestError {
+    RequestError::Ended(Arc::from("closed"))
+}

@@ -1,0 +1,605 @@
+//! What the client wants and what the server said: no connection and no clock of its own.
+
+use std::{collections::VecDeque, time::Duration};
+
+use serde_json::{Map, Value, json};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    Event, RequestError,
+    place::{Found, Place},
+    wire::{Bye, Frame, Gap, Joined, Placed, Refusal, Sent, Welcome, from},
+};
+
+/// Commands that may wait for their reply at once; more messages stay in the outbox until replies come.
+const MAX_WAITING: usize = 64;
+/// Messages that may wait to be sent or acknowledged. `send` waits for a place.
+const MAX_OUTBOX: usize = 1_000;
+/// Other commands that may wait to be written.
+const MAX_CALLS: usize = 64;
+/// Events that may wait to be taken by the application. With as many nothing more is read, unless a reply is waited for: then a room
+/// goes on later, from the log.
+const MAX_EVENTS: usize = 1_024;
+/// A reply that is later than this means a dead connection.
+const REPLY_TIME: Duration = Duration::from_secs(10);
+/// Times that one message is written, because there was no reply or a refusal that passes, before it fails.
+const MAX_TRIES: u32 = 5;
+/// The wait before something refused is tried again, where the server does not say; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// No server's hint when to come back or to try again is followed for longer than this.
+pub(crate) const MAX_HINT: Duration = Duration::from_secs(300);
+
+pub(crate) type Done<T> = oneshot::Sender<Result<T, RequestError>>;
+
+/// What the application asks for.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Join {
+        room: String,
+        backlog: usize,
+        done: Done<Joined>,
+    },
+    Leave {
+        room: String,
+    },
+    Send(Message),
+    Call {
+        command: Map<String, Value>,
+        done: Done<Value>,
+    },
+    Close,
+}
+
+/// A message on its way into a room.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) room: String,
+    pub(crate) cid: String,
+    /// All of the command but `id`.
+    pub(crate) command: Map<String, Value>,
+    pub(crate) done: Done<Sent>,
+}
+
+/// What the state of the session asks of its connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    GoOn,
+    /// The server does not answer.
+    Dead,
+    /// The server will not have this client.
+    Refused(String),
+}
+
+#[derive(Debug)]
+struct Room {
+    name: String,
+    backlog: usize,
+    place: Place,
+    stand: Stand,
+    /// Joined again because something was missing, and nothing came since.
+    is_repairing: bool,
+    not_before: Option<Instant>,
+    /// Who waits for the first join.
+    done: Option<Done<Joined>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Out,
+    Asked,
+    In,
+    /// In, and passed over events that the application had no room for.
+    Behind,
+}
+
+#[derive(Debug)]
+struct Unsent {
+    message: Message,
+    tries: u32,
+    is_written: bool,
+    not_before: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    by: Instant,
+    asked: Asked,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Hello,
+    Join(String),
+    /// By `cid`.
+    Send(String),
+    Call(Done<Value>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    hello: Map<String, Value>,
+    is_ready: bool,
+    rooms: Vec<Room>,
+    outbox: VecDeque<Unsent>,
+    calls: VecDeque<(Map<String, Value>, Done<Value>)>,
+    waiting: VecDeque<Waiting>,
+    last_id: u64,
+    commands: VecDeque<String>,
+    events: VecDeque<Event>,
+    bye: Option<Bye>,
+}
+
+impl Session {
+    /// One that will say hello with these fields.
+    pub(crate) fn new(hello: Map<String, Value>) -> Self {
+        Self {
+            hello,
+            is_ready: false,
+            rooms: Vec::new(),
+            outbox: VecDeque::new(),
+            calls: VecDeque::new(),
+            waiting: VecDeque::new(),
+            last_id: 0,
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+            bye: None,
+        }
+    }
+
+    /// Whether the application may ask for more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outbox.len() < MAX_OUTBOX && self.calls.len() < MAX_CALLS
+    }
+
+    /// Whether more may be read from the connection.
+    pub(crate) fn may_read(&self) -> bool {
+        let is_in = |room: &Room| room.stand == Stand::In;
+        !self.is_full() || !self.waiting.is_empty() || !self.rooms.iter().any(is_in)
+    }
+
+    /// Whether the application has as many events to take as there may be.
+    fn is_full(&self) -> bool {
+        self.events.len() >= MAX_EVENTS
+    }
+
+    pub(crate) fn has_command(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
+    pub(crate) fn next_command(&mut self) -> Option<String> {
+        self.commands.pop_front()
+    }
+
+    pub(crate) fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The next event for the application, which has taken those before.
+    pub(crate) fn next_event(&mut self, now: Instant) -> Option<Event> {
+        let was_full = self.is_full();
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.catch_up(now);
+        } else if was_full {
+            self.pump(now);
+        }
+        event
+    }
+
+    /// How long the server asked this client to stay away: at least, and spread over how much more. Said once.
+    pub(crate) fn take_bye(&mut self) -> Option<(Duration, Duration)> {
+        let bye = self.bye.take()?;
+        Some((hint(bye.reconnect_ms), hint(bye.jitter_ms)))
+    }
+
+    /// When something is to be done though nothing happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if !self.is_ready && self.waiting.is_empty() {
+            return None;
+        }
+        let replies = self.waiting.front().map(|waiting| waiting.by);
+        let rooms = self.rooms.iter().filter_map(|room| room.not_before);
+        let sends = self.outbox.iter().filter_map(|unsent| unsent.not_before);
+        replies.into_iter().chain(rooms).chain(sends).min()
+    }
+
+    /// That time has come.
+    pub(crate) fn handle_deadline(&mut self, now: Instant) -> Verdict {
+        if self
+            .waiting
+            .front()
+            .is_some_and(|waiting| waiting.by <= now)
+        {
+            return Verdict::Dead;
+        }
+        for room in &mut self.rooms {
+            room.not_before.take_if(|at| *at <= now);
+        }
+        for unsent in &mut self.outbox {
+            unsent.not_before.take_if(|at| *at <= now);
+        }
+        self.pump(now);
+        Verdict::GoOn
+    }
+
+    /// There is a connection.
+    pub(crate) fn opened(&mut self, now: Instant) {
+        let mut hello = self.hello.clone();
+        hello.insert("op".into(), "hello".into());
+        self.write(hello, Asked::Hello, now);
+    }
+
+    /// The connection could not be opened, or was lost.
+    pub(crate) fn tell_lost(&mut self, reason: String) {
+        if !self.is_full() {
+            self.events.push_back(Event::Lost { reason });
+        }
+    }
+
+    /// There is none any more.
+    pub(crate) fn lost(&mut self) {
+        self.is_ready = false;
+        self.commands.clear();
+        for waiting in std::mem::take(&mut self.waiting) {
+            if let Asked::Call(done) = waiting.asked {
+                drop(done.send(Err(RequestError::Lost)));
+            }
+        }
+        for room in &mut self.rooms {
+            room.stand = Stand::Out;
+            room.is_repairing = false;
+            room.not_before = None;
+        }
+        for unsent in &mut self.outbox {
+            unsent.is_written = false;
+            unsent.not_before = None;
+        }
+        let is_given_up = |unsent: &Unsent| unsent.tries >= MAX_TRIES;
+        self.fail(is_given_up, &RequestError::Timeout);
+    }
+
+    /// There will be no connection any more.
+    pub(crate) fn ended(&mut self, why: &RequestError) {
+        self.lost();
+        self.fail(|_| true, why);
+        for (_, done) in std::mem::take(&mut self.calls) {
+            drop(done.send(Err(why.clone())));
+        }
+        for room in std::mem::take(&mut self.rooms) {
+            if let Some(done) = room.done {
+                drop(done.send(Err(why.clone())));
+            }
+        }
+    }
+
+    /// The application asks for something other than the end.
+    pub(crate) fn ask(&mut self, ask: Ask, now: Instant) {
+        match ask {
+            Ask::Join {
+                room,
+                backlog,
+                done,
+            } => self.join(room, backlog, done),
+            Ask::Leave { room } => self.leave(&room),
+            Ask::Send(message) => self.send(message),
+            Ask::Call { command, done } => self.calls.push_back((command, done)),
+            Ask::Close => {}
+        }
+        self.pump(now);
+    }
+
+    /// A frame came.
+    pub(crate) fn received(&mut self, text: &str, now: Instant) -> Verdict {
+        match Frame::parse(text) {
+            None => {}
+            Some(Frame::Reply { id, result }) => return self.answered(id, result, now),
+            Some(Frame::Placed(event)) => self.placed(event, now),
+            Some(Frame::Gap(gap)) => self.gap(gap),
+            Some(Frame::Heartbeat) => self.beat(),
+            Some(Frame::Bye(bye)) => self.bye = Some(bye),
+            // What has no place may be left out: who has no time for it will get the next one.
+            Some(Frame::Other(_)) if self.is_full() => {}
+            Some(Frame::Other(event)) => self.events.push_back(Event::Other(event)),
+        }
+        Verdict::GoOn
+    }
+
+    fn join(&mut self, name: String, backlog: usize, done: Done<Joined>) {
+        if self.rooms.iter().any(|room| room.name == name) {
+            drop(done.send(Err(RequestError::Joined)));
+            return;
+        }
+        self.rooms.push(Room {
+            name,
+            backlog,
+            place: Place::default(),
+            stand: Stand::Out,
+            is_repairing: false,
+            not_before: None,
+            done: Some(done),
+        });
+    }
+
+    fn leave(&mut self, name: &str) {
+        let Some(at) = self.rooms.iter().position(|room| room.name == name) else {
+            return;
+        };
+        let room = self.rooms.remove(at);
+        if room.stand != Stand::Out {
+            self.commands.push_back(leave(name));
+        }
+        if let Some(done) = room.done {
+            drop(done.send(Err(RequestError::NotJoined)));
+        }
+        let is_there = |unsent: &Unsent| unsent.message.room == name;
+        self.fail(is_there, &RequestError::NotJoined);
+    }
+
+    fn send(&mut self, message: Message) {
+        if self.rooms.iter().all(|room| room.name != message.room) {
+            drop(message.done.send(Err(RequestError::NotJoined)));
+            return;
+        }
+        self.outbox.push_back(Unsent {
+            message,
+            tries: 0,
+            is_written: false,
+            not_before: None,
+        });
+    }
+
+    /// Writes what may be written: first the joins, then the messages for rooms it is in, in their order, then the rest.
+    fn pump(&mut self, now: Instant) {
+        if !self.is_ready {
+            return;
+        }
+        let mut places = MAX_WAITING.saturating_sub(self.waiting.len());
+        // What a join brings needs room.
+        let is_full = self.is_full();
+        for at in 0..self.rooms.len() {
+            let room = &mut self.rooms[at];
+            if places == 0 {
+                return;
+            }
+            if room.stand != Stand::Out || room.not_before.is_some() || is_full {
+                continue;
+            }
+            room.stand = Stand::Asked;
+            let mut command =
+                object(json!({"op": "join", "room": room.name, "backlog": room.backlog}));
+            if let Some(cursor) = room.place.cursor() {
+                command.insert("since".into(), cursor.into());
+            }
+            let asked = Asked::Join(room.name.clone());
+            self.write(command, asked, now);
+            places -= 1;
+        }
+        for at in 0..self.outbox.len() {
+            let unsent = &self.outbox[at];
+            if places == 0 {
+                return;
+            }
+            if unsent.is_written || unsent.not_before.is_some() || !self.is_in(&unsent.message.room)
+            {
+                continue;
+            }
+            let unsent = &mut self.outbox[at];
+            unsent.is_written = true;
+            unsent.tries += 1;
+            let (command, cid) = (unsent.message.command.clone(), unsent.message.cid.clone());
+            self.write(command, Asked::Send(cid), now);
+            places -= 1;
+        }
+        while places > 0
+            && let Some((command, done)) = self.calls.pop_front()
+        {
+            self.write(command, Asked::Call(done), now);
+            places -= 1;
+        }
+    }
+
+    fn is_in(&self, name: &str) -> bool {
+        let found = self.rooms.iter().find(|room| room.name == name);
+        found.is_some_and(|room| matches!(room.stand, Stand::In | Stand::Behind))
+    }
+
+    fn write(&mut self, mut command: Map<String, Value>, asked: Asked, now: Instant) {
+        self.last_id += 1;
+        command.insert("id".into(), self.last_id.into());
+        self.commands.push_back(Value::Object(command).to_string());
+        self.waiting.push_back(Waiting {
+            id: self.last_id,
+            by: now + REPLY_TIME,
+            asked,
+        });
+    }
+
+    fn answered(&mut self, id: u64, result: Result<Value, Refusal>, now: Instant) -> Verdict {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.id == id) else {
+            return Verdict::GoOn;
+        };
+        let Some(waiting) = self.waiting.remove(at) else {
+            return Verdict::GoOn;
+        };
+        let result = result.map_err(RequestError::from);
+        match waiting.asked {
+            Asked::Hello => match result.map(from::<Welcome>) {
+                Ok(Some(welcome)) => {
+                    self.is_ready = true;
+                    if !self.is_full() {
+                        self.events.push_back(Event::Welcome(Box::new(welcome)));
+                    }
+                }
+                Ok(None) => return Verdict::Refused("the answer to hello is none".into()),
+                Err(error) => return Verdict::Refused(error.to_string()),
+            },
+            Asked::Join(room) => self.join_answered(&room, result.and_then(typed), now),
+            Asked::Send(cid) => self.send_answered(&cid, result.and_then(typed), now),
+            Asked::Call(done) => drop(done.send(result)),
+        }
+        self.pump(now);
+        Verdict::GoOn
+    }
+
+    fn join_answered(&mut self, name: &str, result: Result<Joined, RequestError>, now: Instant) {
+        let Some(at) = self.rooms.iter().position(|room| room.name == name) else {
+            return;
+        };
+        let room = &mut self.rooms[at];
+        // Left and joined again before the first answer came.
+        if room.stand != Stand::Asked {
+            return;
+        }
+        match result {
+            Ok(joined) => {
+                room.stand = Stand::In;
+                room.place.joined(&joined, room.backlog);
+                if let Some(done) = room.done.take() {
+                    drop(done.send(Ok(joined.clone())));
+                }
+                self.events.push_back(Event::Joined(Box::new(joined)));
+            }
+            Err(error) if room.done.is_none() && error.passes() => {
+                room.stand = Stand::Out;
+                room.not_before = Some(now + error.retry_after().unwrap_or(FIRST_RETRY));
+            }
+            Err(error) => {
+                let room = self.rooms.remove(at);
+                let is_there = |unsent: &Unsent| unsent.message.room == name;
+                self.fail(is_there, &error);
+                if let Some(done) = room.done {
+                    drop(done.send(Err(error)));
+                } else {
+                    self.events.push_back(Event::Refused {
+                        room: room.name,
+                        error,
+                    });
+                }
+            }
+        }
+    }
+
+    fn send_answered(&mut self, cid: &str, result: Result<Sent, RequestError>, now: Instant) {
+        let is_it = |unsent: &Unsent| unsent.message.cid == cid;
+        let Some(at) = self.outbox.iter().position(is_it) else {
+            return;
+        };
+        if let Err(error) = &result
+            && error.passes()
+            && let Some(unsent) = self.outbox.get_mut(at)
+            && unsent.tries < MAX_TRIES
+        {
+            let wait = FIRST_RETRY * 2_u32.pow(unsent.tries.saturating_sub(1));
+            unsent.is_written = false;
+            unsent.not_before = Some(now + error.retry_after().unwrap_or(wait));
+            return;
+        }
+        if let Some(unsent) = self.outbox.remove(at) {
+            drop(unsent.message.done.send(result));
+        }
+    }
+
+    /// An event with a place: given on once, and only behind all that come before it.
+    fn placed(&mut self, event: Placed, now: Instant) {
+        let Some(room) = self.rooms.iter_mut().find(|room| room.name == event.room) else {
+            return;
+        };
+        // What comes before a join is answered belongs to one that was given up.
+        if room.stand != Stand::In {
+            return;
+        }
+        match room.place.find(&event) {
+            Found::Known => return,
+            Found::Broken if !room.is_repairing => {
+                room.is_repairing = true;
+                room.stand = Stand::Out;
+                self.commands.push_back(leave(&event.room));
+                self.pump(now);
+                return;
+            }
+            found => {
+                if self.events.len() >= MAX_EVENTS {
+                    room.stand = Stand::Behind;
+                    return;
+                }
+                if found == Found::Broken {
+                    self.events.push_back(Event::Gap(Gap {
+                        room: event.room.clone(),
+                        from: room.place.next(),
+                        to: event.seq - 1,
+                        reason: "missing".into(),
+                    }));
+                }
+            }
+        }
+        room.is_repairing = false;
+        room.place.advance(&event);
+        self.events.push_back(Event::Placed(Box::new(event)));
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        let Some(room) = self.rooms.iter_mut().find(|room| room.name == gap.room) else {
+            return;
+        };
+        match room.stand {
+            Stand::In if self.events.len() >= MAX_EVENTS => room.stand = Stand::Behind,
+            Stand::In => {
+                room.place.skip();
+                self.events.push_back(Event::Gap(gap));
+            }
+            Stand::Out | Stand::Asked | Stand::Behind => {}
+        }
+    }
+
+    /// Answers the server's heartbeat, unless enough else is to be written.
+    fn beat(&mut self) {
+        if self.commands.len() < MAX_WAITING {
+            self.commands.push_back(r#"{"op":"hb"}"#.into());
+        }
+    }
+
+    /// Rooms that passed events over go on from where they were.
+    fn catch_up(&mut self, now: Instant) {
+        for at in 0..self.rooms.len() {
+            let room = &mut self.rooms[at];
+            if room.stand == Stand::Behind {
+                room.stand = Stand::Out;
+                let command = leave(&room.name);
+                self.commands.push_back(command);
+            }
+        }
+        self.pump(now);
+    }
+
+    fn fail(&mut self, which: impl Fn(&Unsent) -> bool, why: &RequestError) {
+        let mut at = 0;
+        while let Some(unsent) = self.outbox.get(at) {
+            if !which(unsent) {
+                at += 1;
+            } else if let Some(unsent) = self.outbox.remove(at) {
+                drop(unsent.message.done.send(Err(why.clone())));
+            }
+        }
+    }
+}
+
+fn leave(room: &str) -> String {
+    json!({"op": "leave", "room": room}).to_string()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+fn typed<T: for<'de> serde::Deserialize<'de>>(value: Value) -> Result<T, RequestError> {
+    from(value).ok_or(RequestError::Answer)
+}
+
+/// A wait that a server asks for, within bounds.
+pub(crate) fn hint(ms: u64) -> Duration {
+    Duration::from_millis(ms).min(MAX_HINT)
+}

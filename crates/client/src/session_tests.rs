@@ -1,0 +1,376 @@
+//! Goal: whatever the server and the network do, events come once and in order or are said to be missing, and messages are sent until they
+//! are answered, within bounds.
+//! Method: the session alone, with a server that is the test.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    Event, Joined, RequestError, Sent,
+    session::{Ask, Message, Session, Verdict},
+};
+
+type Answer<T> = oneshot::Receiver<Result<T, RequestError>>;
+
+struct World {
+    session: Session,
+    now: Instant,
+    /// Commands that the server has.
+    got: Vec<Value>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            session: Session::new(Map::new()),
+            now: Instant::now(),
+            got: Vec::new(),
+        }
+    }
+
+    /// One that is connected, and is in `general` where nothing was said yet.
+    fn joined() -> Self {
+        let mut world = Self::new();
+        drop(world.join("general"));
+        world.connect();
+        world.reply("join", &joined(&json!({})));
+        world.events();
+        world
+    }
+
+    fn connect(&mut self) {
+        self.session.opened(self.now);
+        self.reply(
+            "hello",
+            &json!({"session": "s", "user": {"id": "u", "name": "Ana", "avatar": "a"}, "now": 0, "hb": 20_000}),
+        );
+    }
+
+    fn lose(&mut self) {
+        self.read();
+        self.session.lost();
+        self.got.clear();
+    }
+
+    fn read(&mut self) {
+        while let Some(command) = self.session.next_command() {
+            self.got.push(serde_json::from_str(&command).unwrap());
+        }
+    }
+
+    /// The commands of one kind on this connection.
+    fn got(&mut self, op: &str) -> Vec<Value> {
+        self.read();
+        let is_it = |command: &&Value| command["op"] == op;
+        self.got.iter().filter(is_it).cloned().collect()
+    }
+
+    fn last(&mut self, op: &str) -> Value {
+        self.got(op).pop().unwrap()
+    }
+
+    fn say(&mut self, frame: &Value) -> Verdict {
+        self.session.received(&frame.to_string(), self.now)
+    }
+
+    fn reply(&mut self, op: &str, ok: &Value) {
+        let id = self.last(op)["id"].clone();
+        assert_eq!(self.say(&json!({"re": id, "ok": ok})), Verdict::GoOn);
+    }
+
+    fn refuse(&mut self, op: &str, err: &Value) -> Verdict {
+        let id = self.last(op)["id"].clone();
+        self.say(&json!({"re": id, "err": err}))
+    }
+
+    fn event(&mut self, seq: u64) {
+        self.say(&event(seq));
+    }
+
+    /// What the application is given, shortened.
+    fn events(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        while let Some(event) = self.session.next_event(self.now) {
+            events.push(match event {
+                Event::Welcome(_) => "welcome".into(),
+                Event::Joined(joined) => format!("joined {:?}", joined.resume),
+                Event::Placed(event) => event.seq.to_string(),
+                Event::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
+                Event::Other(event) => event["ev"].to_string(),
+                Event::Refused { error, .. } => format!("refused {error}"),
+                Event::Lost { reason } => format!("lost {reason}"),
+            });
+        }
+        events
+    }
+
+    fn join(&mut self, room: &str) -> Answer<Joined> {
+        let (done, answer) = oneshot::channel();
+        let ask = Ask::Join {
+            room: room.into(),
+            backlog: 50,
+            done,
+        };
+        self.session.ask(ask, self.now);
+        answer
+    }
+
+    fn send(&mut self, cid: &str) -> Answer<Sent> {
+        let (done, answer) = oneshot::channel();
+        let Value::Object(command) =
+            json!({"op": "send", "room": "general", "body": "x", "cid": cid})
+        else {
+            unreachable!()
+        };
+        let message = Message {
+            room: "general".into(),
+            cid: cid.into(),
+            command,
+            done,
+        };
+        self.session.ask(Ask::Send(message), self.now);
+        answer
+    }
+
+    fn pass(&mut self, time: Duration) -> Verdict {
+        self.now += time;
+        match self.session.deadline() {
+            Some(at) if at <= self.now => self.session.handle_deadline(self.now),
+            _ => Verdict::GoOn,
+        }
+    }
+}
+
+fn joined(more: &Value) -> Value {
+    let mut reply = json!({"room": "general", "epoch": "e", "head": 0, "floor": 1, "cursor": "e.0.000000", "count": 1, "members": []});
+    for (key, value) in more.as_object().unwrap() {
+        reply[key] = value.clone();
+    }
+    reply
+}
+
+fn event(seq: u64) -> Value {
+    json!({"ev": "msg", "room": "general", "seq": seq, "prev": seq - 1, "id": format!("01JH8QK3ZT0V9W4J5N6P7Q{seq:04}"), "ts": 1,
+        "from": {"id": "u_bo", "name": "Bo", "avatar": "b"}, "body": "hi", "cid": null})
+}
+
+fn sent() -> Value {
+    json!({"seq": 1, "id": "i", "ts": 1, "dup": false})
+}
+
+#[test]
+fn a_room_goes_on_from_the_event_it_had_last_and_each_is_given_once() {
+    let mut world = World::joined();
+    world.event(1);
+    world.event(2);
+    world.lose();
+    world.connect();
+    assert_eq!(world.last("join")["since"], "e.2.7Q0002");
+    world.reply("join", &joined(&json!({"resume": "ok", "head": 3})));
+    world.event(2);
+    world.event(3);
+    assert_eq!(
+        world.events(),
+        ["1", "2", "welcome", "joined Some(Ok)", "3"]
+    );
+}
+
+#[test]
+fn an_empty_room_has_a_cursor_and_a_backlog_of_which_nothing_came_has_none() {
+    let mut world = World::joined();
+    world.lose();
+    world.connect();
+    assert_eq!(world.last("join")["since"], "e.0.000000");
+    let reset = json!({"resume": "reset", "reason": "epoch", "epoch": "f", "head": 9, "cursor": "f.9.999999"});
+    world.reply("join", &joined(&reset));
+    world.lose();
+    world.connect();
+    assert_eq!(world.last("join").get("since"), None);
+}
+
+#[test]
+fn what_is_missing_is_fetched_and_if_it_is_not_there_told_once() {
+    let mut world = World::joined();
+    world.event(1);
+    world.event(3);
+    world.event(4);
+    assert_eq!(world.got("leave").len(), 1);
+    assert_eq!(world.last("join")["since"], "e.1.7Q0001");
+    world.reply("join", &joined(&json!({"resume": "ok"})));
+    world.event(2);
+    world.event(3);
+    world.event(9);
+    world.reply("join", &joined(&json!({"resume": "ok"})));
+    world.event(9);
+    world.event(10);
+    assert_eq!(world.got("leave").len(), 2);
+    let wanted = [
+        "1",
+        "joined Some(Ok)",
+        "2",
+        "3",
+        "joined Some(Ok)",
+        "gap 4-8",
+        "9",
+        "10",
+    ];
+    assert_eq!(world.events(), wanted);
+}
+
+#[test]
+fn an_application_that_takes_nothing_costs_bounded_memory_and_gets_all_the_same() {
+    let mut world = World::joined();
+    let mut next = 1;
+    while world.session.may_read() {
+        world.event(next);
+        next += 1;
+    }
+    assert_eq!(next, 1_025);
+    let _answer = world.send("c");
+    assert!(world.session.may_read(), "or the reply would never come");
+    for seq in next..=3_000 {
+        world.event(seq);
+    }
+    let mut seen = 0;
+    let mut expect = |events: Vec<String>| {
+        for seq in events.iter().filter_map(|event| event.parse::<u64>().ok()) {
+            assert_eq!(seq, seen + 1);
+            seen = seq;
+        }
+        seen
+    };
+    let mut from = expect(world.events());
+    assert!(from < 3_000);
+    while from < 3_000 {
+        world.reply("join", &joined(&json!({"resume": "ok"})));
+        for seq in from + 1..=3_000 {
+            world.event(seq);
+        }
+        from = expect(world.events());
+    }
+    assert_eq!(world.got("join").len(), 3);
+}
+
+#[test]
+fn unanswered_messages_are_sent_again_with_their_cid_in_order_and_not_for_ever() {
+    let mut world = World::joined();
+    let mut answers = [world.send("c1"), world.send("c2")];
+    for _ in 1..5 {
+        let cids: Vec<_> = world
+            .got("send")
+            .iter()
+            .map(|send| send["cid"].clone())
+            .collect();
+        assert_eq!(cids, ["c1", "c2"]);
+        assert_eq!(world.pass(Duration::from_secs(10)), Verdict::Dead);
+        world.lose();
+        world.connect();
+        assert!(
+            world.got("send").is_empty(),
+            "not before the room is joined"
+        );
+        world.reply("join", &joined(&json!({"resume": "ok"})));
+        assert!(answers[0].try_recv().is_err());
+    }
+    world.lose();
+    for answer in &mut answers {
+        assert_eq!(answer.try_recv().unwrap(), Err(RequestError::Timeout));
+    }
+    assert!(world.got("send").is_empty());
+}
+
+#[test]
+fn a_refusal_that_passes_is_tried_again_when_the_server_says_and_others_are_told() {
+    let mut world = World::joined();
+    let (mut passing, mut bad) = (world.send("c"), world.send("bad"));
+    world.refuse("send", &json!({"code": "too_large", "msg": "too long"}));
+    let refused = bad.try_recv().unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "too long (too_large)");
+    let first = world.got("send")[0]["id"].clone();
+    world.say(
+        &json!({"re": first, "err": {"code": "rate_limited", "msg": "slowly", "retry_ms": 700}}),
+    );
+    world.pass(Duration::from_millis(699));
+    assert_eq!(world.got("send").len(), 2);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.last("send")["cid"], "c");
+    world.reply("send", &sent());
+    assert_eq!(passing.try_recv().unwrap().unwrap().seq, 1);
+}
+
+#[test]
+fn no_more_than_the_window_waits_for_replies_and_the_outbox_is_bounded() {
+    let mut world = World::joined();
+    let mut answers = Vec::new();
+    while world.session.has_room() {
+        answers.push(world.send(&format!("c{}", answers.len())));
+    }
+    assert_eq!(answers.len(), 1_000);
+    assert_eq!(world.got("send").len(), 64);
+    for at in 0..1_000 {
+        let send = world.got("send")[at].clone();
+        assert_eq!(send["cid"], format!("c{at}"));
+        world.say(&json!({"re": send["id"], "ok": sent()}));
+    }
+    assert!(
+        answers
+            .iter_mut()
+            .all(|answer| answer.try_recv().unwrap().is_ok())
+    );
+    assert_eq!(world.session.deadline(), None);
+}
+
+#[test]
+fn a_first_join_that_is_refused_is_an_error_and_a_later_one_is_tried_again_if_that_may_pass() {
+    let mut world = World::joined();
+    let mut answer = world.join("full");
+    world.refuse("join", &json!({"code": "unavailable", "msg": "full"}));
+    assert!(answer.try_recv().unwrap().unwrap_err().passes());
+    world.lose();
+    world.connect();
+    assert_eq!(world.got("join").len(), 1, "full is forgotten");
+    world.refuse("join", &json!({"code": "unavailable", "msg": "full"}));
+    world.pass(Duration::from_millis(500));
+    assert_eq!(world.got("join").len(), 2);
+    world.refuse("join", &json!({"code": "forbidden", "msg": "no"}));
+    assert_eq!(world.events().last().unwrap(), "refused no (forbidden)");
+    let mut answer = world.send("c");
+    assert_eq!(answer.try_recv().unwrap(), Err(RequestError::NotJoined));
+}
+
+#[test]
+fn a_hello_that_is_refused_ends_and_nonsense_is_passed_over() {
+    let mut world = World::joined();
+    for nonsense in [
+        "",
+        "null",
+        "[1]",
+        "{}",
+        r#"{"ev":7}"#,
+        r#"{"re":999,"ok":{}}"#,
+        r#"{"ev":"msg","seq":"x","prev":0}"#,
+    ] {
+        assert_eq!(world.session.received(nonsense, world.now), Verdict::GoOn);
+    }
+    world.say(&json!({"ev": "later", "room": "general"}));
+    world.say(&json!({"ev": "hb"}));
+    assert_eq!(world.got("hb").len(), 1);
+    assert_eq!(world.events(), ["\"later\""]);
+    world.lose();
+    world.session.opened(world.now);
+    let verdict = world.refuse("hello", &json!({"code": "unauthorized", "msg": "who?"}));
+    assert!(matches!(verdict, Verdict::Refused(_)));
+}
+
+#[test]
+fn s30_a_bye_says_when_to_come_back_within_bounds_and_once() {
+    let mut world = World::joined();
+    world.say(
+        &json!({"ev": "bye", "reason": "restart", "reconnect_ms": 2_000, "jitter_ms": u64::MAX}),
+    );
+    let wanted = (Duration::from_secs(2), Duration::from_secs(300));
+    assert_eq!(world.session.take_bye(), Some(wanted));
+    assert_eq!(world.session.take_bye(), None);
+}
