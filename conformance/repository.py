@@ -18,7 +18,7 @@ IGNORED = re.compile(r"#\[ignore\b")
 FUTURE = re.compile(
     r"((?:^ *(?:///|#\[).*\n)*)^ *pub (?:async fn (\w+)|fn (\w+)\b[^{;]*-> impl Future\b)", re.MULTILINE
 )
-LIBRARIES = [ROOT / "crates" / name / "src" for name in ("proto", "testkit", "ws")]
+LIBRARIES = [ROOT / "crates" / name / "src" for name in ("client", "proto", "testkit", "ws")]
 
 # Inputs of the fuzz targets: any bytes, some of which happen to be UTF-8.
 NOT_TEXT = ROOT / "fuzz" / "corpus"
