@@ -189,7 +189,7 @@ async fn contradictions_are_found_where_one_side_stands() {
     let folder = other.key();
     for (toml, line) in [
         (
-            "memory = true\ndata = \"/tmp/x\"\n",
+            "memory = true\ndata = \"elsewhere\"\n",
             "2: the argument '--data <DIR>' cannot be used with '--memory' (see --help)".to_owned(),
         ),
         (
