@@ -152,7 +152,7 @@ async fn who_a_message_is_from_is_said_well_or_refused() {
     let key = format!("{GUEST}Idempotency-Key: a\r\n");
     let body = json!({"body": "a", "cid": "b"});
     let differs = hub.post(MESSAGES, &key, &body).await;
-    assert_eq!(differs.problem(), (400, "bad_request".into()));
+    assert_eq!(differs.problem(), (409, "conflict".into()));
     for headers in [
         "Authorization: Basic YTpi\r\n",
         "Authorization: Bearer short\r\n",

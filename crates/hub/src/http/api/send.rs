@@ -51,7 +51,8 @@ pub(super) async fn send(
     let key = idempotency_key(&headers)?;
     let cid = match (message.cid.as_deref(), key) {
         (Some(cid), Some(key)) if cid != key => {
-            return Err(Problem::bad_request("cid and Idempotency-Key differ"));
+            let why = "cid and Idempotency-Key differ";
+            return Err(Problem::new(ErrorCode::Conflict, why));
         }
         (cid, key) => cid.or(key),
     };
