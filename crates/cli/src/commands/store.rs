@@ -84,6 +84,7 @@ impl StoreArgs {
                 DurabilityArg::Full => Durability::Full,
                 DurabilityArg::Normal => Durability::Normal,
             },
+            rooms: Vec::new(),
             retention: Retention {
                 events: self.keep,
                 age: self.keep_days.map(|days| DAY * days),

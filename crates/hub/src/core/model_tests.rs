@@ -643,6 +643,35 @@ fn what_is_deleted_while_a_ring_is_filled_is_not_in_it() {
 }
 
 #[test]
+fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
+    let mut world = World::new(1);
+    world.join(0, 0, 0, 0, 1);
+    let slot = world.rooms[&0].members[&0].slot;
+    for _ in 0..3 {
+        world.publish(0, 1);
+    }
+    let body = Some("edited".into());
+    world.store(0, What::Edit { target: 1, body });
+    world.hand_on();
+    let floor = world.log[0][1].mark();
+    world.shard.trim("room 0", floor);
+    assert_eq!(world.shard.state(slot).unwrap().bounds.floor, floor);
+    let batch = world.shard.read(slot, SessionId(0), 3, 0, 9, usize::MAX);
+    let texts: Vec<_> = batch.entries.iter().map(|e| e.event.what.text()).collect();
+    assert_eq!(texts, ["x", ""]);
+    let before = world.shard.read(slot, SessionId(0), 2, 0, 9, usize::MAX);
+    assert_eq!(before.gap, Some(Gap { from: 2, to: 2 }));
+    // One that was read from the log before that is not older.
+    let birth = Birth(1);
+    let (bounds, events) = (world.bounds(0), world.log[0].clone());
+    world
+        .shard
+        .fill("room 0", birth, &bounds, events, Duration::ZERO);
+    assert_eq!(world.shard.state(slot).unwrap().bounds.floor, floor);
+    assert_eq!(world.shard.lag(slot, 2), None);
+}
+
+#[test]
 fn a_room_is_due_once_until_it_is_asked_and_again_while_there_is_more() {
     let mut world = World::new(1);
     world.join(0, 0, 0, 0, 1);

@@ -25,6 +25,8 @@ pub(crate) struct Ring<F> {
     dropped_chk: Option<Chk>,
     /// The newest event there ever was.
     head: Mark,
+    /// Whether there may be edits in here.
+    has_edits: bool,
 }
 
 impl<F> Ring<F> {
@@ -35,6 +37,7 @@ impl<F> Ring<F> {
             dropped: Mark::START.seq,
             dropped_chk: Some(Mark::START.chk),
             head: Mark::START,
+            has_edits: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl<F> Ring<F> {
             (self.dropped, self.dropped_chk) = (entry.event.prev, None);
         }
         self.head = entry.event.mark();
+        self.has_edits |= is_edit(&entry.event);
         self.bytes += entry.weight();
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > 1 && (self.entries.len() > max_entries || self.bytes > max_bytes)
@@ -117,6 +121,7 @@ impl<F> Ring<F> {
         while self.entries.len() < max_entries && self.bytes < max_bytes {
             let Some(event) = events.pop() else { return };
             let entry = Entry::new(event);
+            self.has_edits |= is_edit(&entry.event);
             self.bytes += entry.weight();
             self.entries.push_front(Arc::new(entry));
         }
@@ -136,9 +141,14 @@ impl<F> Ring<F> {
 
     /// Forgets what a message said.
     pub(crate) fn scrub(&mut self, message: u64) {
-        let first = self.entries.partition_point(|e| e.event.seq < message);
+        self.scrub_where(message, |event| event.what.is_about(event.seq, message));
+    }
+
+    /// Forgets what these events from one position on said.
+    fn scrub_where(&mut self, first: u64, is_gone: impl Fn(&Event) -> bool) {
+        let first = self.entries.partition_point(|e| e.event.seq < first);
         for entry in self.entries.range_mut(first..) {
-            if !entry.event.what.is_about(entry.event.seq, message) {
+            if !is_gone(&entry.event) {
                 continue;
             }
             let mut event = entry.event.clone();
@@ -149,16 +159,23 @@ impl<F> Ring<F> {
         }
     }
 
-    /// Drops what is not newer than a position.
+    /// Drops what is not newer than a position, and what was made of it.
     pub(crate) fn trim(&mut self, seq: u64) {
         while self.entries.front().is_some_and(|e| e.event.seq <= seq) {
             self.drop_oldest();
+        }
+        if self.has_edits {
+            self.scrub_where(0, |event| {
+                is_edit(event) && event.what.target().is_some_and(|target| target <= seq)
+            });
+            self.has_edits = self.entries.iter().any(|entry| is_edit(&entry.event));
         }
     }
 
     /// Drops everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.entries = VecDeque::new();
+        self.has_edits = false;
         self.bytes = 0;
         self.dropped = self.head.seq;
         self.dropped_chk = Some(self.head.chk);
@@ -196,4 +213,9 @@ impl<F> Ring<F> {
             (self.dropped, self.dropped_chk) = (seq, Some(chk));
         }
     }
+}
+
+/// Whether it says what a message says now.
+const fn is_edit(event: &Event) -> bool {
+    matches!(event.what, What::Edit { body: Some(_), .. })
 }

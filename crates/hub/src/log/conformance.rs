@@ -27,6 +27,7 @@ macro_rules! conformance {
             only_its_author_changes_a_message_and_only_while_it_is_there
             what_was_deleted_is_gone_from_all_that_is_read
             what_is_dropped_raises_the_floor
+            what_was_made_of_a_message_is_dropped_with_it
             time_never_goes_back
             all_that_may_be_said_comes_back_as_it_was
         }
@@ -453,6 +454,31 @@ pub(crate) async fn what_is_dropped_raises_the_floor(subject: Subject) {
         assert_eq!(subject.judge(cursor).await, expected);
     }
     assert!(cursors.iter().any(|cursor| cursor.mark == floor));
+}
+
+pub(crate) async fn what_was_made_of_a_message_is_dropped_with_it(subject: Subject) {
+    let target = subject.say("first").await.seq;
+    for n in 1..KEPT {
+        subject.say(&n.to_string()).await;
+    }
+    let body = Some("more".into());
+    let edit = subject.append(draft("u1", "e", What::Edit { target, body }));
+    let edit = edit.await.unwrap().seq;
+    let mut n = KEPT;
+    while subject.bounds().await.floor.seq < target {
+        subject.say(&n.to_string()).await;
+        n += 1;
+    }
+    let kept = subject.all().await;
+    assert!(kept.is_sorted_by(|a, b| a.seq == b.prev), "the chain stays");
+    let edit = kept.iter().find(|event| event.seq == edit).unwrap();
+    assert_eq!(edit.what, What::Edit { target, body: None });
+    let again = What::Edit {
+        target,
+        body: Some("again".into()),
+    };
+    let late = subject.append(draft("u1", "e2", again)).await;
+    assert_eq!(late, Err(AppendError::NotFound));
 }
 
 pub(crate) async fn time_never_goes_back(subject: Subject) {

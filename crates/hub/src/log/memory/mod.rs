@@ -65,6 +65,8 @@ struct Room {
     floor: Mark,
     head: Mark,
     events: VecDeque<Event>,
+    /// How many of them are edits.
+    edits: usize,
 }
 
 impl MemoryLog {
@@ -232,6 +234,7 @@ impl Shard {
                 floor: Mark::START,
                 head: Mark::START,
                 events: VecDeque::new(),
+                edits: 0,
             });
         if room.events.is_empty() {
             self.hollow.remove(&room.head.seq);
@@ -240,6 +243,7 @@ impl Shard {
         if let What::Delete { target } = event.what {
             self.bytes -= room.scrub(target);
         }
+        room.edits += usize::from(is_edit(&event));
         room.events.push_back(event);
     }
 
@@ -270,6 +274,11 @@ impl Shard {
         let room = self.rooms.get_mut(name)?;
         let event = room.events.pop_front()?;
         room.floor = event.mark();
+        room.edits -= usize::from(is_edit(&event));
+        if room.edits > 0 {
+            // What was made of a message goes with it.
+            self.bytes -= room.scrub(event.seq);
+        }
         if room.events.is_empty() {
             self.hollow.insert(room.head.seq, Arc::clone(name));
         }
@@ -315,6 +324,10 @@ impl Room {
             }
         }
     }
+}
+
+const fn is_edit(event: &Event) -> bool {
+    matches!(event.what, What::Edit { .. })
 }
 
 /// The bytes an event is charged with: itself, its places in the maps, and its texts.

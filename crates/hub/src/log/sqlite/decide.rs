@@ -60,8 +60,7 @@ pub(super) fn decide(
     let event = draft.into_event(&appended, room.head.seq);
     store(conn, room.id, &event)?;
     apply(conn, &event)?;
-    room.head = event.mark();
-    room.kept += 1;
+    room.add(&event);
     touched.insert(Arc::clone(&event.room), room);
     Ok(Decided::New(event, appended))
 }

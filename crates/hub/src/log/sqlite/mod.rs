@@ -29,12 +29,18 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-pub use self::{copy::Archive, error::OpenError, recover::Recovered, retention::Retention};
+pub use self::{
+    copy::Archive,
+    error::OpenError,
+    recover::Recovered,
+    retention::{Retention, RoomRetention},
+};
 use self::{
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
     reader::Readers,
+    retention::{Rules, Sweep},
     wal::Wal,
     writer::{Marking, Pending, State, Work, Writer},
 };
@@ -94,8 +100,10 @@ pub struct Options {
     pub folder: PathBuf,
     /// What a crash may take.
     pub durability: Durability,
-    /// What is kept.
+    /// What is kept of rooms that [`rooms`](Self::rooms) does not name.
     pub retention: Retention,
+    /// What is kept of others. The first that fits a room counts.
+    pub rooms: Vec<RoomRetention>,
 }
 
 impl Options {
@@ -105,6 +113,7 @@ impl Options {
             folder: folder.into(),
             durability: Durability::default(),
             retention: Retention::default(),
+            rooms: Vec::new(),
         }
     }
 }
@@ -143,6 +152,7 @@ impl SqliteLog {
         let failed = |error: rusqlite::Error| OpenError::new(&path, &error);
         let mut conn = connect(&path, options.durability)?;
         let (epoch, secret) = identity(&mut conn).map_err(failed)?;
+        let sweep = Sweep::read(&conn).map_err(failed)?;
         let state = State::read(&conn).map_err(failed)?;
         let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);
@@ -152,7 +162,11 @@ impl SqliteLog {
         let writer = Writer {
             conn,
             committed,
-            retention: options.retention,
+            rules: Rules {
+                others: options.retention,
+                rooms: options.rooms.clone(),
+            },
+            sweep,
             state,
             wal,
             // With the readers' connections, all are there.
@@ -411,6 +425,10 @@ fn identity(conn: &mut Connection) -> rusqlite::Result<(Arc<str>, [u8; 32])> {
     tx.execute(
         "INSERT OR IGNORE INTO meta VALUES ('secret', randomblob(32))",
         [],
+    )?;
+    tx.execute(
+        "INSERT OR IGNORE INTO meta VALUES ('clock', ?)",
+        [rows::integer(crate::hub::now())],
     )?;
     let get = "SELECT value FROM meta WHERE key = ?";
     let epoch = tx.query_row(get, ["epoch"], |row| row.get(0))?;

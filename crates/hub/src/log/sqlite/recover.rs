@@ -152,8 +152,7 @@ impl Rescue<'_> {
         if is_told {
             decide::apply(self.to, &event)?;
         }
-        room.head = event.mark();
-        room.kept += 1;
+        room.add(&event);
         rows::update_room(self.to, &room)?;
         self.rooms.insert(id, (name, room));
         self.done.events += 1;

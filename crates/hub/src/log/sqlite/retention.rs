@@ -1,10 +1,13 @@
 //! What is dropped, and when.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rusqlite::{Connection, params};
 
-use super::rows::{RoomRow, integer, number};
+use super::rows::{self, RoomRow, integer, number};
 use crate::core::{Chk, Mark};
 
 /// How much of each room is kept.
@@ -25,72 +28,225 @@ impl Default for Retention {
     }
 }
 
+/// How much is kept of some rooms.
+#[derive(Debug, Clone)]
+pub struct RoomRetention {
+    /// Their names: `*` in it stands for any characters, also none.
+    pub rooms: String,
+    /// What is kept of each.
+    pub keep: Retention,
+}
+
 /// How long a client's own id of a message is known at least: that of a message that was dropped before.
 const CID_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Events dropped in one transaction: some milliseconds, in which nobody writes.
 const MAX_DROPPED: u64 = 512;
+/// How often the clock's time is noted in the database, for the next start.
+const CLOCK_NOTED: Duration = Duration::from_secs(60 * 60);
+/// Rooms looked at in one transaction: about as long.
+const MAX_ROOMS: u64 = 256;
 
-impl Retention {
+/// How much is kept of which room.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// Of rooms that nothing else is said about.
+    pub(super) others: Retention,
+    /// The first that fits counts.
+    pub(super) rooms: Vec<RoomRetention>,
+}
+
+impl Rules {
+    fn of(&self, room: &str) -> Retention {
+        let rule = self.rooms.iter().find(|rule| fits(&rule.rooms, room));
+        rule.map_or(self.others, |rule| rule.keep)
+    }
+
     /// Drops the oldest events of a room that has too many. An eighth more than wanted may stay, so that it is not done for each.
     pub(super) fn drop_surplus(
         &self,
         conn: &Connection,
+        name: &str,
         room: &mut RoomRow,
     ) -> rusqlite::Result<()> {
-        let slack = (self.events / 8).clamp(1, MAX_DROPPED / 2);
-        if room.kept <= self.events.saturating_add(slack) {
-            return Ok(());
+        let Retention { events, .. } = self.of(name);
+        let slack = (events / 8).clamp(1, MAX_DROPPED / 2);
+        if room.kept > events.saturating_add(slack) {
+            drop_first(conn, room, (room.kept - events).min(MAX_DROPPED))?;
         }
-        let surplus = (room.kept - self.events).min(MAX_DROPPED);
-        let last = conn
-            .prepare_cached("SELECT seq, id FROM log WHERE room = ? ORDER BY seq LIMIT 1 OFFSET ?")?
-            .query_row(params![room.id, integer(surplus - 1)], |row| {
-                Ok(Mark {
-                    seq: number(row, 0)?,
-                    chk: Chk::of_id(&row.get::<_, String>(1)?),
-                })
-            })?;
-        room.floor = last;
-        room.kept -= drop_through(conn, room.id, last.seq)?;
         Ok(())
     }
 }
 
-/// Drops some of what is too old. Says whether that was all.
-pub(super) fn sweep(conn: &Connection, retention: &Retention, now: u64) -> rusqlite::Result<bool> {
-    let mut is_done = drop_cids(conn, now)?;
-    if let Some(age) = retention.age {
-        is_done &= drop_aged(conn, now.saturating_sub(millis(age)))?;
+/// Whether a pattern is one of this name.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut left) = name.strip_prefix(start) else {
+        return false;
+    };
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        match left.split_once(part) {
+            Some((_, after)) => left = after,
+            None => return false,
+        }
     }
-    Ok(is_done)
+    left.ends_with(end)
 }
 
-/// Drops events from before `oldest`. Times grow with positions, so these are the first ones of all.
-fn drop_aged(conn: &Connection, oldest: u64) -> rusqlite::Result<bool> {
-    let aged = "SELECT room, max(seq), count(*) FROM
-        (SELECT room, seq, ts FROM log ORDER BY seq LIMIT ?) WHERE ts < ? GROUP BY room";
-    let rooms = conn
-        .prepare_cached(aged)?
-        .query_map(params![integer(MAX_DROPPED), integer(oldest)], |row| {
-            Ok((row.get(0)?, number(row, 1)?, number(row, 2)?))
-        })?
-        .collect::<rusqlite::Result<Vec<(i64, u64, u64)>>>()?;
-    for &(room, seq, _) in &rooms {
-        conn.prepare_cached(
-            "UPDATE rooms SET floor = ?1,
-                floor_chk = (SELECT substr(id, -6) FROM log WHERE seq = ?1) WHERE id = ?2",
-        )?
-        .execute(params![integer(seq), room])?;
-        let dropped = drop_through(conn, room, seq)?;
-        conn.prepare_cached("UPDATE rooms SET kept = kept - ? WHERE id = ?")?
-            .execute(params![integer(dropped), room])?;
-    }
-    let dropped: u64 = rooms.iter().map(|&(_, _, count)| count).sum();
-    Ok(dropped < MAX_DROPPED)
+/// The time that ages are counted by. A clock that is set forward by mistake does not make all too old at once: by this one a day takes an
+/// hour at least. So it lags for a while behind one that was right to leap, as after a server was off for long.
+#[derive(Debug)]
+struct Clock {
+    /// The latest time that it may show, in milliseconds since 1970.
+    reached: u64,
 }
 
-/// Drops a room's events up to this position. Returns how many those were.
+impl Clock {
+    /// How much faster than time it goes at most.
+    const PACE: u64 = 24;
+
+    /// What it shows after it ran for so long, when the system's clock shows this.
+    fn advance(&mut self, system: u64, ran: Duration) -> u64 {
+        let may_reach = self
+            .reached
+            .saturating_add(millis(ran).saturating_mul(Self::PACE));
+        self.reached = system.min(may_reach).max(self.reached);
+        system.min(self.reached)
+    }
+}
+
+/// The pass over all rooms, also those where nobody says anything, that drops what is not to be kept any more.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    clock: Clock,
+    /// The time of the clock that the database has.
+    noted: u64,
+    /// When the clock was last looked at.
+    at: Instant,
+    /// The room that is looked at next.
+    room: i64,
+}
+
+/// What a part of the pass did.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    /// Rooms that lost their oldest events.
+    pub(super) trimmed: Vec<(Arc<str>, Mark)>,
+    /// Whether the pass is at its end.
+    pub(super) is_done: bool,
+}
+
+impl Sweep {
+    /// One that goes on with the clock of the one before.
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let clock = "SELECT value FROM meta WHERE key = 'clock'";
+        let reached = conn.query_row(clock, [], |row| number(row, 0))?;
+        Ok(Self {
+            clock: Clock { reached },
+            noted: reached,
+            at: Instant::now(),
+            room: 0,
+        })
+    }
+
+    /// Does some of it. `system` is what the system's clock shows.
+    pub(super) fn go_on(
+        &mut self,
+        conn: &Connection,
+        rules: &Rules,
+        system: u64,
+    ) -> rusqlite::Result<Swept> {
+        let now = self.now(conn, system)?;
+        let has_cids = !drop_cids(conn, now)?;
+        let rooms = rows::rooms_from(conn, self.room, MAX_ROOMS)?;
+        let is_last = (rooms.len() as u64) < MAX_ROOMS;
+        let mut trimmed = Vec::new();
+        let mut left = MAX_DROPPED;
+        for (name, mut room) in rooms {
+            let surplus = surplus(conn, rules.of(&name), &room, now, left)?;
+            self.room = room.id + 1;
+            if surplus > 0 {
+                drop_first(conn, &mut room, surplus)?;
+                rows::update_room(conn, &room)?;
+                trimmed.push((name, room.floor));
+            }
+            left -= surplus;
+            if left == 0 {
+                // It may have more.
+                self.room = room.id;
+                return Ok(Swept {
+                    trimmed,
+                    is_done: false,
+                });
+            }
+        }
+        if is_last {
+            self.room = 0;
+        }
+        Ok(Swept {
+            trimmed,
+            is_done: is_last && !has_cids,
+        })
+    }
+
+    fn now(&mut self, conn: &Connection, system: u64) -> rusqlite::Result<u64> {
+        let ran = self.at.elapsed();
+        self.at += ran;
+        let now = self.clock.advance(system, ran);
+        if self.clock.reached > self.noted + millis(CLOCK_NOTED) {
+            conn.prepare_cached("UPDATE meta SET value = ? WHERE key = 'clock'")?
+                .execute([integer(self.clock.reached)])?;
+            self.noted = self.clock.reached;
+        }
+        Ok(now)
+    }
+}
+
+/// How many of a room's oldest events are not to be kept, up to `max`.
+fn surplus(
+    conn: &Connection,
+    keep: Retention,
+    room: &RoomRow,
+    now: u64,
+    max: u64,
+) -> rusqlite::Result<u64> {
+    let mut surplus = room.kept.saturating_sub(keep.events).min(max);
+    if let Some(age) = keep.age {
+        let oldest = now.saturating_sub(millis(age));
+        let mut statement =
+            conn.prepare_cached("SELECT ts FROM log WHERE room = ? ORDER BY seq LIMIT ?")?;
+        let mut times = statement.query(params![room.id, integer(max)])?;
+        let mut aged = 0;
+        // They never go back within a room.
+        while let Some(row) = times.next()?
+            && number(row, 0)? < oldest
+        {
+            aged += 1;
+        }
+        surplus = surplus.max(aged);
+    }
+    Ok(surplus)
+}
+
+/// Drops a room's oldest events, of which there are so many.
+fn drop_first(conn: &Connection, room: &mut RoomRow, count: u64) -> rusqlite::Result<()> {
+    let last = conn
+        .prepare_cached("SELECT seq, id FROM log WHERE room = ? ORDER BY seq LIMIT 1 OFFSET ?")?
+        .query_row(params![room.id, integer(count - 1)], |row| {
+            Ok(Mark {
+                seq: number(row, 0)?,
+                chk: Chk::of_id(&row.get::<_, String>(1)?),
+            })
+        })?;
+    room.floor = last;
+    room.kept -= drop_through(conn, room.id, last.seq)?;
+    Ok(())
+}
+
+/// Drops a room's events up to this position, and all that follows from them. Returns how many those were.
 fn drop_through(conn: &Connection, room: i64, seq: u64) -> rusqlite::Result<u64> {
     let seq = integer(seq);
     conn.prepare_cached(
@@ -101,7 +257,10 @@ fn drop_through(conn: &Connection, room: i64, seq: u64) -> rusqlite::Result<u64>
     .execute(params![room, seq, integer(millis(CID_LIFE))])?;
     for sql in [
         "DELETE FROM search WHERE rowid IN
-            (SELECT seq FROM log WHERE room = ? AND seq <= ? AND kind = 0 AND body IS NOT NULL)",
+            (SELECT seq FROM log WHERE room = ? AND seq <= ? AND kind = 0 AND typeof(body) = 'text')",
+        // What was made of a message goes with it.
+        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE kind = 1 AND typeof(body) = 'text'
+            AND target IN (SELECT seq FROM log WHERE room = ? AND seq <= ?)",
         "DELETE FROM edits WHERE target IN (SELECT seq FROM log WHERE room = ? AND seq <= ?)",
         "DELETE FROM reactions WHERE target IN (SELECT seq FROM log WHERE room = ? AND seq <= ?)",
     ] {
@@ -125,4 +284,54 @@ fn drop_cids(conn: &Connection, now: u64) -> rusqlite::Result<bool> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_of_whole_names() {
+        for (pattern, name, expected) in [
+            ("general", "general", true),
+            ("general", "generals", false),
+            ("*", "", true),
+            ("*", "any", true),
+            ("team-*", "team-a", true),
+            ("team-*", "my team-a", false),
+            ("*-log", "a-log", true),
+            ("*-log", "a-log-b", false),
+            ("a*b*c", "a--b--c", true),
+            ("a*b*c", "ac", false),
+            ("a*b*c", "abc", true),
+            ("ab*bc", "abc", false),
+            ("a**c", "ac", true),
+            ("*é*", "caféx", true),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn s51_the_time_that_ages_are_counted_by_leaps_with_no_clock() {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let hours = |n: u64| n * millis(HOUR);
+        let start = hours(100_000);
+        let mut clock = Clock { reached: start };
+        assert_eq!(clock.advance(start + hours(1), HOUR), start + hours(1));
+        // Ten years ahead, by mistake.
+        let wrong = start + hours(10 * 365 * 24);
+        assert_eq!(clock.advance(wrong, Duration::ZERO), start + hours(1));
+        assert_eq!(clock.advance(wrong, HOUR), start + hours(25));
+        // It is put right; and is wrong the other way.
+        assert_eq!(clock.advance(start + hours(3), HOUR), start + hours(3));
+        assert_eq!(clock.advance(0, HOUR), 0);
+        assert_eq!(clock.advance(start + hours(5), HOUR), start + hours(5));
+        // A leap that was right is followed, in time.
+        let right = start + hours(30 * 24);
+        for _ in 0..30 {
+            clock.advance(right, HOUR);
+        }
+        assert_eq!(clock.advance(right, HOUR), right);
+    }
 }

@@ -17,10 +17,21 @@ use crate::{
 pub(super) struct RoomRow {
     pub(super) id: i64,
     pub(super) head: Mark,
+    /// The time of the newest event.
+    pub(super) head_ts: u64,
     /// The newest event that is no longer kept.
     pub(super) floor: Mark,
     /// Events that are kept.
     pub(super) kept: u64,
+}
+
+impl RoomRow {
+    /// Counts its newest event.
+    pub(super) fn add(&mut self, event: &Event) {
+        self.head = event.mark();
+        self.head_ts = event.ts;
+        self.kept += 1;
+    }
 }
 
 /// The columns of `log` that make an event, in the order of [`event`].
@@ -55,23 +66,42 @@ mod author {
 
 pub(super) fn find_room(conn: &Connection, name: &str) -> rusqlite::Result<Option<RoomRow>> {
     conn.prepare_cached(
-        "SELECT id, head, head_chk, floor, floor_chk, kept FROM rooms WHERE name = ?",
+        "SELECT id, head, head_chk, floor, floor_chk, kept, head_ts FROM rooms WHERE name = ?",
     )?
-    .query_row([name], |row| {
-        Ok(RoomRow {
-            id: row.get(0)?,
-            head: mark(row, 1)?,
-            floor: mark(row, 3)?,
-            kept: number(row, 5)?,
-        })
-    })
+    .query_row([name], room)
     .optional()
+}
+
+fn room(row: &Row<'_>) -> rusqlite::Result<RoomRow> {
+    Ok(RoomRow {
+        id: row.get(0)?,
+        head: mark(row, 1)?,
+        floor: mark(row, 3)?,
+        kept: number(row, 5)?,
+        head_ts: number(row, 6)?,
+    })
+}
+
+/// Rooms of which something is kept, in the order of their ids.
+pub(super) fn rooms_from(
+    conn: &Connection,
+    first: i64,
+    max: u64,
+) -> rusqlite::Result<Vec<(Arc<str>, RoomRow)>> {
+    conn.prepare_cached(
+        "SELECT id, head, head_chk, floor, floor_chk, kept, head_ts, name FROM rooms
+            WHERE id >= ? AND kept > 0 ORDER BY id LIMIT ?",
+    )?
+    .query_map(params![first, integer(max)], |row| {
+        Ok((row.get(7)?, room(row)?))
+    })?
+    .collect()
 }
 
 pub(super) fn add_room(conn: &Connection, name: &str) -> rusqlite::Result<RoomRow> {
     let start = Mark::START;
     conn.prepare_cached(
-        "INSERT INTO rooms (name, head, head_chk, floor, floor_chk, kept) VALUES (?, ?, ?, ?, ?, 0)",
+        "INSERT INTO rooms (name, head, head_chk, head_ts, floor, floor_chk, kept) VALUES (?, ?, ?, 0, ?, ?, 0)",
     )?
     .execute(params![
         name,
@@ -83,6 +113,7 @@ pub(super) fn add_room(conn: &Connection, name: &str) -> rusqlite::Result<RoomRo
     Ok(RoomRow {
         id: conn.last_insert_rowid(),
         head: start,
+        head_ts: 0,
         floor: start,
         kept: 0,
     })
@@ -90,11 +121,12 @@ pub(super) fn add_room(conn: &Connection, name: &str) -> rusqlite::Result<RoomRo
 
 pub(super) fn update_room(conn: &Connection, room: &RoomRow) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE rooms SET head = ?, head_chk = ?, floor = ?, floor_chk = ?, kept = ? WHERE id = ?",
+        "UPDATE rooms SET head = ?, head_chk = ?, head_ts = ?, floor = ?, floor_chk = ?, kept = ? WHERE id = ?",
     )?
     .execute(params![
         integer(room.head.seq),
         room.head.chk.as_str(),
+        integer(room.head_ts),
         integer(room.floor.seq),
         room.floor.chk.as_str(),
         integer(room.kept),

@@ -30,6 +30,7 @@ CREATE TABLE rooms (
     name TEXT NOT NULL UNIQUE,
     head INTEGER NOT NULL,
     head_chk TEXT NOT NULL,
+    head_ts INTEGER NOT NULL,
     floor INTEGER NOT NULL,
     floor_chk TEXT NOT NULL,
     kept INTEGER NOT NULL

@@ -148,6 +148,100 @@ async fn positions_are_not_given_out_twice_even_if_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn a_room_where_nobody_says_anything_shrinks_too_and_each_by_its_own_rule() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    for room in ["general", "team a", "team b"] {
+        for n in 0..600 {
+            let draft = Draft {
+                room: room.into(),
+                ..says("u1", &n.to_string(), "x")
+            };
+            drop(subject.append(draft));
+        }
+    }
+    subject.say("last").await;
+    drop(subject);
+    let keep = |events| Retention { events, age: None };
+    let rule = |rooms: &str, events| RoomRetention {
+        rooms: rooms.into(),
+        keep: keep(events),
+    };
+    let options = Options {
+        retention: keep(20),
+        rooms: vec![rule("team b", 590), rule("team*", 0)],
+        ..Options::new(folder.path())
+    };
+    let subject = open_as(&options).unwrap();
+    let conn = other(folder.path());
+    until(|| count(&conn, "log") <= 610).await;
+    let kept = async |room: &str| {
+        let tail = subject.store.log.tail(&room.into(), Start::At(0), ALL);
+        let Tail { bounds, events } = tail.await.unwrap();
+        assert_eq!(subject.seen.floor(room), bounds.floor);
+        events.len()
+    };
+    assert_eq!(
+        [
+            kept("general").await,
+            kept("team a").await,
+            kept("team b").await
+        ],
+        [20, 0, 590]
+    );
+}
+
+#[tokio::test]
+async fn s51_a_clock_that_jumps_ahead_does_not_make_everything_too_old() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let folder = TempDir::new().unwrap();
+    let day = rows::integer(u64::try_from(DAY.as_millis()).unwrap());
+    let now = rows::integer(crate::hub::now());
+    let options = Options {
+        retention: Retention {
+            events: 1_000,
+            age: Some(10 * DAY),
+        },
+        ..Options::new(folder.path())
+    };
+    // The last time it ran was 300 days ago, says the clock; which may be so, or not.
+    let long_ago = u64::try_from(now - 300 * day).unwrap();
+    let subject = open(folder.path()).unwrap();
+    for (cid, age) in [("c1", 11), ("c2", 9)] {
+        let draft = Draft {
+            now: long_ago - age * u64::try_from(day).unwrap(),
+            ..says("u1", cid, "x")
+        };
+        subject.append(draft).await.unwrap();
+    }
+    drop(subject);
+    let conn = other(folder.path());
+    let set = "UPDATE meta SET value = ? WHERE key = 'clock'";
+    conn.execute(set, [now - 300 * day]).unwrap();
+    let subject = open_as(&options).unwrap();
+    until(|| count(&conn, "log") == 1).await;
+    let kept = subject.tail(Start::At(0), ALL).await.events;
+    assert_eq!(kept[0].cid.as_deref(), Some("c2"));
+}
+
+#[tokio::test]
+async fn s51_time_goes_on_from_the_newest_event_also_when_that_is_no_longer_kept() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let late = Draft {
+        now: 9_000,
+        ..says("u1", "c1", "x")
+    };
+    let late = subject.append(late).await.unwrap();
+    drop(subject);
+    let subject = open_as(&keeps(folder.path(), 0)).unwrap();
+    until(|| subject.seen.floor("general").seq == late.seq).await;
+    drop(subject);
+    let subject = open(folder.path()).unwrap();
+    assert_eq!(subject.say("c2").await.ts, 9_000);
+}
+
+#[tokio::test]
 async fn what_is_dropped_leaves_nothing_but_the_ids_of_clients_for_a_week() {
     let folder = TempDir::new().unwrap();
     let subject = open_as(&keeps(folder.path(), 8)).unwrap();

@@ -17,7 +17,7 @@ use super::{
     marks::{self, Mark},
     queue::{Queue, Taken},
     reader::Desk,
-    retention::{self, Retention},
+    retention::{Rules, Sweep, Swept},
     rows::{self, RoomRow},
     wal::Wal,
 };
@@ -59,7 +59,8 @@ pub(super) enum Work {
 pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) committed: Arc<dyn Committed>,
-    pub(super) retention: Retention,
+    pub(super) rules: Rules,
+    pub(super) sweep: Sweep,
     pub(super) state: State,
     pub(super) wal: Wal,
     pub(super) files: Files,
@@ -94,8 +95,8 @@ impl State {
     pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
         let head = "SELECT coalesce(max(head), 0) FROM rooms";
         let last_seq = conn.query_row(head, [], |row| rows::number(row, 0))?;
-        // Positions and times grow together.
-        let newest = "SELECT coalesce((SELECT ts FROM log ORDER BY seq DESC LIMIT 1), 0)";
+        // Also of rooms of which nothing is kept.
+        let newest = "SELECT coalesce(max(head_ts), 0) FROM rooms";
         let last_ts = conn.query_row(newest, [], |row| rows::number(row, 0))?;
         Ok(Self {
             last_seq,
@@ -241,10 +242,7 @@ impl Writer {
 
     fn store(&mut self, drafts: Vec<Draft>, marking: &[Marking]) -> Result<Stored, Failed> {
         let Self {
-            conn,
-            state,
-            retention,
-            ..
+            conn, state, rules, ..
         } = self;
         if state.rooms.len() > MAX_ROOMS {
             state.rooms.clear();
@@ -259,7 +257,7 @@ impl Writer {
             let mut trimmed = Vec::new();
             for (name, mut room) in touched {
                 let floor = room.floor;
-                retention.drop_surplus(conn, &mut room)?;
+                rules.drop_surplus(conn, &name, &mut room)?;
                 rows::update_room(conn, &room)?;
                 if room.floor != floor {
                     trimmed.push((Arc::clone(&name), room.floor));
@@ -301,20 +299,24 @@ impl Writer {
         }
     }
 
-    /// Drops some of what is too old. Says whether that was all.
+    /// Drops some of what is not to be kept any more. Says whether that was all.
     fn sweep(&mut self) -> bool {
-        let now = crate::hub::now();
-        let sweep = || -> rusqlite::Result<bool> {
-            self.conn.execute_batch("BEGIN IMMEDIATE")?;
-            let is_done = retention::sweep(&self.conn, &self.retention, now)?;
-            self.conn.execute_batch("COMMIT")?;
-            Ok(is_done)
+        let Self {
+            conn, sweep, rules, ..
+        } = self;
+        let mut swept = || -> rusqlite::Result<Swept> {
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            let swept = sweep.go_on(conn, rules, crate::hub::now())?;
+            conn.execute_batch("COMMIT")?;
+            Ok(swept)
         };
-        let swept = sweep();
-        self.state.rooms.clear();
-        match swept {
-            Ok(is_done) => {
-                self.wal.grew(false);
+        match swept() {
+            Ok(Swept { trimmed, is_done }) => {
+                self.wal.grew(!trimmed.is_empty());
+                for (room, floor) in trimmed {
+                    self.state.rooms.remove(&room);
+                    self.committed.trimmed(&room, floor);
+                }
                 is_done
             }
             Err(error) => {
