@@ -64,6 +64,11 @@ impl Delivery {
         self.round.listeners.len()
     }
 
+    /// How many events each gets.
+    pub(crate) const fn events(&self) -> u64 {
+        self.round.entries.len() as u64
+    }
+
     /// Writes to the next ones, at most so many; says to how many. Who can't take it so is told to read it.
     pub(crate) fn write(&self, most: usize) -> usize {
         let from = self.next.fetch_add(most, Ordering::Relaxed);

@@ -1,16 +1,20 @@
 //! `/echo`: everything comes back as it went.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use fullduplex::{CloseCode, WebSocket};
 
-use crate::{session::close_frame, signal::Signal};
+use crate::{
+    metrics::{Kind, Metrics},
+    session::close_frame,
+    signal::Signal,
+};
 
 /// Sends every message back, until the client goes or the hub stops.
-pub(crate) async fn echo(mut ws: WebSocket, stopping: Signal) {
+pub(crate) async fn echo(mut ws: WebSocket, stopping: Signal, metrics: Arc<Metrics>) {
     // Also while a message waits for a client that does not read.
     let ended = {
-        let sending = pin!(send_back(&mut ws));
+        let sending = pin!(send_back(&mut ws, &metrics));
         stopping.until(sending).await
     };
     if ended.is_none() {
@@ -20,8 +24,9 @@ pub(crate) async fn echo(mut ws: WebSocket, stopping: Signal) {
 }
 
 /// Sends every message back, until the client goes.
-async fn send_back(ws: &mut WebSocket) {
+async fn send_back(ws: &mut WebSocket, metrics: &Metrics) {
     while let Ok(Some(message)) = ws.recv().await {
+        metrics.received(Kind::Echo);
         if ws.send(message).await.is_err() {
             return;
         }
@@ -44,7 +49,7 @@ mod tests {
             .fault_writes_at(peer.script.written().len(), Fault::Stall);
         peer.push([wire::text("taken"), wire::text("not taken")]);
         let stopping = Signal::default();
-        let task = tokio::spawn(echo(ws, stopping.clone()));
+        let task = tokio::spawn(echo(ws, stopping.clone(), Arc::default()));
         yield_now().await;
         stopping.raise();
         yield_now().await;

@@ -69,6 +69,9 @@ impl Entrance {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Begin, Judged), JoinRefused>> {
         let judged = ready!(self.poll_judged(hub, cx))?;
+        if let Some(judged) = judged {
+            hub.metrics.resumed(judged);
+        }
         let begin = match (judged, &self.since) {
             (Some(Ok(())), Some(Ok(cursor))) => Begin::After(cursor.mark.seq),
             _ => Begin::Newest {

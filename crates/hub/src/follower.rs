@@ -159,6 +159,7 @@ impl Follower {
                 self.page = Some(self.hub.log.tail(&self.name, start, size));
             } else if let Some(last) = entries.last() {
                 self.cursor = last.event.seq + 1;
+                self.hub.metrics.deliveries.add(entries.len() as u64);
                 return Poll::Ready(Ok(Next::Events(entries)));
             } else {
                 return Poll::Pending;
@@ -190,6 +191,7 @@ impl Follower {
             return Some(Next::Gap(gap, cursor));
         }
         self.cursor = events.last()?.seq + 1;
+        self.hub.metrics.deliveries.add(events.len() as u64);
         let entries = events.into_iter().map(Entry::new).map(Arc::new);
         Some(Next::Events(entries.collect()))
     }

@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     identity::Identities,
     log::{Log, Projection, Store},
     logs::Logs,
+    metrics::Metrics,
     opening::Opening,
     rooms::Rooms,
     session::{Open, Refusals},
@@ -49,12 +50,17 @@ pub(crate) struct Shared {
     /// Sessions whose connection is open.
     pub(crate) open: Open,
     pub(crate) refusals: Refusals,
+    /// Places for connections.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config, rooms: Arc<Rooms>, store: Store, logs: Logs) -> Self {
         let Store { log, projection } = store;
         Self {
+            places: Arc::new(Semaphore::new(config.limits.connections)),
+            metrics: Arc::new(Metrics::new()),
             config,
             rooms,
             identities: Identities::new(log.secret()),
@@ -74,6 +80,19 @@ impl Shared {
 
     pub(crate) fn next_session(&self) -> SessionId {
         SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Why no new clients should be sent here, if they should not.
+    pub(crate) fn unready(&self) -> Option<String> {
+        self.draining
+            .is_raised()
+            .then(|| "The server stops.".to_owned())
+    }
+
+    /// Connections that have a place.
+    pub(crate) fn connections(&self) -> usize {
+        let free = self.places.available_permits();
+        self.config.limits.connections.saturating_sub(free)
     }
 
     /// Runs a connection, or what became of it, until it ends or the hub does.

@@ -30,6 +30,7 @@ mod identity;
 mod lane;
 pub mod log;
 mod logs;
+mod metrics;
 mod opening;
 mod rooms;
 mod server;
@@ -47,7 +48,6 @@ use std::{
 };
 
 use ::http::HeaderValue;
-use axum::Router;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -86,9 +86,10 @@ const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 /// A hub that listens.
 #[derive(Debug)]
 pub struct Hub {
-    shared: Arc<Shared>,
-    router: Router,
+    desk: Arc<Desk>,
     listener: TcpListener,
+    /// For those who look after the hub.
+    operators: Option<TcpListener>,
     local_addr: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
 }
@@ -205,21 +206,29 @@ impl Hub {
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
         let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
         let shared = Arc::new(Shared::new(config, rooms, store, logs));
-        let desk = Desk {
-            shared: Arc::clone(&shared),
+        let desk = Arc::new(Desk {
+            shared,
             doors,
             static_dir,
             hosts,
             pages,
             followers,
-        };
+        });
         Ok(Self {
-            shared,
-            router: http::router(desk),
+            desk,
             listener,
+            operators: None,
             local_addr,
             tls,
         })
+    }
+
+    /// Serves `/metrics`, `/healthz` and `/readyz` on this listener, too, to whoever reaches it, without TLS; also while the hub
+    /// stops.
+    #[must_use]
+    pub fn operators_on(mut self, listener: TcpListener) -> Self {
+        self.operators = Some(listener);
+        self
     }
 
     /// The address that connections come to, with the real port.
@@ -237,21 +246,40 @@ impl Hub {
     /// resolve.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
-            shared,
-            router,
+            desk,
             listener,
+            operators,
             tls,
             ..
         } = self;
+        let shared = &desk.shared;
+        let router = http::router(&desk);
         let tls = tls.map(TlsAcceptor::from);
+        let serving = async {
+            tokio::select! {
+                never = server::accept(&listener, shared, &router, tls.as_ref()) => never,
+                never = tell_presence(shared) => never,
+                never = sweep(shared) => never,
+                () = shutdown => {}
+            }
+            drop(listener);
+            shared.stop().await;
+        };
         tokio::select! {
-            never = server::accept(&listener, &shared, &router, tls.as_ref()) => never,
-            never = tell_presence(&shared) => never,
-            never = sweep(&shared) => never,
-            () = shutdown => {}
+            never = look_after(operators, &desk) => never,
+            () = serving => {}
         }
-        drop(listener);
-        shared.stop().await;
+    }
+}
+
+/// Answers those who look after the hub, if there is a listener for them.
+async fn look_after(listener: Option<TcpListener>, desk: &Arc<Desk>) -> ! {
+    match listener {
+        Some(listener) => {
+            let router = http::operator_router(desk);
+            server::accept_operators(&listener, &desk.shared.config.timeouts, &router).await
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use crate::{
     config::{Limits, Timeouts},
     core::{
-        Batch, Begin, Birth, Bounds, Cursor, DEFAULT_ROOM, Event, JoinRefused, Joined, Mark,
-        Member, Opened, Quota, Reset, RoomState, Round, SessionId, Shard, ShardLimits, Slot, User,
-        Wake,
+        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Event, JoinRefused, Joined,
+        Mark, Member, Opened, Quota, Reset, RoomState, Round, SessionId, Shard, ShardLimits, Slot,
+        User, Wake,
     },
     delivery::DueRoom,
     lane::Lanes,
@@ -249,6 +249,12 @@ impl Rooms {
         for shard in 0..SHARDS {
             self.lock(shard).sweep(now);
         }
+    }
+
+    /// What there is, in numbers. Each shard is locked for a glance at its rooms.
+    pub(crate) fn census(&self) -> Census {
+        let shards = (0..SHARDS).map(|shard| self.lock(shard).census());
+        shards.fold(Census::default(), |sum, census| sum + census)
     }
 
     /// A room that has something for all its members.

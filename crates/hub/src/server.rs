@@ -8,13 +8,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use crate::{
+    config::Timeouts,
     http::{Connection, Lease},
     hub::Shared,
 };
@@ -23,6 +24,9 @@ use crate::{
 /// long as connections last, so trying again at once would only burn the processor.
 const FIRST_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Connections at once of those who look after the hub: a few machines, and people.
+const OPERATORS: usize = 16;
 
 /// How often refused connections are told of, together: a line, not a flood of them.
 const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -38,7 +42,6 @@ pub(crate) async fn accept(
     router: &Router,
     tls: Option<&TlsAcceptor>,
 ) -> ! {
-    let places = Arc::new(Semaphore::new(shared.config.limits.connections));
     let mut pause = FIRST_ACCEPT_PAUSE;
     let mut refusals = Refusals::default();
     loop {
@@ -47,20 +50,23 @@ pub(crate) async fn accept(
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "accepting pauses");
+                shared.metrics.accept_failures.add(1);
                 sleep(pause).await;
                 pause = LONGEST_ACCEPT_PAUSE.min(pause * 2);
                 continue;
             }
         };
         pause = FIRST_ACCEPT_PAUSE;
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
             refusals.count(peer);
+            shared.metrics.refused.add(1);
             if tls.is_none() {
                 // A new socket takes this much at once; and if not, it is gone without a word.
                 drop(stream.try_write(FULL));
             }
             continue;
         };
+        shared.metrics.accepted.add(1);
         let connection = Connection {
             peer,
             place: Arc::new(place),
@@ -74,6 +80,45 @@ pub(crate) async fn accept(
             tls.cloned(),
         );
         shared.spawn(serving);
+    }
+}
+
+/// Accepts those who look after the hub until dropped, and answers each once. Beyond a few they wait.
+pub(crate) async fn accept_operators(
+    listener: &TcpListener,
+    timeouts: &Timeouts,
+    router: &Router,
+) -> ! {
+    let mut serving = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_ended) = serving.join_next() => {}
+            accepted = listener.accept(), if serving.len() < OPERATORS => match accepted {
+                Ok((stream, _)) => {
+                    let answered = answer_once(stream, timeouts.request_head, router.clone());
+                    serving.spawn(timeout(timeouts.http, answered));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting operators pauses");
+                    sleep(LONGEST_ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn answer_once(stream: TcpStream, patience: Duration, router: Router) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        router.clone().call(request.map(Body::new))
+    });
+    let answered = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = answered {
+        tracing::debug!(%error, "an operator was not answered");
     }
 }
 

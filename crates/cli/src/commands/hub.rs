@@ -11,6 +11,7 @@ use crate::{
     descriptors,
     exit::{Failure, with_causes},
     listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
+    output,
     seconds::Seconds,
     signal::Signals,
 };
@@ -144,6 +145,14 @@ fn refused(error: &StartError) -> Failure {
 }
 
 impl Listening {
+    /// Answers those who look after it at this address, too.
+    pub(crate) async fn operators_on(mut self, address: &str) -> Result<Self, Failure> {
+        let (listener, addr) = listen::bind(address).await?;
+        output::note(&format!("metrics are at http://{addr}/metrics"));
+        self.hub = self.hub.operators_on(listener);
+        Ok(self)
+    }
+
     /// Says where it listens.
     pub(crate) fn announce(&self) {
         listen::announce(self.scheme, self.hub.local_addr());

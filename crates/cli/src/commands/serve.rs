@@ -21,8 +21,8 @@ use crate::{
 pub(crate) const NAME: &str = "serve";
 
 const HELP: &str = "\
-/ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz says
-ok; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001,
+/ws speaks fdx.v1.json, or plain JSON or text messages; /echo sends everything back; /healthz and
+/readyz say whether it lives and should get clients, /metrics what it does; /logs follows the files of --log. It runs until Ctrl-C or SIGTERM, and then closes its connections with 1001,
 and those of fdx.v1.json with 1012, after telling them to come back.
 What was said is kept in the data folder: a message is acknowledged once it is on disk.
 Every flag is also a key of the --config file and a variable FDX_...; limits and more waits, which
@@ -45,6 +45,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen: ADDR:PORT, :PORT or PORT; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen::parse_listen)]
     listen: String,
+    /// Answers /metrics, /healthz and /readyz on this address, too, to whoever reaches it, without TLS
+    #[arg(long, value_name = "ADDR", value_parser = listen::parse_listen)]
+    metrics: Option<String>,
     /// Follows a file at /logs under a name of at most 64 characters, without slash (repeatable)
     #[arg(long = "log", value_name = "NAME=FILE", value_parser = parse_log)]
     logs: Vec<LogSource>,
@@ -68,6 +71,8 @@ pub(crate) struct ServeArgs {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) listen: String,
+    /// Where those who look after it ask.
+    metrics: Option<String>,
     pub(crate) config: Config,
     /// Where rooms are kept, if that is on disk.
     store: Option<Options>,
@@ -113,6 +118,7 @@ impl ServeArgs {
         bounds::check(&config.limits, &config.timeouts)?;
         Ok(Plan {
             listen: self.listen,
+            metrics: self.metrics,
             config,
             store: self.store.options()?,
         })
@@ -123,11 +129,15 @@ impl ServeArgs {
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let Plan {
         listen,
+        metrics,
         config,
         store,
     } = args.plan()?;
     let kept = store::kept(store.as_ref());
-    let hub = hub::start(&listen, config, store).await?;
+    let mut hub = hub::start(&listen, config, store).await?;
+    if let Some(metrics) = metrics {
+        hub = hub.operators_on(&metrics).await?;
+    }
     output::note(&kept);
     hub.announce();
     hub.run().await

@@ -178,6 +178,20 @@ async fn a_log_is_followed_under_its_name() {
 }
 
 #[tokio::test]
+async fn metrics_have_an_address_of_their_own_if_wanted() {
+    let (serve, url) = Program::listen(&["serve", "--metrics", "127.0.0.1:0"]).await;
+    let told = serve.told(|text| text.contains("/metrics\n")).await;
+    let place = told
+        .lines()
+        .find_map(|line| line.strip_prefix("metrics are at http://"));
+    let addr = place.unwrap().strip_suffix("/metrics").unwrap();
+    assert_ne!(addr, url.addr());
+    let page = get(addr, "/metrics", "X-Forwarded-For: 192.0.2.1\r\n").await;
+    assert!(page.contains("\nfdx_connections 0\n"), "{page}");
+    assert!(get(addr, "/", "").await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
 async fn with_a_certificate_it_speaks_tls() {
     let certificates = Certificates::new();
     let (cert, key) = (certificates.cert(), certificates.key());

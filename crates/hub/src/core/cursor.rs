@@ -68,6 +68,19 @@ pub enum Reset {
     TooFar,
 }
 
+impl Reset {
+    /// As it is told.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::Truncated => "truncated",
+            Self::Ahead => "ahead",
+            Self::Mismatch => "mismatch",
+            Self::TooFar => "too_far",
+        }
+    }
+}
+
 /// Whether all that follows `cursor` can be had: in a room with these `bounds`, where the event at the cursor's position has the check
 /// `chk` and so many events follow.
 ///

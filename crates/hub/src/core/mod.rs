@@ -8,6 +8,7 @@
 //! that reaches the end. Nothing is queued per member, so a slow one costs nothing: when its
 //! cursor falls off the ring it is told so.
 
+mod census;
 mod cursor;
 mod event;
 mod members;
@@ -21,6 +22,7 @@ mod room;
 mod round;
 mod shard;
 
+pub(crate) use census::Census;
 pub use cursor::{Cursor, MAX_MISSED, NoCursor, Reset, judge};
 pub use event::{Author, Event, User, What};
 pub(crate) use event::{Entry, Form, Notice};

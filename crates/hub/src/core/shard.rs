@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    census::Census,
     cursor::{Cursor, Reset},
     event::{Entry, Event, Notice, User},
     members::{Member, SessionId, Wake},
@@ -416,6 +417,16 @@ impl<F, W: Wake + Clone> Shard<F, W> {
                 break;
             }
             self.forget(slot);
+        }
+    }
+
+    /// Counts what there is: a glance at each room.
+    pub(crate) fn census(&self) -> Census {
+        let rooms = self.slots.iter().flatten();
+        Census {
+            rooms: self.by_name.len(),
+            users: rooms.map(|room| room.presence.count()).sum(),
+            ring_bytes: self.bytes,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The routes that become WebSocket connections.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -22,6 +22,7 @@ use crate::{
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
     echo,
     logs::Viewer,
+    metrics::Kind,
     session::{Dialect, HEARTBEATS, Session},
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
@@ -110,7 +111,7 @@ pub(super) async fn chat(
 ) -> Response {
     let handshake = match upgrade::handshake(&mut request, &desk.doors.chat) {
         Ok(handshake) => handshake,
-        Err(rejection) => return refuse(&connection, &rejection),
+        Err(rejection) => return refuse(&desk, &connection, &rejection),
     };
     let Ok(Query(query)) = query else {
         let why = "The query is not valid: hb and history are numbers, and no key comes twice.";
@@ -147,7 +148,9 @@ pub(super) async fn chat(
             return refusal(status, why);
         }
     }
-    open(&desk, connection, handshake, |ws| session.run(ws))
+    open(&desk, connection, handshake, dialect.into(), |ws| {
+        session.run(ws)
+    })
 }
 
 /// `/echo`.
@@ -158,8 +161,13 @@ pub(super) async fn echo(
 ) -> Response {
     let stopping = desk.shared.stopping.clone();
     match upgrade::handshake(&mut request, &desk.doors.echo) {
-        Ok(handshake) => open(&desk, connection, handshake, |ws| echo::echo(ws, stopping)),
-        Err(rejection) => refuse(&connection, &rejection),
+        Ok(handshake) => {
+            let metrics = Arc::clone(&desk.shared.metrics);
+            open(&desk, connection, handshake, Kind::Echo, |ws| {
+                echo::echo(ws, stopping, metrics)
+            })
+        }
+        Err(rejection) => refuse(&desk, &connection, &rejection),
     }
 }
 
@@ -258,8 +266,8 @@ fn view(
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
     match upgrade::handshake(&mut request, &desk.doors.logs) {
-        Ok(handshake) => open(desk, connection, handshake, |ws| viewer.run(ws)),
-        Err(rejection) => refuse(&connection, &rejection),
+        Ok(handshake) => open(desk, connection, handshake, Kind::Log, |ws| viewer.run(ws)),
+        Err(rejection) => refuse(desk, &connection, &rejection),
     }
 }
 
@@ -287,6 +295,7 @@ fn open<F, Fut>(
     desk: &Desk,
     connection: Connection,
     handshake: upgrade::Handshake,
+    kind: Kind,
     session: F,
 ) -> Response
 where
@@ -299,11 +308,14 @@ where
     let path = handshake.request().path().to_owned();
     let (response, upgrade) = handshake.accept::<Body>();
     let Connection { peer, place, .. } = connection;
+    let metrics = Arc::clone(&desk.shared.metrics);
     desk.shared.spawn(async move {
         match upgrade.await {
             Ok(ws) => {
                 let since = Instant::now();
+                metrics.opened(kind);
                 let outcome = handled(ws, session).await;
+                metrics.closed(kind, &outcome);
                 log_end(peer, &path, since, &outcome);
             }
             Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),
@@ -313,7 +325,8 @@ where
     response
 }
 
-fn refuse(connection: &Connection, rejection: &Rejection) -> Response {
+fn refuse(desk: &Desk, connection: &Connection, rejection: &Rejection) -> Response {
+    desk.shared.metrics.handshakes_refused.add(1);
     tracing::info!(peer = %connection.peer, %rejection, "handshake refused");
     upgrade::rejection_response(rejection)
 }

@@ -6,6 +6,7 @@ mod doors;
 mod files;
 mod hosts;
 mod lease;
+mod operator;
 mod pages;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -49,10 +50,11 @@ pub(crate) struct Desk {
 type Reception = State<Arc<Desk>>;
 
 /// All routes of a hub. WebSocket routes and `/healthz` win over a static folder.
-pub(crate) fn router(desk: Desk) -> Router {
-    let desk = Arc::new(desk);
+pub(crate) fn router(desk: &Arc<Desk>) -> Router {
     let mut router = Router::new()
-        .route("/healthz", get(healthz))
+        .route("/healthz", get(operator::healthz))
+        .route("/readyz", get(operator::readyz))
+        .route("/metrics", get(operator::metrics))
         .route("/api/v1/logs", get(list_logs));
     let has_logs = !desk.shared.logs.is_empty();
     if has_logs {
@@ -63,7 +65,7 @@ pub(crate) fn router(desk: Desk) -> Router {
             router = router
                 .route("/ws", any(doors::chat))
                 .route("/echo", any(doors::echo))
-                .merge(api::routes(&desk));
+                .merge(api::routes(desk));
         }
         Site::Logs { at: Some(path) } => router = router.route(path, any(doors::first_log)),
         Site::Logs { at: None } => {}
@@ -83,11 +85,27 @@ pub(crate) fn router(desk: Desk) -> Router {
     router
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(
-            Arc::clone(&desk),
+            Arc::clone(desk),
             hosts::check,
         ))
         .layer(middleware::from_fn(no_sniffing))
-        .with_state(desk)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(desk),
+            operator::count,
+        ))
+        .with_state(Arc::clone(desk))
+}
+
+/// What the operator is told on a listener apart.
+pub(crate) fn operator_router(desk: &Arc<Desk>) -> Router {
+    Router::new()
+        .route("/healthz", get(operator::healthz))
+        .route("/readyz", get(operator::readyz))
+        .route("/metrics", get(operator::all_metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(no_sniffing))
+        .with_state(Arc::clone(desk))
 }
 
 /// The built-in pages.
@@ -111,10 +129,6 @@ fn with_log_page(router: Router<Arc<Desk>>) -> Router<Arc<Desk>> {
     router
         .route("/logs", get(pages::logs))
         .route("/assets/{*path}", get(pages::asset))
-}
-
-async fn healthz() -> &'static str {
-    "ok\n"
 }
 
 #[derive(Serialize)]

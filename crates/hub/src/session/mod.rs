@@ -53,6 +53,7 @@ use crate::{
     delivery::Delivery,
     hub::Shared,
     log::{Append, AppendError, Appended},
+    metrics::Kind,
     rooms::{RoomRef, Visitor},
     wire::{self, command::Id, event},
 };
@@ -143,6 +144,16 @@ pub(crate) struct Session {
     leaving: Leaving,
 }
 
+impl From<Dialect> for Kind {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::V1 { .. } => Self::V1,
+            Dialect::Json => Self::Json,
+            Dialect::Text => Self::Text,
+        }
+    }
+}
+
 impl Dialect {
     const fn form(self) -> Form {
         match self {
@@ -204,6 +215,7 @@ impl Session {
 
     /// Takes one message from the client.
     fn take(&mut self, message: Message) -> Result<(), Stop> {
+        self.hub.metrics.received(self.dialect.into());
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.heard();
         }
@@ -295,6 +307,7 @@ impl Session {
             }
             packed += 1;
         }
+        self.hub.metrics.deliveries.add(packed as u64);
         if let Some(last) = batch.entries[..packed].last()
             && let Some(place) = self.rooms.get_mut(room)
         {
@@ -341,6 +354,7 @@ impl Session {
         let bundle = delivery.bundle(self.dialect.form(), self.hub.config.escape_html);
         let forwarded = ws.forward(bundle);
         if forwarded != Forwarded::Refused {
+            self.hub.metrics.deliveries.add(delivery.events());
             place.cursor = delivery.next_cursor();
             if let Some(heartbeat) = &mut self.heartbeat {
                 heartbeat.sent();

@@ -111,13 +111,7 @@ impl Resume {
 
 impl From<Result<(), Reset>> for Resume {
     fn from(judged: Result<(), Reset>) -> Self {
-        let reason = judged.err().map(|reset| match reset {
-            Reset::Epoch => "epoch",
-            Reset::Truncated => "truncated",
-            Reset::Ahead => "ahead",
-            Reset::Mismatch => "mismatch",
-            Reset::TooFar => "too_far",
-        });
+        let reason = judged.err().map(Reset::word);
         let resume = if reason.is_some() { "reset" } else { "ok" };
         Self { resume, reason }
     }

@@ -1,0 +1,224 @@
+//! What those who look after a hub are told.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod support;
+
+use std::{net::SocketAddr, time::Duration};
+
+use fullduplex::CloseFrame;
+use fullduplex_hub::{Config, Hub, Timeouts};
+use serde_json::json;
+use support::{PATIENCE, Running, UPGRADE, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+
+/// Asks one of the operators' listener.
+async fn ask(addr: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+/// The metrics once they have all these lines.
+async fn counted(hub: &Running, lines: &[&str]) -> String {
+    let mut page = String::new();
+    let all_there = async {
+        loop {
+            page = hub.get("/metrics", "").await.body;
+            if lines.iter().all(|line| page.lines().any(|is| is == *line)) {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = timeout(PATIENCE, all_there).await;
+    assert!(waited.is_ok(), "{lines:?} not all in {page}");
+    page
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.member("Ana", "general").await;
+    let mut ben = hub.member("Ben", "general").await;
+    let mut plain = hub.connect("/ws").await;
+    ana.say("general", "1", "hello").await;
+    ben.msg().await;
+    within(plain.recv()).await.unwrap();
+    let seen = ana.ok(json!({"op": "ping"})).await;
+    assert!(seen.is_object());
+    let mut echo = hub.connect("/echo").await;
+    for _ in 0..3 {
+        within(echo.send("x")).await.unwrap();
+        within(echo.recv()).await.unwrap();
+    }
+    counted(
+        &hub,
+        &[
+            "fdx_websockets{kind=\"v1\"} 2",
+            "fdx_websockets{kind=\"json\"} 1",
+            "fdx_websockets{kind=\"text\"} 0",
+            "fdx_websockets{kind=\"echo\"} 1",
+            "fdx_messages_received_total{kind=\"v1\"} 6",
+            "fdx_messages_received_total{kind=\"echo\"} 3",
+            "fdx_deliveries_total 3",
+            "fdx_room_users 2",
+            "fdx_rooms 1",
+            // The four, and the one that asks.
+            "fdx_connections 5",
+            "fdx_connections_limit 10000",
+            "fdx_http_requests_total{status=\"101\"} 4",
+        ],
+    )
+    .await;
+    within(echo.close(CloseFrame::normal())).await;
+    drop(plain);
+    drop(ben);
+    let refused = hub.raw("GET /ws HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let page = counted(
+        &hub,
+        &[
+            "fdx_websockets{kind=\"echo\"} 0",
+            "fdx_websockets{kind=\"json\"} 0",
+            "fdx_websockets_opened_total{kind=\"json\"} 1",
+            "fdx_closes_sent_total{code=\"1000\"} 1",
+            "fdx_closes_received_total{code=\"1000\"} 1",
+            "fdx_websockets_lost_total 2",
+            "fdx_handshakes_refused_total 1",
+            "fdx_http_requests_total{status=\"403\"} 1",
+            "fdx_room_users 1",
+        ],
+    )
+    .await;
+    let ring = page
+        .lines()
+        .find(|line| line.starts_with("fdx_ring_bytes "));
+    let bytes: usize = ring.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(bytes > 0, "{page}");
+    assert!(page.contains("\nprocess_start_time_seconds "), "{page}");
+}
+
+#[tokio::test]
+async fn what_comes_of_a_cursor_is_counted() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.member("Ana", "general").await;
+    ana.say("general", "1", "hello").await;
+    let joined = ana.ok(json!({"op": "join", "room": "general"})).await;
+    let cursor = joined["cursor"].as_str().unwrap().to_owned();
+    for since in [&*cursor, "someone-elses.1.aaaaaa", "no cursor"] {
+        let mut other = hub.v1().await;
+        other.hello("Ben").await;
+        other
+            .ok(json!({"op": "join", "room": "general", "since": since}))
+            .await;
+    }
+    counted(
+        &hub,
+        &[
+            "fdx_resumes_total{result=\"ok\"} 1",
+            "fdx_resumes_total{result=\"epoch\"} 1",
+            "fdx_resumes_total{result=\"mismatch\"} 1",
+            "fdx_resumes_total{result=\"too_far\"} 0",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() {
+    let hub = Running::start(Config::default()).await;
+    let page = hub.get("/metrics", "").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    for forwarded in ["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1"] {
+        let refused = hub.get("/metrics", &format!("{forwarded}\r\n")).await;
+        assert_eq!(refused.status, 403, "{forwarded}");
+        assert!(!refused.body.contains("fdx_"), "{}", refused.body);
+        // The balancer's own question comes that way, too.
+        assert_eq!(
+            hub.get("/readyz", &format!("{forwarded}\r\n")).await.status,
+            200
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_listener_apart_answers_also_while_the_hub_stops_and_says_so() {
+    let bind = || TcpListener::bind("127.0.0.1:0");
+    let (listener, operators) = (bind().await.unwrap(), bind().await.unwrap());
+    let addr = operators.local_addr().unwrap();
+    let config = Config {
+        timeouts: Timeouts {
+            drain: Duration::from_secs(3600),
+            ..Timeouts::default()
+        },
+        ..Config::default()
+    };
+    let hub = Hub::new(config, listener).await.unwrap();
+    let hub = Running::run(hub.operators_on(operators));
+    let open = hub.connect("/ws").await;
+    assert!(ask(addr, "/readyz").await.ends_with("\r\n\r\nready\n"));
+    assert!(ask(addr, "/healthz").await.ends_with("\r\n\r\nok\n"));
+    assert!(
+        ask(addr, "/metrics")
+            .await
+            .contains("\nfdx_connections 1\n")
+    );
+    assert!(ask(addr, "/").await.starts_with("HTTP/1.1 404 "));
+    let stopping = hub.begin_stop();
+    let stops = async {
+        loop {
+            let answer = ask(addr, "/readyz").await;
+            if !answer.starts_with("HTTP/1.1 200 ") {
+                return answer;
+            }
+        }
+    };
+    let answer = within(stops).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.ends_with("The server stops.\n"), "{answer}");
+    assert!(ask(addr, "/healthz").await.ends_with("\r\n\r\nok\n"));
+    stopping.abort();
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_full_hub_still_answers_its_operators() {
+    let bind = || TcpListener::bind("127.0.0.1:0");
+    let (listener, operators) = (bind().await.unwrap(), bind().await.unwrap());
+    let addr = operators.local_addr().unwrap();
+    let mut config = Config::default();
+    config.limits.connections = 1;
+    let hub = Hub::new(config, listener).await.unwrap();
+    let hub = Running::run(hub.operators_on(operators));
+    let _only = hub.connect("/ws").await;
+    let request = format!("GET /ws HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}\r\n");
+    let mut refused = TcpStream::connect(hub.addr).await.unwrap();
+    // It may be gone before it is written to.
+    refused.write_all(request.as_bytes()).await.ok();
+    let counted = async {
+        loop {
+            let page = ask(addr, "/metrics").await;
+            if page.contains("\nfdx_connections_refused_total 1\n") {
+                return;
+            }
+        }
+    };
+    within(counted).await;
+}
