@@ -17,14 +17,15 @@ mod retention;
 mod rows;
 mod schema;
 mod wal;
+mod watch;
 mod writer;
 
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -42,6 +43,7 @@ use self::{
     reader::Readers,
     retention::{Rules, Sweep},
     wal::Wal,
+    watch::Owed,
     writer::{Marking, Pending, State, Work, Writer},
 };
 use super::{
@@ -72,6 +74,14 @@ struct Limits {
     /// Pages that the write-ahead log may have: 1 GiB. Only somebody who reads one state of the database for minutes, say to copy it,
     /// makes it grow like that. Then messages are refused.
     wal_pages: u32,
+    /// How long a message may wait for a lock or the disk, before it is refused or its outcome is unknown.
+    write: Duration,
+    /// How long a read may take, with the wait for its turn.
+    read: Duration,
+    /// The same of a search: others are not to wait for one that finds half of all there is.
+    search: Duration,
+    /// How long is waited, at the end, for what is under way.
+    close: Duration,
 }
 
 impl Default for Limits {
@@ -79,6 +89,10 @@ impl Default for Limits {
         Self {
             erase: Duration::from_secs(5),
             wal_pages: 1 << 18,
+            write: Duration::from_secs(5),
+            read: Duration::from_secs(5),
+            search: Duration::from_secs(2),
+            close: Duration::from_secs(3),
         }
     }
 }
@@ -127,8 +141,9 @@ pub struct SqliteLog {
     health: Arc<Mutex<Health>>,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
-    /// Locked for as long as this is open.
-    _lock: fs::File,
+    limits: Limits,
+    /// Ends the thread that watches over the writer.
+    _watch: mpsc::Sender<()>,
 }
 
 impl SqliteLog {
@@ -159,6 +174,7 @@ impl SqliteLog {
         let readers = Readers::start(&path).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
         let health = Arc::new(Mutex::new(Health::Well));
+        let owed = Arc::new(Owed::default());
         let writer = Writer {
             conn,
             committed,
@@ -172,24 +188,37 @@ impl SqliteLog {
             // With the readers' connections, all are there.
             files: Files::of(&options.folder),
             trouble: Trouble::new(path.clone(), Arc::clone(&health)),
+            owed: Arc::clone(&owed),
+            limits,
         };
         let work = {
             let queue = Arc::clone(&queue);
-            move || writer.run(&queue)
+            move || {
+                writer.run(&queue);
+                // Not before: another one may use the folder then.
+                drop(lock);
+            }
         };
-        let writer = thread::Builder::new().name("log writer".into()).spawn(work);
+        let started = thread::Builder::new().name("log writer".into()).spawn(work);
+        let (watch, over) = mpsc::channel();
+        let started = started.and_then(|writer| {
+            watch::watch(owed, Arc::clone(&queue), limits.write, over)?;
+            Ok(writer)
+        });
+        let writer = started.map_err(|error| OpenError::Folder {
+            path: path.clone(),
+            error,
+        })?;
         Ok(Self {
-            writer: Some(writer.map_err(|error| OpenError::Folder {
-                path: path.clone(),
-                error,
-            })?),
+            writer: Some(writer),
             path,
             epoch,
             secret,
             queue,
             health,
             readers,
-            _lock: lock,
+            limits,
+            _watch: watch,
         })
     }
 }
@@ -197,19 +226,21 @@ impl SqliteLog {
 impl Projection for SqliteLog {
     fn page(&self, query: PageQuery) -> Answer<Page, ReadError> {
         let epoch = Arc::clone(&self.epoch);
-        self.readers
-            .read(move |conn| projection::page(conn, &epoch, &query))
+        self.readers.read(self.limits.read, move |conn| {
+            projection::page(conn, &epoch, &query)
+        })
     }
 
     fn search(&self, query: SearchQuery) -> Answer<Found, ReadError> {
-        self.readers
-            .read(move |conn| projection::search(conn, &query))
+        self.readers.read(self.limits.search, move |conn| {
+            projection::search(conn, &query)
+        })
     }
 
     fn mark(&self, room: &Arc<str>, user: &Arc<str>) -> Answer<ReadMark, ReadError> {
         let (room, user) = (Arc::clone(room), Arc::clone(user));
         self.readers
-            .read(move |conn| marks::get(conn, &room, &user))
+            .read(self.limits.read, move |conn| marks::get(conn, &room, &user))
     }
 
     fn set_mark(&self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> Answer<ReadMark, ReadError> {
@@ -222,6 +253,7 @@ impl Projection for SqliteLog {
             },
             answer,
             readers: self.readers.desk(),
+            since: Instant::now(),
         };
         match self.queue.push(Work::Mark(marking), room.len().max(1)) {
             Ok(()) => later,
@@ -235,7 +267,11 @@ impl Log for SqliteLog {
     fn append(&self, draft: Draft) -> Append {
         let (answer, append) = Answer::later();
         let bytes = draft.what.bytes() + draft.room.len();
-        let pending = Work::Append(Pending { draft, answer });
+        let pending = Work::Append(Pending {
+            draft,
+            answer,
+            since: Instant::now(),
+        });
         match self.queue.push(pending, bytes.max(1)) {
             Ok(()) => append,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
@@ -245,20 +281,23 @@ impl Log for SqliteLog {
 
     fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers
-            .read(move |conn| Ok(rows::bounds(conn, &epoch, &room)?.1))
+        self.readers.read(self.limits.read, move |conn| {
+            Ok(rows::bounds(conn, &epoch, &room)?.1)
+        })
     }
 
     fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers
-            .read(move |conn| rows::seek(conn, &epoch, &room, seq))
+        self.readers.read(self.limits.read, move |conn| {
+            rows::seek(conn, &epoch, &room, seq)
+        })
     }
 
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers
-            .read(move |conn| rows::tail(conn, &epoch, &room, start, max))
+        self.readers.read(self.limits.read, move |conn| {
+            rows::tail(conn, &epoch, &room, start, max)
+        })
     }
 
     fn health(&self) -> Health {
@@ -276,14 +315,15 @@ impl Log for SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
+        let deadline = Instant::now() + self.limits.close;
         // Readers first: the writer, as the last one, then leaves nothing beside the database.
-        self.readers.close();
         self.queue.close();
+        let readers = self.readers.close(deadline);
         // The writer itself may be the last who knew of us, by way of somebody it told of an event.
-        if let Some(writer) = self.writer.take()
-            && writer.thread().id() != thread::current().id()
-        {
-            writer.join().ok();
+        let writer = watch::join(self.writer.take().into_iter().collect(), deadline);
+        if !(readers && writer) {
+            tracing::error!(path = %self.path.display(), "the disk is too slow: what is under way is given up");
+            self.queue.abandon();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     io::{Seek as _, SeekFrom, Write as _},
     path::Path,
     sync::{
-        Mutex,
+        Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -394,19 +394,155 @@ async fn what_queues_during_a_commit_shares_the_next_and_its_failure() {
     assert_eq!(all.len(), 6);
 }
 
+/// Goal: who sends is told in time, however many do.
+/// Method: several transactions' worth of messages, of which each could wait for the lock as long as the first.
 #[tokio::test]
 async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refused() {
     let folder = TempDir::new().unwrap();
-    let subject = open(folder.path()).unwrap();
+    let limits = Limits {
+        write: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let (subject, log) = limited(folder.path(), limits);
     subject.say("c1").await;
     let mut conn = other(folder.path());
     let held = hold(&mut conn);
-    let waiting = subject.append(says("u1", "c2", "x"));
+    let waiting: Vec<_> = (0..2_000)
+        .map(|n| subject.append(says("u1", &format!("w{n}"), "x")))
+        .collect();
     // Reading goes on.
     assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 1);
-    assert_eq!(waiting.await, Err(AppendError::Unavailable));
+    for append in waiting {
+        let refused = append.await.unwrap_err();
+        assert!(
+            matches!(refused, AppendError::Unavailable | AppendError::Busy),
+            "{refused}"
+        );
+    }
+    assert!(matches!(log.health(), Health::ReadOnly { .. }));
     drop(held);
     assert!(!subject.say("c2").await.duplicate);
+    assert_eq!(log.health(), Health::Well);
+    assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 2);
+    // One that is let go in time is waited for.
+    let held = hold(&mut conn);
+    let waiting = subject.append(says("u1", "c3", "x"));
+    drop(held);
+    assert!(!waiting.await.unwrap().duplicate);
+}
+
+/// A disk whose syncs last until it is let go.
+#[derive(Default)]
+struct SlowDisk {
+    is_slow: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl SlowDisk {
+    fn set(&self, is_slow: bool) {
+        *self.is_slow.lock().unwrap() = is_slow;
+        self.changed.notify_all();
+    }
+
+    fn sync(&self) {
+        let is_slow = self.is_slow.lock().unwrap();
+        drop(
+            self.changed
+                .wait_while(is_slow, |is_slow| *is_slow)
+                .unwrap(),
+        );
+    }
+
+    /// A log on it.
+    fn log(self: &Arc<Self>, folder: &Path, limits: Limits) -> (Subject, Arc<SqliteLog>) {
+        let (seen, disk) = (Arc::new(Seen::default()), Arc::clone(self));
+        let options = Options::new(folder);
+        let log = SqliteLog::open_with(&options, Arc::clone(&seen) as _, limits, |conn| {
+            let hook = move || {
+                disk.sync();
+                false
+            };
+            conn.commit_hook(Some(hook)).unwrap();
+        });
+        with_log(log.unwrap(), seen)
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_slow_disk_is_answered_in_time() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(SlowDisk::default());
+    let limits = Limits {
+        write: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let (subject, log) = disk.log(folder.path(), limits);
+    subject.say("c1").await;
+    disk.set(true);
+    let first = subject.append(says("u1", "c2", "c2"));
+    while !log.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = subject.append(says("u1", "c3", "c3"));
+    assert_eq!(second.await, Err(AppendError::Busy), "it is not stored");
+    assert_eq!(first.await, Err(AppendError::Timeout), "nobody knows");
+    disk.set(false);
+    assert!(!subject.say("c3").await.duplicate);
+    assert!(subject.say("c2").await.duplicate, "it was stored, then");
+    assert_eq!(subject.seen.all().len(), 3);
+}
+
+#[tokio::test]
+async fn a_slow_disk_does_not_hold_up_the_end() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(SlowDisk::default());
+    let limits = Limits {
+        close: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let (subject, log) = disk.log(folder.path(), limits);
+    subject.say("c1").await;
+    disk.set(true);
+    let first = subject.append(says("u1", "c2", "c2"));
+    while !log.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = subject.append(says("u1", "c3", "c3"));
+    drop((subject, log));
+    assert_eq!(second.await, Err(AppendError::Timeout));
+    let error = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(error, OpenError::InUse { .. }),
+        "what is under way is not disturbed: {error}"
+    );
+    disk.set(false);
+    assert!(!first.await.unwrap().duplicate);
+    until(|| open(folder.path()).is_ok()).await;
+}
+
+#[tokio::test]
+async fn what_takes_too_long_to_read_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = limited(folder.path(), Limits::default());
+    let endless = |conn: &Connection| {
+        let sql =
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
+        conn.query_row(sql, [], |row| row.get::<_, i64>(0))
+    };
+    let budget = Duration::from_millis(20);
+    // More than there are readers: the last has no time left when it is its turn.
+    let late = [(); 5].map(|()| log.readers.read(budget, endless));
+    for late in late {
+        assert_eq!(late.await, Err(ReadError::Busy));
+    }
+    assert_eq!(subject.bounds().await.head.seq, 0, "others are read for");
+    let hour = Duration::from_secs(3_600);
+    let under_way = [(); 5].map(|()| log.readers.read(hour, endless));
+    drop((subject, log));
+    for read in under_way {
+        read.await.unwrap_err();
+    }
+    open(folder.path()).unwrap();
 }
 
 fn wal_size(folder: &Path) -> u64 {
@@ -554,6 +690,7 @@ async fn nobody_waits_for_a_writer_that_has_panicked() {
     }
     // Until the thread is gone altogether.
     while log.append(says("u1", "c4", "x")).await != Err(AppendError::Unavailable) {}
+    until(|| matches!(log.health(), Health::ReadOnly { .. })).await;
     drop(log);
     let subject = open(folder.path()).unwrap();
     assert!(subject.say("c5").await.seq > 1);
