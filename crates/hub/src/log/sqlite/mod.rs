@@ -352,9 +352,14 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     private(fs::OpenOptions::new().create(true).append(true))
         .open(folder.join(FILE))
         .map_err(failed)?;
-    let lock = fs::File::create(folder.join(LOCK)).map_err(failed)?;
+    let lock = private(fs::OpenOptions::new().create(true).append(true))
+        .open(folder.join(LOCK))
+        .map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            narrow(folder).map_err(failed)?;
+            Ok(lock)
+        }
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
             path: folder.to_owned(),
         }),
@@ -369,6 +374,19 @@ fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     options
 }
 
+/// Takes the right to read them from others, should files that were there before have given it.
+fn narrow(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    for name in ["hub.db", "hub.db-wal", "hub.db-shm", LOCK] {
+        use std::os::unix::fs::PermissionsExt as _;
+        match fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The writer's connection, to a database that was checked and has the present schema.
 fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| OpenError::new(path, &error);
@@ -376,6 +394,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     conn.busy_timeout(LOCK_PATIENCE).map_err(failed)?;
     // Before anything is changed.
     check_version(&conn, path)?;
+    use_wal(&conn, path)?;
     configure(&conn, durability).map_err(failed)?;
     check_pages(&conn, path)?;
     schema::migrate(&mut conn).map_err(failed)?;
@@ -385,8 +404,21 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     }
 }
 
+/// SQLite goes on without a write-ahead log where there can be none. We don't: readers would stop the writer.
+fn use_wal(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let mode =
+        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+    match mode {
+        Ok(mode) if mode == "wal" => Ok(()),
+        Ok(_) => Err(OpenError::Other {
+            path: path.to_owned(),
+            error: "there can be no write-ahead log here: choose a folder on a local disk".into(),
+        }),
+        Err(error) => Err(OpenError::new(path, &error)),
+    }
+}
+
 fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
-    conn.pragma_update(None, "journal_mode", "wal")?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
