@@ -31,6 +31,8 @@ impl Committed for Nobody {
     fn committed(&self, _event: Event) {}
 
     fn trimmed(&self, _room: &str, _floor: Mark) {}
+
+    fn erased(&self, _user: &str) {}
 }
 
 #[tokio::main]

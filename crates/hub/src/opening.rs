@@ -61,23 +61,32 @@ impl Shared {
             events: limits.ring_events + 1,
             bytes: limits.ring_bytes,
         };
-        let tail = self.log.tail(name, Start::Newest, size).await;
-        // Who comes from now on sees what this brings, or begins anew.
-        let waiting = self.opening.lock().remove(&room).unwrap_or_default();
-        let starts: Vec<_> = match &tail {
-            Ok(tail) => waiting.iter().map(|one| Ok(start(tail, one.0))).collect(),
-            Err(_) => vec![Err(JoinRefused::Unreadable); waiting.len()],
-        };
-        match tail {
-            Ok(tail) => self.rooms.fill(name, *birth, &tail.bounds, tail.events),
-            Err(error) => {
-                tracing::warn!(room = &**name, %error, "a room can't be opened");
-                self.rooms.give_up(name, *birth);
+        let mut waiting = Waiting::new();
+        loop {
+            let erasures = self.rooms.erasures(name);
+            let tail = self.log.tail(name, Start::Newest, size).await;
+            // Who comes from now on sees what this brings, or begins anew.
+            waiting.append(&mut self.opening.lock().remove(&room).unwrap_or_default());
+            let starts: Vec<_> = match &tail {
+                Ok(tail) => waiting.iter().map(|one| Ok(start(tail, one.0))).collect(),
+                Err(_) => vec![Err(JoinRefused::Unreadable); waiting.len()],
+            };
+            match tail {
+                Ok(Tail { bounds, events }) => {
+                    if self.rooms.fill(name, *birth, &bounds, events, erasures) {
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(room = &**name, %error, "a room can't be opened");
+                    self.rooms.give_up(name, *birth);
+                }
             }
-        }
-        for ((_, one), start) in waiting.into_iter().zip(starts) {
-            // Who has gone meanwhile needs no answer.
-            one.send(start).ok();
+            for ((_, one), start) in waiting.into_iter().zip(starts) {
+                // Who has gone meanwhile needs no answer.
+                one.send(start).ok();
+            }
+            return;
         }
     }
 }

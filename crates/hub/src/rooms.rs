@@ -161,10 +161,22 @@ impl Rooms {
     }
 
     /// Fills a room from the log; see [`Shard::fill`].
-    pub(crate) fn fill(&self, name: &str, birth: Birth, bounds: &Bounds, events: Vec<Event>) {
+    pub(crate) fn fill(
+        &self,
+        name: &str,
+        birth: Birth,
+        bounds: &Bounds,
+        events: Vec<Event>,
+        erasures: u64,
+    ) -> bool {
         let now = self.started.elapsed();
         let mut rooms = self.lock(self.shard_of(name));
-        rooms.fill(name, birth, bounds, events, now);
+        rooms.fill(name, birth, bounds, events, erasures, now)
+    }
+
+    /// See [`Shard::erasures`].
+    pub(crate) fn erasures(&self, name: &str) -> u64 {
+        self.lock(self.shard_of(name)).erasures()
     }
 
     /// Forgets a room that could not be filled.
@@ -285,6 +297,12 @@ impl Committed for Rooms {
         if let Some(slot) = due {
             let room = RoomRef { shard, slot };
             self.lanes.of(shard as u64).push_room(self.due(room));
+        }
+    }
+
+    fn erased(&self, user: &str) {
+        for shard in 0..SHARDS {
+            self.lock(shard).erase(user);
         }
     }
 

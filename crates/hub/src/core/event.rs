@@ -140,6 +140,16 @@ impl What {
         }
     }
 
+    /// Forgets what was written, or chosen. Says whether that was anything.
+    pub(crate) fn erase(&mut self) -> bool {
+        let was = self.clone();
+        self.scrub();
+        if let Self::React { on, .. } = self {
+            *on = false;
+        }
+        *self != was
+    }
+
     /// Forgets what was written.
     pub(crate) fn scrub(&mut self) {
         if let Self::Message { meta, .. } = self {
@@ -240,6 +250,11 @@ impl<F> Entry<F> {
 }
 
 impl Author {
+    /// Whether it is this user.
+    pub(crate) fn is(&self, user: &str) -> bool {
+        matches!(self, Self::User(author) if *author.id == *user)
+    }
+
     /// What the author says about itself.
     pub(crate) fn texts(&self) -> [&str; 3] {
         match self {

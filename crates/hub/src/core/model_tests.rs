@@ -267,7 +267,7 @@ impl World {
         for _ in 1..late {
             self.publish(room, 10);
         }
-        self.shard.fill(&name, birth, &bounds, events, self.now);
+        assert!(!self.shard.fill(&name, birth, &bounds, events, 0, self.now));
         Some(from)
     }
 
@@ -282,6 +282,7 @@ impl World {
         if self.member(session, room).is_some() {
             return;
         }
+        let stored = self.stored.len();
         let Some(from) = self.open(room, backlog, late, max_rooms) else {
             return;
         };
@@ -332,7 +333,7 @@ impl World {
         let comes = said.iter().filter(|e| e.seq >= joined.cursor).count();
         assert!(comes >= backlog.min(LIMITS.ring_entries).min(said.len()));
         // And what came since they were read.
-        assert!(page <= backlog + late);
+        assert!(page <= backlog + late + stored);
         self.judge(room);
     }
 
@@ -664,11 +665,49 @@ fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
     // One that was read from the log before that is not older.
     let birth = Birth(1);
     let (bounds, events) = (world.bounds(0), world.log[0].clone());
-    world
-        .shard
-        .fill("room 0", birth, &bounds, events, Duration::ZERO);
+    let now = Duration::ZERO;
+    let is_old = world.shard.fill("room 0", birth, &bounds, events, 0, now);
+    assert!(!is_old);
     assert_eq!(world.shard.state(slot).unwrap().bounds.floor, floor);
     assert_eq!(world.shard.lag(slot, 2), None);
+}
+
+#[test]
+fn s26_what_is_erased_leaves_the_ring_and_does_not_come_back_from_an_earlier_read() {
+    let mut world = World::new(1);
+    world.join(0, 0, 0, 0, 1);
+    let slot = world.rooms[&0].members[&0].slot;
+    for (user, _) in [("u1", 0), ("u2", 0)] {
+        world.store(0, What::message(user));
+        let mut event = world.stored.pop_front().unwrap();
+        event.from = Author::User(Arc::new(User {
+            id: user.into(),
+            name: "Ana".into(),
+            avatar: "".into(),
+        }));
+        *world.log[0].last_mut().unwrap() = event.clone();
+        world.due.extend(world.shard.commit(event));
+    }
+    let (bounds, events) = (world.bounds(0), world.log[0].clone());
+    let erasures = world.shard.erasures();
+    world.shard.erase("u1");
+    let read = |shard: &mut Shard<(), Woken>| {
+        let batch = shard.read(slot, SessionId(0), 1, 0, 9, usize::MAX);
+        let whats = batch.entries.iter().map(|entry| entry.event.what.clone());
+        whats.collect::<Vec<_>>()
+    };
+    let gone = What::Message {
+        body: None,
+        reply_to: None,
+        meta: None,
+    };
+    assert_eq!(read(&mut world.shard), [gone.clone(), What::message("u2")]);
+    let now = Duration::ZERO;
+    let is_old = world
+        .shard
+        .fill("room 0", Birth(1), &bounds, events, erasures, now);
+    assert!(is_old, "it is read again");
+    assert_eq!(read(&mut world.shard), [gone, What::message("u2")]);
 }
 
 #[test]
@@ -752,7 +791,8 @@ fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     };
     let bounds = Bounds::empty("epoch".into());
     let fill = |shard: &mut Shard<(), Woken>| {
-        shard.fill("general", birth, &bounds, Vec::new(), Duration::ZERO);
+        let is_old = shard.fill("general", birth, &bounds, Vec::new(), 0, Duration::ZERO);
+        assert!(!is_old);
     };
     assert!(
         world

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_names_are_short_visible_and_no_path_tricks() {
+    fn s24_room_names_are_short_visible_and_no_path_tricks() {
         for good in [
             "general",
             "a.b",
@@ -77,6 +77,7 @@ mod tests {
             assert!(is_room_name(good), "{good:?}");
         }
         let long = "x".repeat(65);
+        let longer = "\u{1f44b}".repeat(256);
         for bad in [
             "",
             " ",
@@ -93,7 +94,11 @@ mod tests {
             "\u{200b}\u{200d}",
             "\u{2800}",
             "a\u{fffd}",
+            "../",
+            "a/../b",
+            "\0",
             long.as_str(),
+            longer.as_str(),
         ] {
             assert!(!is_room_name(bad), "{bad:?}");
         }

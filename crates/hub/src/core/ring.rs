@@ -144,6 +144,11 @@ impl<F> Ring<F> {
         self.scrub_where(message, |event| event.what.is_about(event.seq, message));
     }
 
+    /// Forgets what a user said.
+    pub(crate) fn erase(&mut self, user: &str) {
+        self.scrub_where(0, |event| event.from.is(user));
+    }
+
     /// Forgets what these events from one position on said.
     fn scrub_where(&mut self, first: u64, is_gone: impl Fn(&Event) -> bool) {
         let first = self.entries.partition_point(|e| e.event.seq < first);
@@ -152,7 +157,7 @@ impl<F> Ring<F> {
                 continue;
             }
             let mut event = entry.event.clone();
-            event.what.scrub();
+            event.what.erase();
             let scrubbed = Entry::new(event);
             self.bytes = self.bytes - entry.weight() + scrubbed.weight();
             *entry = Arc::new(scrubbed);

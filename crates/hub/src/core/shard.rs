@@ -58,6 +58,8 @@ pub(crate) struct Shard<F, W> {
     by_head: BTreeSet<(u64, Slot)>,
     /// Bytes of all rings.
     bytes: usize,
+    /// How often something that was said was erased.
+    erasures: u64,
     /// Empty rooms, longest empty first.
     empty: BTreeSet<(Duration, Slot)>,
     /// Rooms with presence changes not told yet.
@@ -134,6 +136,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             by_name: HashMap::new(),
             by_head: BTreeSet::new(),
             bytes: 0,
+            erasures: 0,
             empty: BTreeSet::new(),
             presence_due: Vec::new(),
         }
@@ -166,21 +169,32 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         })
     }
 
-    /// Fills a room's ring with its newest events, read after it was opened.
+    /// How often something that was said was erased: what is read from the log after this is without it.
+    pub(crate) const fn erasures(&self) -> u64 {
+        self.erasures
+    }
+
+    /// Fills a room's ring with its newest events, read after it was opened. Says whether they are to be read again, as
+    /// something was erased after there were so many `erasures`.
+    #[must_use]
     pub(crate) fn fill(
         &mut self,
         name: &str,
         birth: Birth,
         bounds: &Bounds,
         events: Vec<Event>,
+        erasures: u64,
         now: Duration,
-    ) {
+    ) -> bool {
+        if self.erasures != erasures {
+            return true;
+        }
         let Some(slot) = self.born(name, birth) else {
-            return;
+            return false;
         };
         let limits = self.limits;
         let Some(room) = self.slots[slot.0].as_mut() else {
-            return;
+            return false;
         };
         let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
         room.fill(bounds, events, limits.ring_entries, limits.ring_bytes);
@@ -189,6 +203,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             self.empty.insert((now, slot));
         }
         self.ring_changed(slot, old_head, old_bytes);
+        false
     }
 
     /// Forgets a room that could not be filled.
@@ -305,6 +320,19 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
         room.trim(floor);
         self.ring_changed(slot, old_head, old_bytes);
+    }
+
+    /// Takes away what a user said.
+    pub(crate) fn erase(&mut self, user: &str) {
+        self.erasures += 1;
+        for at in 0..self.slots.len() {
+            let Some(room) = self.slots[at].as_mut() else {
+                continue;
+            };
+            let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
+            room.ring.erase(user);
+            self.ring_changed(Slot(at), old_head, old_bytes);
+        }
     }
 
     /// What a room that is due has for all its members, bounded as in [`read`](Self::read); and whether it is still due, for more.

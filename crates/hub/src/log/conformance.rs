@@ -64,11 +64,17 @@ pub(crate) struct Subject {
 pub(crate) struct Seen {
     events: Mutex<Vec<Event>>,
     floors: Mutex<HashMap<String, Mark>>,
+    erased: Mutex<Vec<String>>,
 }
 
 impl Seen {
     pub(crate) fn all(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
+    }
+
+    /// Users whose texts were erased.
+    pub(crate) fn erased(&self) -> Vec<String> {
+        self.erased.lock().unwrap().clone()
     }
 
     /// Up to where events are no longer kept, as far as was told.
@@ -85,6 +91,10 @@ impl Seen {
 impl Committed for Seen {
     fn committed(&self, event: Event) {
         self.events.lock().unwrap().push(event);
+    }
+
+    fn erased(&self, user: &str) {
+        self.erased.lock().unwrap().push(user.to_owned());
     }
 
     fn trimmed(&self, room: &str, floor: Mark) {

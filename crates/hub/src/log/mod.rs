@@ -65,6 +65,10 @@ pub trait Log: Send + Sync + 'static {
     /// `max_bytes`, but at least one if there is one.
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError>;
 
+    /// Forgets what a user said so far, in all rooms: texts, reactions and read marks. Places, times, ids and the name that was shown stay,
+    /// so that nobody's cursor is lost. Answers with how many events had something to forget. It is done also if nobody waits.
+    fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError>;
+
     /// Whether it takes drafts, as far as is known. It is for people and balancers: who has a draft appends it, and so finds out.
     fn health(&self) -> Health {
         Health::Well
@@ -84,6 +88,9 @@ pub trait Committed: Send + Sync + 'static {
 
     /// Learns that everything up to `floor` is no longer kept of a room. As [`committed`](Self::committed).
     fn trimmed(&self, room: &str, floor: Mark);
+
+    /// Learns that what a user said so far was [erased](Log::erase). As [`committed`](Self::committed).
+    fn erased(&self, user: &str);
 }
 
 /// A log, and the projection that follows it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Answer, Bounds, HasBytes, PageSize, ReadError};
-use crate::core::{Author, Event, What};
+use crate::core::{Event, What};
 
 /// Different reactions to a message that are shown, those that most users chose.
 pub const MAX_REACTIONS: usize = 50;
@@ -199,9 +199,8 @@ impl SearchQuery {
     /// Whether it is about a message like this, whatever that says.
     pub(super) fn fits(&self, message: &Event) -> bool {
         let Event { room, ts, from, .. } = message;
-        let is_from = |user: &Arc<str>| matches!(from, Author::User(author) if author.id == *user);
         self.rooms.as_ref().is_none_or(|rooms| rooms.contains(room))
-            && self.from.as_ref().is_none_or(is_from)
+            && self.from.as_ref().is_none_or(|user| from.is(user))
             && self.since.is_none_or(|since| since <= *ts)
             && self.until.is_none_or(|until| *ts < until)
     }
@@ -210,7 +209,7 @@ impl SearchQuery {
 /// Whether a message is one that a user may have left unread.
 pub(super) fn may_be_unread(event: &Event, user: &str) -> bool {
     let is_there = matches!(event.what, What::Message { body: Some(_), .. });
-    is_there && !matches!(&event.from, Author::User(author) if *author.id == *user)
+    is_there && !event.from.is(user)
 }
 
 /// The words of a text, as a search without an index compares them.

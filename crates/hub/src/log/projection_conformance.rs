@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{
     Draft, Found, MAX_REACTORS, Mark, Page, PageQuery, PageSize, Reaction, ReadMark, SearchQuery,
-    Shown, Span,
+    Shown, Span, Start, Store, Tail,
     conformance::{ALL, KEPT, Subject, draft, says},
 };
-use crate::core::{Author, What};
+use crate::core::{Author, User, What};
 
 /// As `conformance!`.
 macro_rules! projection_conformance {
@@ -22,6 +22,7 @@ macro_rules! projection_conformance {
             a_search_goes_on_where_it_ended
             a_mark_only_goes_forward_and_not_beyond_the_newest_event
             what_is_unread_are_messages_of_others
+            s26_what_a_user_said_is_erased_and_the_order_stays
             s22_a_mark_at_what_is_no_longer_kept_is_at_the_floor
         }
     };
@@ -445,6 +446,85 @@ pub(crate) async fn what_is_unread_are_messages_of_others(subject: Subject) {
     let projection = &subject.store.projection;
     let mark = projection.mark(&"general".into(), &"u2".into()).await;
     assert_eq!(mark, Ok(ReadMark { seq: 0, unread: 2 }));
+}
+
+pub(crate) async fn s26_what_a_user_said_is_erased_and_the_order_stays(subject: Subject) {
+    let target = subject.seq_of(says("u2", "0", "kept word")).await;
+    let mine = subject.seq_of(says("u1", "0", "secret word")).await;
+    let renamed = Author::User(Arc::new(User {
+        id: "u1".into(),
+        name: "another name".into(),
+        avatar: "".into(),
+    }));
+    let edit = What::Edit {
+        target: mine,
+        body: Some("secret edit".into()),
+    };
+    let json = Some(r#""secret""#.into());
+    for draft in [
+        Draft {
+            from: renamed,
+            ..draft("u1", "1", edit)
+        },
+        draft("u1", "2", What::Data { json }),
+        draft("u1", "3", react(target, "+1", true)),
+        draft("u2", "4", react(target, "+1", true)),
+        Draft {
+            room: "other".into(),
+            ..says("u1", "5", "secret elsewhere")
+        },
+    ] {
+        subject.append(draft).await.unwrap();
+    }
+    let (room, user) = (Arc::from("general"), Arc::from("u1"));
+    let Store { log, projection } = &subject.store;
+    projection.set_mark(&room, &user, mine).await.unwrap();
+    let before = subject.tail(Start::At(0), ALL).await;
+
+    assert_eq!(log.erase(&user).await, Ok(5));
+    assert_eq!(subject.seen.erased(), ["u1"]);
+    let after = subject.tail(Start::At(0), ALL).await;
+    assert_eq!(after.bounds, before.bounds);
+    let known = |tail: &Tail| {
+        let events = tail.events.iter();
+        let known = events.map(|e| (e.seq, e.prev, Arc::clone(&e.id), e.ts, e.from.clone()));
+        known.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        known(&after),
+        known(&before),
+        "also the names that were shown"
+    );
+    let texts: Vec<_> = after.events.iter().map(|e| e.what.text()).collect();
+    assert_eq!(texts, ["kept word", "", "", "", "+1", "+1"]);
+    assert_eq!(after.events[4].what, react(target, "+1", false));
+
+    let page = subject.page(Span::Newest, ALL).await;
+    assert_eq!(bodies(&page.messages), ["kept word", "", ""]);
+    assert_eq!(page.messages[0].reactions[0].users, ["u2".into()]);
+    assert!(
+        subject
+            .search(looking_for("secret"))
+            .await
+            .messages
+            .is_empty()
+    );
+    assert_eq!(subject.search(looking_for("word")).await.messages.len(), 1);
+    assert_eq!(projection.mark(&room, &user).await.unwrap().seq, 0);
+    // What was said again is not stored twice, and what is new is.
+    assert!(
+        subject
+            .append(says("u1", "0", "secret word"))
+            .await
+            .unwrap()
+            .duplicate
+    );
+    subject
+        .append(says("u1", "new", "a new one"))
+        .await
+        .unwrap();
+    assert_eq!(log.erase(&"nobody".into()).await, Ok(0));
+    assert_eq!(subject.search(looking_for("new")).await.messages.len(), 1);
 }
 
 pub(crate) async fn s22_a_mark_at_what_is_no_longer_kept_is_at_the_floor(subject: Subject) {

@@ -26,6 +26,12 @@ impl Marks {
         self.by_place.get(&place).map_or(0, |&(seq, _)| seq)
     }
 
+    /// Forgets those of a user.
+    pub(super) fn forget(&mut self, user: &str) {
+        self.by_place.retain(|(_, other), _| **other != *user);
+        self.by_turn.retain(|_, (_, other)| **other != *user);
+    }
+
     /// Sets one forward.
     pub(super) fn raise(&mut self, room: &Arc<str>, user: &Arc<str>, seq: u64) {
         let place = (Arc::clone(room), Arc::clone(user));

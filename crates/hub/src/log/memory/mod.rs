@@ -170,6 +170,24 @@ impl Log for MemoryLog {
         }))
     }
 
+    fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError> {
+        let mut erased = 0;
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let Shard { rooms, bytes, .. } = &mut *shard;
+            for room in rooms.values_mut() {
+                let (events, freed) = room.erase(user);
+                erased += events;
+                *bytes -= freed;
+            }
+        }
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.forget(user);
+        drop(marks);
+        self.committed.erased(user);
+        Answer::given(Ok(erased))
+    }
+
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
         let shard = self.shard(room);
         let bounds = shard.bounds(room, &self.epoch);
@@ -309,6 +327,17 @@ impl Room {
                 bytes
             })
             .sum()
+    }
+
+    /// Forgets what a user said. Returns in how many events, and the bytes that this frees.
+    fn erase(&mut self, user: &str) -> (u64, usize) {
+        let (mut erased, mut freed) = (0, 0);
+        for event in self.events.iter_mut().filter(|event| event.from.is(user)) {
+            let before = event.what.bytes();
+            erased += u64::from(event.what.erase());
+            freed += before - event.what.bytes();
+        }
+        (erased, freed)
     }
 
     fn page(&self, start: Start, max: PageSize) -> Vec<Event> {

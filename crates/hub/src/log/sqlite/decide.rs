@@ -170,13 +170,16 @@ fn edit(conn: &Connection, seq: u64, target: u64, body: &str) -> rusqlite::Resul
     index(conn, target, body)
 }
 
+/// Makes nothing of what is said at a position.
+const SCRUB: &str = "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))),
+    meta = zeroblob(length(CAST(meta AS BLOB))) WHERE seq = ?";
+
 /// A message's body goes, wherever it was. Where rows keep their size they stay where they are.
 fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
     unindex(conn, target)?;
     let seq = integer(target);
     for sql in [
-        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))),
-            meta = zeroblob(length(CAST(meta AS BLOB))) WHERE seq = ?",
+        SCRUB,
         // An edit's body is a message's; a reaction's is not.
         "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE target = ? AND kind = 1",
         "DELETE FROM edits WHERE target = ?",
@@ -185,6 +188,39 @@ fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
         conn.prepare_cached(sql)?.execute([seq])?;
     }
     Ok(())
+}
+
+/// Forgets what its author said in an event. Says whether that was anything.
+pub(super) fn erase(conn: &Connection, seq: u64, user: &str) -> rusqlite::Result<bool> {
+    let kept =
+        "SELECT kind = 0 FROM log WHERE seq = ? AND typeof(body) = 'text' AND kind NOT IN (3, 4)";
+    let is_message = conn
+        .prepare_cached(kept)?
+        .query_row([integer(seq)], |row| row.get(0))
+        .optional()?;
+    let Some(is_message) = is_message else {
+        return take_back(conn, integer(seq), user);
+    };
+    if is_message {
+        unindex(conn, seq)?;
+        conn.prepare_cached("DELETE FROM edits WHERE target = ?")?
+            .execute([integer(seq)])?;
+    }
+    conn.prepare_cached(SCRUB)?.execute([integer(seq)])?;
+    Ok(true)
+}
+
+/// Makes a reaction one that was taken back, if it is one.
+fn take_back(conn: &Connection, seq: i64, user: &str) -> rusqlite::Result<bool> {
+    let taken_back = conn
+        .prepare_cached("UPDATE log SET kind = 4 WHERE seq = ? AND kind = 3")?
+        .execute([seq])?;
+    conn.prepare_cached(
+        "DELETE FROM reactions WHERE user = ?1 AND target = (SELECT target FROM log WHERE seq = ?2)
+            AND emoji = (SELECT body FROM log WHERE seq = ?2)",
+    )?
+    .execute(params![user, seq])?;
+    Ok(taken_back > 0)
 }
 
 fn react(

@@ -5,6 +5,7 @@
 
 mod copy;
 mod decide;
+mod erase;
 mod error;
 mod files;
 mod marks;
@@ -17,15 +18,15 @@ mod retention;
 mod rows;
 mod schema;
 mod wal;
-mod watch;
 mod writer;
 
 use std::{
+    collections::VecDeque,
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -37,13 +38,13 @@ pub use self::{
     retention::{Retention, RoomRetention},
 };
 use self::{
+    erase::Erasing,
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
     reader::Readers,
     retention::{Rules, Sweep},
     wal::Wal,
-    watch::Owed,
     writer::{Marking, Pending, State, Work, Writer},
 };
 use super::{
@@ -74,14 +75,6 @@ struct Limits {
     /// Pages that the write-ahead log may have: 1 GiB. Only somebody who reads one state of the database for minutes, say to copy it,
     /// makes it grow like that. Then messages are refused.
     wal_pages: u32,
-    /// How long a message may wait for a lock or the disk, before it is refused or its outcome is unknown.
-    write: Duration,
-    /// How long a read may take, with the wait for its turn.
-    read: Duration,
-    /// The same of a search: others are not to wait for one that finds half of all there is.
-    search: Duration,
-    /// How long is waited, at the end, for what is under way.
-    close: Duration,
 }
 
 impl Default for Limits {
@@ -89,10 +82,6 @@ impl Default for Limits {
         Self {
             erase: Duration::from_secs(5),
             wal_pages: 1 << 18,
-            write: Duration::from_secs(5),
-            read: Duration::from_secs(5),
-            search: Duration::from_secs(2),
-            close: Duration::from_secs(3),
         }
     }
 }
@@ -141,9 +130,8 @@ pub struct SqliteLog {
     health: Arc<Mutex<Health>>,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
-    limits: Limits,
-    /// Ends the thread that watches over the writer.
-    _watch: mpsc::Sender<()>,
+    /// Locked for as long as this is open.
+    _lock: fs::File,
 }
 
 impl SqliteLog {
@@ -174,7 +162,6 @@ impl SqliteLog {
         let readers = Readers::start(&path).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
         let health = Arc::new(Mutex::new(Health::Well));
-        let owed = Arc::new(Owed::default());
         let writer = Writer {
             conn,
             committed,
@@ -183,42 +170,30 @@ impl SqliteLog {
                 rooms: options.rooms.clone(),
             },
             sweep,
+            erasing: VecDeque::new(),
             state,
             wal,
             // With the readers' connections, all are there.
             files: Files::of(&options.folder),
             trouble: Trouble::new(path.clone(), Arc::clone(&health)),
-            owed: Arc::clone(&owed),
-            limits,
         };
         let work = {
             let queue = Arc::clone(&queue);
-            move || {
-                writer.run(&queue);
-                // Not before: another one may use the folder then.
-                drop(lock);
-            }
+            move || writer.run(&queue)
         };
-        let started = thread::Builder::new().name("log writer".into()).spawn(work);
-        let (watch, over) = mpsc::channel();
-        let started = started.and_then(|writer| {
-            watch::watch(owed, Arc::clone(&queue), limits.write, over)?;
-            Ok(writer)
-        });
-        let writer = started.map_err(|error| OpenError::Folder {
-            path: path.clone(),
-            error,
-        })?;
+        let writer = thread::Builder::new().name("log writer".into()).spawn(work);
         Ok(Self {
-            writer: Some(writer),
+            writer: Some(writer.map_err(|error| OpenError::Folder {
+                path: path.clone(),
+                error,
+            })?),
             path,
             epoch,
             secret,
             queue,
             health,
             readers,
-            limits,
-            _watch: watch,
+            _lock: lock,
         })
     }
 }
@@ -226,21 +201,19 @@ impl SqliteLog {
 impl Projection for SqliteLog {
     fn page(&self, query: PageQuery) -> Answer<Page, ReadError> {
         let epoch = Arc::clone(&self.epoch);
-        self.readers.read(self.limits.read, move |conn| {
-            projection::page(conn, &epoch, &query)
-        })
+        self.readers
+            .read(move |conn| projection::page(conn, &epoch, &query))
     }
 
     fn search(&self, query: SearchQuery) -> Answer<Found, ReadError> {
-        self.readers.read(self.limits.search, move |conn| {
-            projection::search(conn, &query)
-        })
+        self.readers
+            .read(move |conn| projection::search(conn, &query))
     }
 
     fn mark(&self, room: &Arc<str>, user: &Arc<str>) -> Answer<ReadMark, ReadError> {
         let (room, user) = (Arc::clone(room), Arc::clone(user));
         self.readers
-            .read(self.limits.read, move |conn| marks::get(conn, &room, &user))
+            .read(move |conn| marks::get(conn, &room, &user))
     }
 
     fn set_mark(&self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> Answer<ReadMark, ReadError> {
@@ -253,7 +226,6 @@ impl Projection for SqliteLog {
             },
             answer,
             readers: self.readers.desk(),
-            since: Instant::now(),
         };
         match self.queue.push(Work::Mark(marking), room.len().max(1)) {
             Ok(()) => later,
@@ -267,11 +239,7 @@ impl Log for SqliteLog {
     fn append(&self, draft: Draft) -> Append {
         let (answer, append) = Answer::later();
         let bytes = draft.what.bytes() + draft.room.len();
-        let pending = Work::Append(Pending {
-            draft,
-            answer,
-            since: Instant::now(),
-        });
+        let pending = Work::Append(Pending { draft, answer });
         match self.queue.push(pending, bytes.max(1)) {
             Ok(()) => append,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
@@ -281,23 +249,35 @@ impl Log for SqliteLog {
 
     fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers.read(self.limits.read, move |conn| {
-            Ok(rows::bounds(conn, &epoch, &room)?.1)
-        })
+        self.readers
+            .read(move |conn| Ok(rows::bounds(conn, &epoch, &room)?.1))
     }
 
     fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers.read(self.limits.read, move |conn| {
-            rows::seek(conn, &epoch, &room, seq)
-        })
+        self.readers
+            .read(move |conn| rows::seek(conn, &epoch, &room, seq))
     }
 
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers.read(self.limits.read, move |conn| {
-            rows::tail(conn, &epoch, &room, start, max)
-        })
+        self.readers
+            .read(move |conn| rows::tail(conn, &epoch, &room, start, max))
+    }
+
+    fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError> {
+        let (answer, later) = Answer::later();
+        let erasing = Work::Erase(Erasing {
+            user: Arc::clone(user),
+            answer,
+            next: 0,
+            erased: 0,
+        });
+        match self.queue.push(erasing, user.len().max(1)) {
+            Ok(()) => later,
+            Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
+            Err(Refused::Closed) => Answer::given(Err(AppendError::Unavailable)),
+        }
     }
 
     fn health(&self) -> Health {
@@ -315,15 +295,14 @@ impl Log for SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
-        let deadline = Instant::now() + self.limits.close;
         // Readers first: the writer, as the last one, then leaves nothing beside the database.
+        self.readers.close();
         self.queue.close();
-        let readers = self.readers.close(deadline);
         // The writer itself may be the last who knew of us, by way of somebody it told of an event.
-        let writer = watch::join(self.writer.take().into_iter().collect(), deadline);
-        if !(readers && writer) {
-            tracing::error!(path = %self.path.display(), "the disk is too slow: what is under way is given up");
-            self.queue.abandon();
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != thread::current().id()
+        {
+            writer.join().ok();
         }
     }
 }
@@ -352,14 +331,9 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     private(fs::OpenOptions::new().create(true).append(true))
         .open(folder.join(FILE))
         .map_err(failed)?;
-    let lock = private(fs::OpenOptions::new().create(true).append(true))
-        .open(folder.join(LOCK))
-        .map_err(failed)?;
+    let lock = fs::File::create(folder.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => {
-            narrow(folder).map_err(failed)?;
-            Ok(lock)
-        }
+        Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
             path: folder.to_owned(),
         }),
@@ -374,19 +348,6 @@ fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     options
 }
 
-/// Takes the right to read them from others, should files that were there before have given it.
-fn narrow(folder: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    for name in ["hub.db", "hub.db-wal", "hub.db-shm", LOCK] {
-        use std::os::unix::fs::PermissionsExt as _;
-        match fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// The writer's connection, to a database that was checked and has the present schema.
 fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| OpenError::new(path, &error);
@@ -394,7 +355,6 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     conn.busy_timeout(LOCK_PATIENCE).map_err(failed)?;
     // Before anything is changed.
     check_version(&conn, path)?;
-    use_wal(&conn, path)?;
     configure(&conn, durability).map_err(failed)?;
     check_pages(&conn, path)?;
     schema::migrate(&mut conn).map_err(failed)?;
@@ -404,21 +364,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     }
 }
 
-/// SQLite goes on without a write-ahead log where there can be none. We don't: readers would stop the writer.
-fn use_wal(conn: &Connection, path: &Path) -> Result<(), OpenError> {
-    let mode =
-        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
-    match mode {
-        Ok(mode) if mode == "wal" => Ok(()),
-        Ok(_) => Err(OpenError::Other {
-            path: path.to_owned(),
-            error: "there can be no write-ahead log here: choose a folder on a local disk".into(),
-        }),
-        Err(error) => Err(OpenError::new(path, &error)),
-    }
-}
-
 fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "journal_mode", "wal")?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",

@@ -25,6 +25,11 @@ const ONE: PageSize = PageSize {
 const EDIT: &str =
     "LEFT JOIN edits ON edits.target = log.seq LEFT JOIN log AS edit ON edit.seq = edits.seq";
 
+/// The newest before the first parameter.
+pub(super) const BEFORE: &str = "log.seq < ?2 AND log.seq > ?3 ORDER BY log.seq DESC";
+/// The oldest from the first parameter on.
+pub(super) const FROM: &str = "log.seq >= ?2 AND log.seq < ?3 ORDER BY log.seq";
+
 /// A page of a room.
 pub(super) fn page(
     conn: &Connection,
@@ -82,24 +87,14 @@ struct Room<'a> {
 impl Room<'_> {
     /// The newest before a position, oldest first.
     fn before(&self, end: u64, max: PageSize) -> rusqlite::Result<Vec<Shown>> {
-        let mut messages = self.some(
-            "log.seq < ?2 AND log.seq > ?3 ORDER BY log.seq DESC",
-            end,
-            0,
-            max,
-        )?;
+        let mut messages = self.some(BEFORE, end, 0, max)?;
         messages.reverse();
         Ok(messages)
     }
 
     /// The oldest from one position on and before the other.
     fn from(&self, first: u64, end: u64, max: PageSize) -> rusqlite::Result<Vec<Shown>> {
-        self.some(
-            "log.seq >= ?2 AND log.seq < ?3 ORDER BY log.seq",
-            first,
-            end,
-            max,
-        )
+        self.some(FROM, first, end, max)
     }
 
     fn some(
@@ -109,11 +104,7 @@ impl Room<'_> {
         other: u64,
         max: PageSize,
     ) -> rusqlite::Result<Vec<Shown>> {
-        let sql = format!(
-            "SELECT {}, edit.seq, edit.body FROM log {EDIT}
-                WHERE log.room = ?1 AND log.target IS NULL AND {span} LIMIT ?4",
-            rows::columns_of("log")
-        );
+        let sql = page_sql(span);
         let limit = integer(max.events as u64);
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map(
@@ -122,6 +113,15 @@ impl Room<'_> {
         )?;
         rows::take(max, rows)
     }
+}
+
+/// Reads some of a room's messages.
+pub(super) fn page_sql(span: &str) -> String {
+    format!(
+        "SELECT {}, edit.seq, edit.body FROM log {EDIT}
+            WHERE log.room = ?1 AND log.target IS NULL AND {span} LIMIT ?4",
+        rows::columns_of("log")
+    )
 }
 
 /// The messages that match a query, the newest first.

@@ -1,18 +1,18 @@
 //! The one thread that writes. What queued while it was busy with a commit goes into the next one, together.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    Limits,
     decide::{Decided, decide},
+    erase::Erasing,
     error::Trouble,
     files::Files,
     marks::{self, Mark},
@@ -21,7 +21,6 @@ use super::{
     retention::{Rules, Sweep, Swept},
     rows::{self, RoomRow},
     wal::Wal,
-    watch::Owed,
 };
 use crate::{
     core::{self, What},
@@ -35,6 +34,8 @@ const MAX_BATCH: usize = 256;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Rooms whose row is remembered: some MiB. The rest are read again.
 const MAX_ROOMS: usize = 16_384;
+/// Users that wait to be forgotten. Somebody asks for each.
+const MAX_ERASING: usize = 64;
 /// How often is looked for what has become too old. Ages are days.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -43,7 +44,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) struct Pending {
     pub(super) draft: Draft,
     pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
-    pub(super) since: Instant,
 }
 
 /// A read mark that waits for its commit, and who is to tell what it comes to.
@@ -51,31 +51,13 @@ pub(super) struct Marking {
     pub(super) mark: Mark,
     pub(super) answer: oneshot::Sender<Result<ReadMark, ReadError>>,
     pub(super) readers: Desk,
-    pub(super) since: Instant,
 }
 
 /// What the writer is asked for.
 pub(super) enum Work {
     Append(Pending),
     Mark(Marking),
-}
-
-impl Work {
-    pub(super) const fn since(&self) -> Instant {
-        match self {
-            Self::Append(pending) => pending.since,
-            Self::Mark(marking) => marking.since,
-        }
-    }
-
-    /// Tells who waits that it is not done.
-    pub(super) fn refuse(self, error: AppendError) {
-        // Who does not wait any more needs no answer.
-        match self {
-            Self::Append(pending) => drop(pending.answer.send(Err(error))),
-            Self::Mark(marking) => drop(marking.answer.send(Err(ReadError::Unavailable))),
-        }
-    }
+    Erase(Erasing),
 }
 
 pub(super) struct Writer {
@@ -83,12 +65,12 @@ pub(super) struct Writer {
     pub(super) committed: Arc<dyn Committed>,
     pub(super) rules: Rules,
     pub(super) sweep: Sweep,
+    /// Users whose texts are to go, the first of them first.
+    pub(super) erasing: VecDeque<Erasing>,
     pub(super) state: State,
     pub(super) wal: Wal,
     pub(super) files: Files,
     pub(super) trouble: Trouble,
-    pub(super) owed: Arc<Owed>,
-    pub(super) limits: Limits,
 }
 
 /// What the writer knows of the database without reading it.
@@ -131,12 +113,11 @@ impl State {
 }
 
 /// Sees to it that nobody waits for a writer that is gone, also by a panic.
-struct Working<'a>(&'a Queue<Work>, Arc<Owed>);
+struct Working<'a>(&'a Queue<Work>);
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         self.0.abandon();
-        drop(self.1.end());
         if thread::panicking() {
             tracing::error!("no messages are stored any more: start anew");
         }
@@ -160,15 +141,19 @@ fn refuse(
 impl Writer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Queue<Work>) {
-        let _working = Working(queue, Arc::clone(&self.owed));
+        let _working = Working(queue);
         let mut sweep_at = Instant::now();
         loop {
-            let until = self.wal.due().map_or(sweep_at, |at| at.min(sweep_at));
+            let until = match self.wal.due() {
+                _ if !self.erasing.is_empty() => Instant::now(),
+                due => due.map_or(sweep_at, |at| at.min(sweep_at)),
+            };
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
                 Taken::Items(batch) => self.work(batch),
                 Taken::Nothing => {}
                 Taken::Closed => break,
             }
+            self.erase();
             self.wal.tend(&self.conn);
             if sweep_at <= Instant::now() {
                 let is_done = self.sweep();
@@ -188,29 +173,25 @@ impl Writer {
 
     /// Stores a batch with one commit, hands on what is new, and answers.
     fn work(&mut self, batch: Vec<Work>) {
-        if self.is_hindered() {
-            for work in batch {
-                work.refuse(AppendError::Unavailable);
-            }
-            return;
-        }
-        let oldest = batch.first().map_or_else(Instant::now, Work::since);
-        let patience = self.limits.write.saturating_sub(oldest.elapsed());
         let (mut drafts, mut answers, mut marking) = (Vec::new(), Vec::new(), Vec::new());
         for work in batch {
             match work {
-                Work::Append(Pending { draft, answer, .. }) => {
+                Work::Append(Pending { draft, answer }) => {
                     drafts.push(draft);
                     answers.push(answer);
                 }
                 Work::Mark(one) => marking.push(one),
+                Work::Erase(one) if self.erasing.len() < MAX_ERASING => self.erasing.push_back(one),
+                Work::Erase(one) => drop(one.answer.send(Err(AppendError::Busy))),
             }
         }
-        self.owed.begin(answers);
+        if self.is_hindered() {
+            refuse(answers, marking, AppendError::Unavailable);
+            return;
+        }
         let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
         let has_deleted = drafts.iter().any(deletes);
-        let stored = self.store(drafts, &marking, patience);
-        match stored {
+        match self.store(drafts, &marking) {
             Ok(Stored { decided, trimmed }) => {
                 self.trouble.is_over();
                 self.wal.grew(has_deleted);
@@ -221,7 +202,7 @@ impl Writer {
                 for (room, floor) in trimmed {
                     self.committed.trimmed(&room, floor);
                 }
-                for (answer, result) in self.owed.end().into_iter().zip(results) {
+                for (answer, result) in answers.into_iter().zip(results) {
                     // Who does not wait any more needs no answer.
                     answer.send(result).ok();
                 }
@@ -229,17 +210,16 @@ impl Writer {
                     mark,
                     answer,
                     readers,
-                    ..
                 } in marking
                 {
                     let get = move |conn: &Connection| marks::get(conn, &mark.room, &mark.user);
                     // Where it can't be asked for the answer is gone, which says that.
-                    readers.ask(answer, self.limits.read, get).ok();
+                    readers.ask(answer, get).ok();
                 }
             }
             Err(failed) => {
                 let error = self.recover(&failed);
-                refuse(self.owed.end(), marking, error);
+                refuse(answers, marking, error);
             }
         }
     }
@@ -272,13 +252,7 @@ impl Writer {
         }
     }
 
-    /// Waits for a lock of another program as long as `patience` says.
-    fn store(
-        &mut self,
-        drafts: Vec<Draft>,
-        marking: &[Marking],
-        patience: Duration,
-    ) -> Result<Stored, Failed> {
+    fn store(&mut self, drafts: Vec<Draft>, marking: &[Marking]) -> Result<Stored, Failed> {
         let Self {
             conn, state, rules, ..
         } = self;
@@ -286,7 +260,6 @@ impl Writer {
             state.rooms.clear();
         }
         let write = || -> rusqlite::Result<Stored> {
-            conn.busy_timeout(patience)?;
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let mut decided = Vec::with_capacity(drafts.len());
             let mut touched: HashMap<Arc<str>, RoomRow> = HashMap::new();
@@ -338,14 +311,37 @@ impl Writer {
         }
     }
 
+    /// Forgets some of what the first user said who is to be forgotten.
+    fn erase(&mut self) {
+        let Some(mut erasing) = self.erasing.pop_front() else {
+            return;
+        };
+        let mut go_on = || -> rusqlite::Result<bool> {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            let is_done = erasing.go_on(&self.conn, self.state.last_seq)?;
+            self.conn.execute_batch("COMMIT")?;
+            Ok(is_done)
+        };
+        match go_on() {
+            Ok(false) => self.erasing.push_front(erasing),
+            Ok(true) => {
+                self.wal.grew(true);
+                self.committed.erased(&erasing.user);
+                erasing.answer.send(Ok(erasing.erased)).ok();
+            }
+            Err(error) => {
+                let error = self.recover(&Failed::Before(error));
+                erasing.answer.send(Err(error)).ok();
+            }
+        }
+    }
+
     /// Drops some of what is not to be kept any more. Says whether that was all.
     fn sweep(&mut self) -> bool {
         let Self {
             conn, sweep, rules, ..
         } = self;
         let mut swept = || -> rusqlite::Result<Swept> {
-            // Messages are worth a wait for a lock, this is not.
-            conn.busy_timeout(Duration::ZERO)?;
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let swept = sweep.go_on(conn, rules, crate::hub::now())?;
             conn.execute_batch("COMMIT")?;
@@ -360,7 +356,6 @@ impl Writer {
                 }
                 is_done
             }
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => true,
             Err(error) => {
                 self.recover(&Failed::Before(error));
                 true
