@@ -341,10 +341,55 @@ async fn to_keep_nothing_is_no_choice() {
     assert!(!folder.path().join("hub.db").exists());
 }
 
+/// Goal: with a disk that takes no more, sends are refused, reads go on, and all is well again when it does.
+/// Method: a limit for the size of files, which everybody may set, and lift again.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn s33_what_a_full_disk_does_not_take_is_refused_until_it_does() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    // Blocks of 512 bytes. The signal that comes with the limit would end the program; a full disk sends none.
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_fdx"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data", text(&data)]);
+    let server = Program::spawn(&mut limited.into());
+    let url = server.listening().await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    ana.ok(json!({"op": "join", "room": "general"})).await;
+    let send = |n: usize| json!({"op": "send", "room": "general", "cid": format!("c{n}"), "body": "x".repeat(10_000), "id": 1});
+    let mut stored = 0;
+    let refused = loop {
+        ana.send(&send(stored)).await.unwrap();
+        let reply = ana.reply().await.unwrap();
+        if reply["ok"].is_null() {
+            break reply;
+        }
+        stored += 1;
+    };
+    assert!(stored > 0, "{refused}");
+    assert_eq!(refused["err"]["code"], "unavailable", "{refused}");
+    let mut other = V1::connect(&url, "Bo").await.unwrap();
+    other
+        .ok(json!({"op": "join", "room": "general", "since": null}))
+        .await;
+    assert!(other.msg().await["body"].is_string(), "reads go on");
+
+    let pid = server.pid().to_string();
+    let lifted = Command::new("prlimit")
+        .args(["--pid", &pid, "--fsize=unlimited:"])
+        .status();
+    assert!(lifted.unwrap().success());
+    let again = ana.ok(send(stored)).await;
+    assert_eq!(again["dup"], false, "{again}");
+    stop(server).await;
+}
+
 /// Goal: what is acknowledged is on disk, which a killed process alone can't tell.
 /// Method: the calls of the system, in their order, as `strace` sees them.
 #[tokio::test]
-async fn a_message_is_synced_before_anybody_hears_of_it() {
+async fn s32_a_message_is_synced_before_anybody_hears_of_it() {
     let folder = TempDir::new().unwrap();
     let (data, trace) = (folder.path().join("data"), folder.path().join("trace"));
     let mut command =

@@ -1,6 +1,6 @@
 //! Forgetting what a user said, in steps between which others write.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
@@ -20,6 +20,7 @@ const MAX_SCRUBBED: u64 = 256;
 pub(super) struct Erasing {
     pub(super) user: Arc<str>,
     pub(super) answer: oneshot::Sender<Result<u64, AppendError>>,
+    pub(super) since: Instant,
     /// The position that is looked at next.
     pub(super) next: u64,
     pub(super) erased: u64,

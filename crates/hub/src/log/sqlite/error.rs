@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::log::Health;
 
@@ -75,8 +75,8 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// There is no space left.
-    #[error("{}: the disk is full", path.display())]
+    /// There is no space left, or for this user none.
+    #[error("{}: the disk takes no more: it is full, a quota is used up, or it fails", path.display())]
     Full {
         /// The file.
         path: PathBuf,
@@ -96,13 +96,13 @@ impl OpenError {
     pub(super) fn new(path: impl Into<PathBuf>, error: &rusqlite::Error) -> Self {
         let path = path.into();
         match error.sqlite_error_code() {
+            _ if is_full(error) => Self::Full { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt {
                 path,
                 what: error.to_string(),
             },
             Some(ErrorCode::NotADatabase) => Self::Foreign { path },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
-            Some(ErrorCode::DiskFull) => Self::Full { path },
             _ => Self::Other {
                 path,
                 error: error.to_string(),
@@ -111,8 +111,10 @@ impl OpenError {
     }
 }
 
+/// Whether something could not be written. SQLite knows of full disks, and takes a quota for a failure.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_WRITE))
 }
 
 /// The state of a log whose writer has ended.

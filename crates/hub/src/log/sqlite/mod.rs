@@ -18,15 +18,16 @@ mod retention;
 mod rows;
 mod schema;
 mod wal;
+mod watch;
 mod writer;
 
 use std::{
     collections::VecDeque,
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -45,6 +46,7 @@ use self::{
     reader::Readers,
     retention::{Rules, Sweep},
     wal::Wal,
+    watch::Owed,
     writer::{Marking, Pending, State, Work, Writer},
 };
 use super::{
@@ -75,6 +77,14 @@ struct Limits {
     /// Pages that the write-ahead log may have: 1 GiB. Only somebody who reads one state of the database for minutes, say to copy it,
     /// makes it grow like that. Then messages are refused.
     wal_pages: u32,
+    /// How long a message may wait for a lock or the disk, before it is refused or its outcome is unknown.
+    write: Duration,
+    /// How long a read may take, with the wait for its turn.
+    read: Duration,
+    /// The same of a search: others are not to wait for one that finds half of all there is.
+    search: Duration,
+    /// How long is waited, at the end, for what is under way.
+    close: Duration,
 }
 
 impl Default for Limits {
@@ -82,6 +92,10 @@ impl Default for Limits {
         Self {
             erase: Duration::from_secs(5),
             wal_pages: 1 << 18,
+            write: Duration::from_secs(5),
+            read: Duration::from_secs(5),
+            search: Duration::from_secs(2),
+            close: Duration::from_secs(3),
         }
     }
 }
@@ -130,8 +144,9 @@ pub struct SqliteLog {
     health: Arc<Mutex<Health>>,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
-    /// Locked for as long as this is open.
-    _lock: fs::File,
+    limits: Limits,
+    /// Ends the thread that watches over the writer.
+    _watch: mpsc::Sender<()>,
 }
 
 impl SqliteLog {
@@ -162,6 +177,7 @@ impl SqliteLog {
         let readers = Readers::start(&path).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
         let health = Arc::new(Mutex::new(Health::Well));
+        let owed = Arc::new(Owed::default());
         let writer = Writer {
             conn,
             committed,
@@ -176,24 +192,37 @@ impl SqliteLog {
             // With the readers' connections, all are there.
             files: Files::of(&options.folder),
             trouble: Trouble::new(path.clone(), Arc::clone(&health)),
+            owed: Arc::clone(&owed),
+            limits,
         };
         let work = {
             let queue = Arc::clone(&queue);
-            move || writer.run(&queue)
+            move || {
+                writer.run(&queue);
+                // Not before: another one may use the folder then.
+                drop(lock);
+            }
         };
-        let writer = thread::Builder::new().name("log writer".into()).spawn(work);
+        let started = thread::Builder::new().name("log writer".into()).spawn(work);
+        let (watch, over) = mpsc::channel();
+        let started = started.and_then(|writer| {
+            watch::watch(owed, Arc::clone(&queue), limits.write, over)?;
+            Ok(writer)
+        });
+        let writer = started.map_err(|error| OpenError::Folder {
+            path: path.clone(),
+            error,
+        })?;
         Ok(Self {
-            writer: Some(writer.map_err(|error| OpenError::Folder {
-                path: path.clone(),
-                error,
-            })?),
+            writer: Some(writer),
             path,
             epoch,
             secret,
             queue,
             health,
             readers,
-            _lock: lock,
+            limits,
+            _watch: watch,
         })
     }
 }
@@ -201,19 +230,21 @@ impl SqliteLog {
 impl Projection for SqliteLog {
     fn page(&self, query: PageQuery) -> Answer<Page, ReadError> {
         let epoch = Arc::clone(&self.epoch);
-        self.readers
-            .read(move |conn| projection::page(conn, &epoch, &query))
+        self.readers.read(self.limits.read, move |conn| {
+            projection::page(conn, &epoch, &query)
+        })
     }
 
     fn search(&self, query: SearchQuery) -> Answer<Found, ReadError> {
-        self.readers
-            .read(move |conn| projection::search(conn, &query))
+        self.readers.read(self.limits.search, move |conn| {
+            projection::search(conn, &query)
+        })
     }
 
     fn mark(&self, room: &Arc<str>, user: &Arc<str>) -> Answer<ReadMark, ReadError> {
         let (room, user) = (Arc::clone(room), Arc::clone(user));
         self.readers
-            .read(move |conn| marks::get(conn, &room, &user))
+            .read(self.limits.read, move |conn| marks::get(conn, &room, &user))
     }
 
     fn set_mark(&self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> Answer<ReadMark, ReadError> {
@@ -226,6 +257,7 @@ impl Projection for SqliteLog {
             },
             answer,
             readers: self.readers.desk(),
+            since: Instant::now(),
         };
         match self.queue.push(Work::Mark(marking), room.len().max(1)) {
             Ok(()) => later,
@@ -239,7 +271,11 @@ impl Log for SqliteLog {
     fn append(&self, draft: Draft) -> Append {
         let (answer, append) = Answer::later();
         let bytes = draft.what.bytes() + draft.room.len();
-        let pending = Work::Append(Pending { draft, answer });
+        let pending = Work::Append(Pending {
+            draft,
+            answer,
+            since: Instant::now(),
+        });
         match self.queue.push(pending, bytes.max(1)) {
             Ok(()) => append,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
@@ -249,20 +285,23 @@ impl Log for SqliteLog {
 
     fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers
-            .read(move |conn| Ok(rows::bounds(conn, &epoch, &room)?.1))
+        self.readers.read(self.limits.read, move |conn| {
+            Ok(rows::bounds(conn, &epoch, &room)?.1)
+        })
     }
 
     fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers
-            .read(move |conn| rows::seek(conn, &epoch, &room, seq))
+        self.readers.read(self.limits.read, move |conn| {
+            rows::seek(conn, &epoch, &room, seq)
+        })
     }
 
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers
-            .read(move |conn| rows::tail(conn, &epoch, &room, start, max))
+        self.readers.read(self.limits.read, move |conn| {
+            rows::tail(conn, &epoch, &room, start, max)
+        })
     }
 
     fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError> {
@@ -270,6 +309,7 @@ impl Log for SqliteLog {
         let erasing = Work::Erase(Erasing {
             user: Arc::clone(user),
             answer,
+            since: Instant::now(),
             next: 0,
             erased: 0,
         });
@@ -295,14 +335,15 @@ impl Log for SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
+        let deadline = Instant::now() + self.limits.close;
         // Readers first: the writer, as the last one, then leaves nothing beside the database.
-        self.readers.close();
         self.queue.close();
+        let readers = self.readers.close(deadline);
         // The writer itself may be the last who knew of us, by way of somebody it told of an event.
-        if let Some(writer) = self.writer.take()
-            && writer.thread().id() != thread::current().id()
-        {
-            writer.join().ok();
+        let writer = watch::join(self.writer.take().into_iter().collect(), deadline);
+        if !(readers && writer) {
+            tracing::error!(path = %self.path.display(), "the disk is too slow: what is under way is given up");
+            self.queue.abandon();
         }
     }
 }
@@ -331,9 +372,14 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     private(fs::OpenOptions::new().create(true).append(true))
         .open(folder.join(FILE))
         .map_err(failed)?;
-    let lock = fs::File::create(folder.join(LOCK)).map_err(failed)?;
+    let lock = private(fs::OpenOptions::new().create(true).append(true))
+        .open(folder.join(LOCK))
+        .map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            narrow(folder).map_err(failed)?;
+            Ok(lock)
+        }
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse {
             path: folder.to_owned(),
         }),
@@ -348,6 +394,19 @@ fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     options
 }
 
+/// Takes the right to read them from others, should files that were there before have given it.
+fn narrow(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    for name in ["hub.db", "hub.db-wal", "hub.db-shm", LOCK] {
+        use std::os::unix::fs::PermissionsExt as _;
+        match fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The writer's connection, to a database that was checked and has the present schema.
 fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| OpenError::new(path, &error);
@@ -355,6 +414,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     conn.busy_timeout(LOCK_PATIENCE).map_err(failed)?;
     // Before anything is changed.
     check_version(&conn, path)?;
+    use_wal(&conn, path)?;
     configure(&conn, durability).map_err(failed)?;
     check_pages(&conn, path)?;
     schema::migrate(&mut conn).map_err(failed)?;
@@ -364,8 +424,21 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError>
     }
 }
 
+/// SQLite goes on without a write-ahead log where there can be none. We don't: readers would stop the writer.
+fn use_wal(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let mode =
+        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+    match mode {
+        Ok(mode) if mode == "wal" => Ok(()),
+        Ok(_) => Err(OpenError::Other {
+            path: path.to_owned(),
+            error: "there can be no write-ahead log here: choose a folder on a local disk".into(),
+        }),
+        Err(error) => Err(OpenError::new(path, &error)),
+    }
+}
+
 fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
-    conn.pragma_update(None, "journal_mode", "wal")?;
     let synchronous = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",

@@ -121,6 +121,19 @@ impl<T> Queue<T> {
         Taken::Items(taken)
     }
 
+    /// Takes out the oldest items, up to the first that is not so.
+    pub(super) fn take_while(&self, is_so: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut state = self.lock();
+        let mut taken = Vec::new();
+        while state.items.front().is_some_and(|(item, _)| is_so(item))
+            && let Some((item, bytes)) = state.items.pop_front()
+        {
+            state.bytes -= bytes;
+            taken.push(item);
+        }
+        taken
+    }
+
     /// Takes no more from now on, and ends the threads when all is done.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
@@ -158,10 +171,11 @@ mod tests {
         assert!(matches!(queue.take(2, 100, None), Taken::Items(items) if items == [0, 1]));
         assert_eq!(queue.push(3, 6), Ok(()));
         assert_eq!(queue.push(4, 0), Err(Refused::Full), "ten bytes wait");
+        assert_eq!(queue.take_while(|&n| n > 2), <[i32; 0]>::default());
         queue.close();
         assert_eq!(queue.push(4, 0), Err(Refused::Closed));
         assert!(matches!(queue.take(9, 4, None), Taken::Items(items) if items == [2]));
-        assert!(matches!(queue.take(9, 4, None), Taken::Items(items) if items == [3]));
+        assert_eq!(queue.take_while(|&n| n > 2), [3]);
         assert!(matches!(queue.take(9, 4, None), Taken::Closed));
     }
 

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_takes_each_step_once_and_in_one_transaction() {
+    fn s36_a_database_takes_each_step_once_and_in_one_transaction() {
         let mut conn = Connection::open_in_memory().unwrap();
         migrate_by(&mut conn, &["CREATE TABLE a (x)"]).unwrap();
         let steps = ["CREATE TABLE a (x)", "INSERT INTO a VALUES (7)"];

@@ -6,7 +6,7 @@ use std::{
     io::{Seek as _, SeekFrom, Write as _},
     path::Path,
     sync::{
-        Mutex,
+        Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -394,19 +394,159 @@ async fn what_queues_during_a_commit_shares_the_next_and_its_failure() {
     assert_eq!(all.len(), 6);
 }
 
+/// Goal: who sends is told in time, however many do.
+/// Method: several transactions' worth of messages, of which each could wait for the lock as long as the first.
 #[tokio::test]
 async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refused() {
     let folder = TempDir::new().unwrap();
-    let subject = open(folder.path()).unwrap();
+    let limits = Limits {
+        write: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let (subject, log) = limited(folder.path(), limits);
     subject.say("c1").await;
     let mut conn = other(folder.path());
     let held = hold(&mut conn);
-    let waiting = subject.append(says("u1", "c2", "x"));
+    let waiting: Vec<_> = (0..2_000)
+        .map(|n| subject.append(says("u1", &format!("w{n}"), "x")))
+        .collect();
     // Reading goes on.
     assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 1);
-    assert_eq!(waiting.await, Err(AppendError::Unavailable));
+    for append in waiting {
+        let refused = append.await.unwrap_err();
+        assert!(
+            matches!(refused, AppendError::Unavailable | AppendError::Busy),
+            "{refused}"
+        );
+    }
+    assert!(matches!(log.health(), Health::ReadOnly { .. }));
     drop(held);
     assert!(!subject.say("c2").await.duplicate);
+    assert_eq!(log.health(), Health::Well);
+    assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 2);
+    // One that is let go in time is waited for.
+    let held = hold(&mut conn);
+    let waiting = subject.append(says("u1", "c3", "x"));
+    drop(held);
+    assert!(!waiting.await.unwrap().duplicate);
+}
+
+/// A disk whose syncs last until it is let go.
+#[derive(Default)]
+struct SlowDisk {
+    is_slow: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl SlowDisk {
+    fn set(&self, is_slow: bool) {
+        *self.is_slow.lock().unwrap() = is_slow;
+        self.changed.notify_all();
+    }
+
+    fn sync(&self) {
+        let is_slow = self.is_slow.lock().unwrap();
+        drop(
+            self.changed
+                .wait_while(is_slow, |is_slow| *is_slow)
+                .unwrap(),
+        );
+    }
+
+    /// A log on it.
+    fn log(self: &Arc<Self>, folder: &Path, limits: Limits) -> (Subject, Arc<SqliteLog>) {
+        let (seen, disk) = (Arc::new(Seen::default()), Arc::clone(self));
+        let options = Options::new(folder);
+        let log = SqliteLog::open_with(&options, Arc::clone(&seen) as _, limits, |conn| {
+            let hook = move || {
+                disk.sync();
+                false
+            };
+            conn.commit_hook(Some(hook)).unwrap();
+        });
+        with_log(log.unwrap(), seen)
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_slow_disk_is_answered_in_time() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(SlowDisk::default());
+    let limits = Limits {
+        write: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let (subject, log) = disk.log(folder.path(), limits);
+    subject.say("c0").await;
+    // With the second one the writer has looked for what is too old, which is a commit, too.
+    subject.say("c1").await;
+    disk.set(true);
+    let first = subject.append(says("u1", "c2", "c2"));
+    while !log.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = subject.append(says("u1", "c3", "c3"));
+    assert_eq!(second.await, Err(AppendError::Busy), "it is not stored");
+    assert_eq!(first.await, Err(AppendError::Timeout), "nobody knows");
+    disk.set(false);
+    assert!(!subject.say("c3").await.duplicate);
+    assert!(subject.say("c2").await.duplicate, "it was stored, then");
+    assert_eq!(subject.seen.all().len(), 4);
+}
+
+#[tokio::test]
+async fn a_slow_disk_does_not_hold_up_the_end() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(SlowDisk::default());
+    let limits = Limits {
+        close: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let (subject, log) = disk.log(folder.path(), limits);
+    subject.say("c0").await;
+    // With the second one the writer has looked for what is too old, which is a commit, too.
+    subject.say("c1").await;
+    disk.set(true);
+    let first = subject.append(says("u1", "c2", "c2"));
+    while !log.queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = subject.append(says("u1", "c3", "c3"));
+    drop((subject, log));
+    assert_eq!(second.await, Err(AppendError::Timeout));
+    let error = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(error, OpenError::InUse { .. }),
+        "what is under way is not disturbed: {error}"
+    );
+    disk.set(false);
+    assert!(!first.await.unwrap().duplicate);
+    until(|| open(folder.path()).is_ok()).await;
+}
+
+#[tokio::test]
+async fn what_takes_too_long_to_read_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = limited(folder.path(), Limits::default());
+    let endless = |conn: &Connection| {
+        let sql =
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
+        conn.query_row(sql, [], |row| row.get::<_, i64>(0))
+    };
+    let budget = Duration::from_millis(20);
+    // More than there are readers: the last has no time left when it is its turn.
+    let late = [(); 5].map(|()| log.readers.read(budget, endless));
+    for late in late {
+        assert_eq!(late.await, Err(ReadError::Busy));
+    }
+    assert_eq!(subject.bounds().await.head.seq, 0, "others are read for");
+    let hour = Duration::from_secs(3_600);
+    let under_way = [(); 5].map(|()| log.readers.read(hour, endless));
+    drop((subject, log));
+    for read in under_way {
+        read.await.unwrap_err();
+    }
+    open(folder.path()).unwrap();
 }
 
 fn wal_size(folder: &Path) -> u64 {
@@ -556,6 +696,7 @@ async fn nobody_waits_for_a_writer_that_has_panicked() {
     }
     // Until the thread is gone altogether.
     while log.append(says("u1", "c4", "x")).await != Err(AppendError::Unavailable) {}
+    until(|| matches!(log.health(), Health::ReadOnly { .. })).await;
     drop(log);
     let subject = open(folder.path()).unwrap();
     assert!(subject.say("c5").await.seq > 1);
@@ -574,6 +715,72 @@ async fn a_folder_has_one_server() {
     );
     drop(first);
     open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_place_without_a_write_ahead_log_is_refused() {
+    let conn = Connection::open_in_memory().unwrap();
+    let error = use_wal(&conn, Path::new("here")).unwrap_err();
+    assert!(error.to_string().contains("local disk"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_that_were_there_before_are_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()).unwrap());
+    let files = ["hub.db", "hub.lock"].map(|name| folder.path().join(name));
+    for file in &files {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let subject = open(folder.path()).unwrap();
+    subject.say("c1").await;
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+    }
+}
+
+/// Goal: a power cut takes nothing that was acknowledged. That a message is synced before, `s32_` of the program's tests shows.
+/// Method: what was synced is there, of what comes after it any part. So the write-ahead log is cut behind each acknowledgement, at and around
+/// the ends of its frames, in their heads, and here and there.
+#[tokio::test]
+async fn s32_a_write_ahead_log_cut_anywhere_opens_with_all_that_was_acknowledged() {
+    const HEAD: u64 = 32;
+    const FRAME: u64 = 24 + 4096;
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let subject = open(&data).unwrap();
+    subject.say("c0").await;
+    until(|| wal_size(&data) == 0).await;
+    let mut ends = vec![wal_size(&data)];
+    for n in 1..=3 {
+        subject.say(&format!("c{n}")).await;
+        ends.push(wal_size(&data));
+    }
+    let read = |name: &str| fs::read(data.join(name)).unwrap();
+    let (database, wal) = (read(FILE), read("hub.db-wal"));
+    assert_eq!((wal.len() as u64 - HEAD) % FRAME, 0);
+    let places = (0..=wal.len()).filter(|&at| {
+        let within = (at as u64).saturating_sub(HEAD) % FRAME;
+        matches!(within, 0..3 | 24) || within == FRAME - 1 || at % 1_021 == 0
+    });
+    for at in places {
+        let cut = folder.path().join("cut");
+        fs::create_dir(&cut).unwrap();
+        fs::write(cut.join(FILE), &database).unwrap();
+        fs::write(cut.join("hub.db-wal"), &wal[..at]).unwrap();
+        let subject = open(&cut).unwrap();
+        let there = subject.tail(Start::At(0), ALL).await.events.len();
+        let acknowledged = ends.iter().filter(|&&end| end <= at as u64).count();
+        assert_eq!(there, acknowledged.max(1), "cut at {at}");
+        let again = subject.say("c1").await;
+        assert_eq!(again.duplicate, there > 1, "cut at {at}");
+        drop(subject);
+        fs::remove_dir_all(cut).unwrap();
+    }
 }
 
 #[tokio::test]

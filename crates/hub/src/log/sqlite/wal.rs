@@ -97,7 +97,6 @@ impl Wal {
     pub(super) fn empty(&mut self, conn: &Connection) -> bool {
         let is_empty = conn.busy_timeout(PATIENCE).is_ok()
             && self.checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-        conn.busy_timeout(super::LOCK_PATIENCE).ok();
         if is_empty {
             self.pages.store(0, Ordering::Relaxed);
             self.done = 0;

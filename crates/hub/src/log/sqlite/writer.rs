@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::{
+    Limits,
     decide::{Decided, decide},
     erase::Erasing,
     error::Trouble,
@@ -21,6 +22,7 @@ use super::{
     retention::{Rules, Sweep, Swept},
     rows::{self, RoomRow},
     wal::Wal,
+    watch::Owed,
 };
 use crate::{
     core::{self, What},
@@ -44,6 +46,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) struct Pending {
     pub(super) draft: Draft,
     pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(super) since: Instant,
 }
 
 /// A read mark that waits for its commit, and who is to tell what it comes to.
@@ -51,6 +54,7 @@ pub(super) struct Marking {
     pub(super) mark: Mark,
     pub(super) answer: oneshot::Sender<Result<ReadMark, ReadError>>,
     pub(super) readers: Desk,
+    pub(super) since: Instant,
 }
 
 /// What the writer is asked for.
@@ -58,6 +62,26 @@ pub(super) enum Work {
     Append(Pending),
     Mark(Marking),
     Erase(Erasing),
+}
+
+impl Work {
+    pub(super) const fn since(&self) -> Instant {
+        match self {
+            Self::Append(pending) => pending.since,
+            Self::Mark(marking) => marking.since,
+            Self::Erase(erasing) => erasing.since,
+        }
+    }
+
+    /// Tells who waits that it is not done.
+    pub(super) fn refuse(self, error: AppendError) {
+        // Who does not wait any more needs no answer.
+        match self {
+            Self::Append(pending) => drop(pending.answer.send(Err(error))),
+            Self::Mark(marking) => drop(marking.answer.send(Err(ReadError::Unavailable))),
+            Self::Erase(erasing) => drop(erasing.answer.send(Err(error))),
+        }
+    }
 }
 
 pub(super) struct Writer {
@@ -71,6 +95,8 @@ pub(super) struct Writer {
     pub(super) wal: Wal,
     pub(super) files: Files,
     pub(super) trouble: Trouble,
+    pub(super) owed: Arc<Owed>,
+    pub(super) limits: Limits,
 }
 
 /// What the writer knows of the database without reading it.
@@ -113,11 +139,12 @@ impl State {
 }
 
 /// Sees to it that nobody waits for a writer that is gone, also by a panic.
-struct Working<'a>(&'a Queue<Work>);
+struct Working<'a>(&'a Queue<Work>, Arc<Owed>);
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         self.0.abandon();
+        drop(self.1.end());
         if thread::panicking() {
             tracing::error!("no messages are stored any more: start anew");
         }
@@ -141,7 +168,7 @@ fn refuse(
 impl Writer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Queue<Work>) {
-        let _working = Working(queue);
+        let _working = Working(queue, Arc::clone(&self.owed));
         let mut sweep_at = Instant::now();
         loop {
             let until = match self.wal.due() {
@@ -173,25 +200,31 @@ impl Writer {
 
     /// Stores a batch with one commit, hands on what is new, and answers.
     fn work(&mut self, batch: Vec<Work>) {
+        if self.is_hindered() {
+            for work in batch {
+                work.refuse(AppendError::Unavailable);
+            }
+            return;
+        }
+        let oldest = batch.first().map_or_else(Instant::now, Work::since);
+        let patience = self.limits.write.saturating_sub(oldest.elapsed());
         let (mut drafts, mut answers, mut marking) = (Vec::new(), Vec::new(), Vec::new());
         for work in batch {
             match work {
-                Work::Append(Pending { draft, answer }) => {
+                Work::Append(Pending { draft, answer, .. }) => {
                     drafts.push(draft);
                     answers.push(answer);
                 }
                 Work::Mark(one) => marking.push(one),
                 Work::Erase(one) if self.erasing.len() < MAX_ERASING => self.erasing.push_back(one),
-                Work::Erase(one) => drop(one.answer.send(Err(AppendError::Busy))),
+                one @ Work::Erase(_) => one.refuse(AppendError::Busy),
             }
         }
-        if self.is_hindered() {
-            refuse(answers, marking, AppendError::Unavailable);
-            return;
-        }
+        self.owed.begin(answers);
         let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
         let has_deleted = drafts.iter().any(deletes);
-        match self.store(drafts, &marking) {
+        let stored = self.store(drafts, &marking, patience);
+        match stored {
             Ok(Stored { decided, trimmed }) => {
                 self.trouble.is_over();
                 self.wal.grew(has_deleted);
@@ -202,7 +235,7 @@ impl Writer {
                 for (room, floor) in trimmed {
                     self.committed.trimmed(&room, floor);
                 }
-                for (answer, result) in answers.into_iter().zip(results) {
+                for (answer, result) in self.owed.end().into_iter().zip(results) {
                     // Who does not wait any more needs no answer.
                     answer.send(result).ok();
                 }
@@ -210,16 +243,17 @@ impl Writer {
                     mark,
                     answer,
                     readers,
+                    ..
                 } in marking
                 {
                     let get = move |conn: &Connection| marks::get(conn, &mark.room, &mark.user);
                     // Where it can't be asked for the answer is gone, which says that.
-                    readers.ask(answer, get).ok();
+                    readers.ask(answer, self.limits.read, get).ok();
                 }
             }
             Err(failed) => {
                 let error = self.recover(&failed);
-                refuse(answers, marking, error);
+                refuse(self.owed.end(), marking, error);
             }
         }
     }
@@ -252,7 +286,13 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, drafts: Vec<Draft>, marking: &[Marking]) -> Result<Stored, Failed> {
+    /// Waits for a lock of another program as long as `patience` says.
+    fn store(
+        &mut self,
+        drafts: Vec<Draft>,
+        marking: &[Marking],
+        patience: Duration,
+    ) -> Result<Stored, Failed> {
         let Self {
             conn, state, rules, ..
         } = self;
@@ -260,6 +300,7 @@ impl Writer {
             state.rooms.clear();
         }
         let write = || -> rusqlite::Result<Stored> {
+            conn.busy_timeout(patience)?;
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let mut decided = Vec::with_capacity(drafts.len());
             let mut touched: HashMap<Arc<str>, RoomRow> = HashMap::new();
@@ -342,6 +383,8 @@ impl Writer {
             conn, sweep, rules, ..
         } = self;
         let mut swept = || -> rusqlite::Result<Swept> {
+            // Messages are worth a wait for a lock, this is not.
+            conn.busy_timeout(Duration::ZERO)?;
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let swept = sweep.go_on(conn, rules, crate::hub::now())?;
             conn.execute_batch("COMMIT")?;
@@ -356,6 +399,7 @@ impl Writer {
                 }
                 is_done
             }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => true,
             Err(error) => {
                 self.recover(&Failed::Before(error));
                 true
