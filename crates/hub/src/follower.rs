@@ -67,13 +67,12 @@ impl Follower {
         let visitor = Visitor {
             session,
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(session.0))),
-            wants_presence: false,
             address,
         };
         let mut entrance = Entrance::new(hub, name, address, backlog, since);
         loop {
             let (begin, judged) = poll_fn(|cx| entrance.poll(hub, cx)).await?;
-            if let Some((room, joined)) = hub.rooms.join(name, &visitor, None, begin) {
+            if let Some((room, joined)) = hub.rooms.join(name, &visitor, None, false, begin) {
                 let follower = Self {
                     hub: Arc::clone(hub),
                     visitor,

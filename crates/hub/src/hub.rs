@@ -25,6 +25,7 @@ use crate::{
     rooms::Rooms,
     session::{Open, Refusals},
     signal::Signal,
+    users::Users,
 };
 
 pub(crate) struct Shared {
@@ -32,8 +33,8 @@ pub(crate) struct Shared {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) log: Arc<dyn Log>,
     /// What the log comes to.
-    #[expect(dead_code, reason = "the commands that read it come next")]
     pub(crate) projection: Arc<dyn Projection>,
+    pub(crate) users: Arc<Users>,
     /// Rooms on their way out of the log.
     pub(crate) opening: Opening,
     pub(crate) logs: Logs,
@@ -66,6 +67,7 @@ impl Shared {
             identities: Identities::new(log.secret()),
             log,
             projection,
+            users: Arc::default(),
             opening: Opening::default(),
             logs,
             draining: Signal::default(),

@@ -36,6 +36,7 @@ mod rooms;
 mod server;
 mod session;
 mod signal;
+mod users;
 mod wire;
 
 use std::{

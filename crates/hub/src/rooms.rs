@@ -58,8 +58,6 @@ impl Wake for ShardSeat {
 pub(crate) struct Visitor {
     pub(crate) session: SessionId,
     pub(crate) seat: Arc<Seat>,
-    /// Whether it has a form for presence.
-    pub(crate) wants_presence: bool,
     /// Where it comes from.
     pub(crate) address: IpAddr,
 }
@@ -195,6 +193,7 @@ impl Rooms {
         name: &str,
         visitor: &Visitor,
         user: Option<&Arc<User>>,
+        wants_presence: bool,
         begin: Begin,
     ) -> Option<(RoomRef, Joined)> {
         let shard = self.shard_of(name);
@@ -202,7 +201,7 @@ impl Rooms {
             shard,
             seat: Arc::clone(&visitor.seat),
         };
-        let member = Member::new(visitor.session, wake, user.cloned(), visitor.wants_presence);
+        let member = Member::new(visitor.session, wake, user.cloned(), wants_presence);
         let joined = self.lock(shard).join(name, member, begin)?;
         self.tell_presence(shard);
         let slot = joined.slot;

@@ -9,7 +9,7 @@ use super::position::{Bounds, Chk, Mark};
 pub const MAX_MISSED: usize = 1_000;
 
 /// The greatest position that every client can read: below 2^53 the numbers of JavaScript are exact.
-const MAX_SEQ: u64 = (1 << 53) - 1;
+pub(crate) const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// The newest event a client has, as text `epoch.seq.chk`.
 #[derive(Debug, Clone, PartialEq, Eq)]

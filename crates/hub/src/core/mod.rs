@@ -23,11 +23,12 @@ mod round;
 mod shard;
 
 pub(crate) use census::Census;
+pub(crate) use cursor::MAX_SEQ;
 pub use cursor::{Cursor, MAX_MISSED, NoCursor, Reset, judge};
 pub use event::{Author, Event, User, What};
 pub(crate) use event::{Entry, Form, Notice};
 pub(crate) use members::{Member, SessionId, Wake};
-pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_name, is_room_name, shown_name};
+pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_emoji, is_name, is_room_name, shown_name};
 pub(crate) use own_number::OwnNumberMap;
 pub use position::{Bounds, Chk, Mark};
 pub(crate) use quota::{JoinRefused, Quota};

@@ -23,6 +23,15 @@ pub(crate) fn is_name(name: &str) -> bool {
         && !name.chars().all(is_invisible)
 }
 
+/// Whether `text` may be a reaction: 1 to 64 bytes, which is more than any emoji or its short name has, with something to see and
+/// nothing that breaks or turns the line around it.
+pub(crate) fn is_emoji(text: &str) -> bool {
+    text.trim().len() == text.len()
+        && text.len() <= 64
+        && !text.chars().any(disturbs)
+        && !text.chars().all(is_invisible)
+}
+
 /// The part of a claimed name that can be shown as one; empty if there is none.
 pub(crate) fn shown_name(name: &str) -> Cow<'_, str> {
     let name = name.trim();
@@ -101,6 +110,33 @@ mod tests {
             longer.as_str(),
         ] {
             assert!(!is_room_name(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_short_and_visible() {
+        for good in [
+            "+1",
+            ":tada:",
+            "\u{1f44d}\u{1f3fd}",
+            "\u{2764}\u{fe0f}",
+            "👨‍👩‍👧‍👦",
+            "🏴󠁧󠁢󠁳󠁣󠁴󠁿",
+        ] {
+            assert!(is_emoji(good), "{good:?}");
+        }
+        for bad in [
+            "",
+            " ",
+            "a ",
+            "\u{200d}",
+            "\u{fe0f}",
+            "a\nb",
+            "a\u{202e}",
+            "\u{7f}",
+            &"x".repeat(65),
+        ] {
+            assert!(!is_emoji(bad), "{bad:?}");
         }
     }
 

@@ -44,7 +44,7 @@ macro_rules! conformance {
 pub(crate) use conformance;
 
 /// Events that a subject keeps of a room, at least.
-pub(crate) const KEPT: usize = 40;
+pub(crate) const KEPT: usize = 80;
 
 /// As much as there is.
 pub(crate) const ALL: PageSize = PageSize {

@@ -30,16 +30,31 @@ pub struct Appended {
     pub id: Arc<str>,
     /// Its time, in milliseconds since 1970.
     pub ts: u64,
-    /// Whether it was there already; then the above are the first one's.
+    /// Whether it was there already, or was so already; then the above are those of the event that made it so.
     pub duplicate: bool,
+}
+
+impl Appended {
+    /// For what this event has said already.
+    pub(super) fn again(event: &Event) -> Self {
+        Self {
+            seq: event.seq,
+            id: Arc::clone(&event.id),
+            ts: event.ts,
+            duplicate: true,
+        }
+    }
 }
 
 /// Why the log does not have it, or may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The same user used the `cid` for something else in this room.
-    #[error("this cid was used for another body")]
+    #[error("this cid was used for something else")]
     Conflict,
+    /// The message has [`MAX_REACTIONS`](super::MAX_REACTIONS) others.
+    #[error("the message has as many different reactions as it may")]
+    TooManyReactions,
     /// What is to be changed is not there, or was deleted.
     #[error("there is no such message")]
     NotFound,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Draft, Found, MAX_REACTORS, Mark, Page, PageQuery, PageSize, Reaction, ReadMark, SearchQuery,
-    Shown, Span, Start, Store, Tail,
+    AppendError, Appended, Draft, Found, MAX_REACTIONS, MAX_REACTORS, Mark, Page, PageQuery,
+    PageSize, Reaction, ReadMark, SearchQuery, Shown, Span, Start, Store, Tail,
     conformance::{ALL, KEPT, Subject, draft, says},
 };
 use crate::core::{Author, User, What};
@@ -17,6 +17,8 @@ macro_rules! projection_conformance {
             pages_are_where_they_are_asked_for_and_within_their_bounds
             a_page_of_a_room_where_nothing_was_said_is_empty
             reactions_are_summed_and_the_one_who_asks_comes_first
+            a_reaction_that_changes_nothing_is_not_stored
+            a_message_has_few_different_reactions
             search_finds_what_messages_say_now
             a_search_is_for_whom_and_when_it_is_asked
             a_search_goes_on_where_it_ended
@@ -268,6 +270,60 @@ pub(crate) async fn reactions_are_summed_and_the_one_who_asks_comes_first(subjec
         (MAX_REACTORS + 1, MAX_REACTORS)
     );
     assert_eq!((&*sum.users[0], &*sum.users[1]), (&*last, "v00"));
+}
+
+pub(crate) async fn a_reaction_that_changes_nothing_is_not_stored(subject: Subject) {
+    let message = subject.say("c").await;
+    let reacts = async |user: &str, emoji: &str, on: bool| {
+        let draft = Draft {
+            cid: None,
+            ..draft(user, "", react(message.seq, emoji, on))
+        };
+        subject.append(draft).await.unwrap()
+    };
+    let is_of = |first: &Appended, again: &Appended| {
+        (first.seq, &first.id, first.ts, true) == (again.seq, &again.id, again.ts, again.duplicate)
+    };
+    assert!(
+        is_of(&message, &reacts("u1", "a", false).await),
+        "never set"
+    );
+    let set = reacts("u1", "a", true).await;
+    assert!(set.seq > message.seq && !set.duplicate);
+    // What others do, and what one does else, is something else.
+    assert!(!reacts("u2", "a", true).await.duplicate);
+    assert!(!reacts("u1", "b", true).await.duplicate);
+    assert!(is_of(&set, &reacts("u1", "a", true).await));
+    let back = reacts("u1", "a", false).await;
+    assert!(back.seq > set.seq && !back.duplicate);
+    assert!(is_of(&back, &reacts("u1", "a", false).await));
+    assert!(!reacts("u1", "a", true).await.duplicate);
+    let kept = subject.store.log.tail(&"general".into(), Start::At(1), ALL);
+    assert_eq!(kept.await.unwrap().events.len(), 6);
+}
+
+pub(crate) async fn a_message_has_few_different_reactions(subject: Subject) {
+    let target = subject.say("c").await.seq;
+    let reacts = async |user: &str, emoji: &str, on: bool| {
+        let draft = Draft {
+            cid: None,
+            ..draft(user, "", react(target, emoji, on))
+        };
+        subject.append(draft).await.map(|_| ())
+    };
+    for n in 0..MAX_REACTIONS {
+        reacts("u1", &n.to_string(), true).await.unwrap();
+    }
+    for user in ["u1", "u2"] {
+        let more = reacts(user, "more", true).await;
+        assert_eq!(more, Err(AppendError::TooManyReactions));
+    }
+    reacts("u2", "7", true).await.unwrap();
+    reacts("u1", "7", false).await.unwrap();
+    let more = reacts("u1", "more", true).await;
+    assert_eq!(more, Err(AppendError::TooManyReactions), "one still has it");
+    reacts("u1", "8", false).await.unwrap();
+    reacts("u1", "more", true).await.unwrap();
 }
 
 pub(crate) async fn search_finds_what_messages_say_now(subject: Subject) {

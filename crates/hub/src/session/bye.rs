@@ -51,8 +51,9 @@ impl Session {
     /// Puts the goodbye behind the last reply, if that is known by now.
     pub(super) fn say_bye(&mut self) {
         if let Leaving::Asked { jitter_ms } = self.leaving
-            && self.sending.is_empty()
+            && self.writing.is_empty()
             && self.joining.is_none()
+            && self.asking.is_none()
         {
             self.outbox.push(event::bye(jitter_ms));
             self.leaving = Leaving::Told;

@@ -1,61 +1,295 @@
-//! Joins on their way: the room may first have to come out of the log.
+//! Joins on their way: a room may first have to come out of the log.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use super::Session;
 use crate::{
-    core::{JoinRefused, RoomState},
-    entrance::Entrance,
+    core::{Bounds, Cursor, JoinRefused, NoCursor, RoomState},
+    entrance::{Entrance, Judged},
+    log::{Answer, ReadError, ReadMark},
     wire::{
-        command::Id,
-        reply::{ErrorCode, Failure, Resume},
+        command::{DEFAULT_BACKLOG, Id, Join, checked_room},
+        reply::{self, ErrorCode, Failure, PeopleForm, Resume, RoomForm, RoomResult},
     },
 };
 
-/// A join that waits.
+/// Members that the reply to a `hello` lists, of all rooms together: as many as a handful of full lists, some 100 KiB.
+const MAX_HELLO_MEMBERS: usize = 1_000;
+
+/// Rooms that a client wants into, one after the other. Meanwhile no other command is taken.
 #[derive(Debug)]
 pub(super) struct Joining {
-    pub(super) id: Option<Id>,
-    pub(super) entrance: Entrance,
+    id: Option<Id>,
+    /// By `hello`: it is answered with all of them, and what they have follows.
+    is_hello: bool,
+    /// The first is on its way.
+    doors: VecDeque<Door>,
+    /// What came of the others.
+    rooms: Vec<Outcome>,
+}
+
+/// A room, and what came of it.
+pub(super) type Outcome = (Arc<str>, Result<Entered, Failure>);
+
+/// A room that a client wants into.
+#[derive(Debug)]
+pub(super) struct Door {
+    room: Arc<str>,
+    /// Without being seen there.
+    is_channel: bool,
+    /// The newest events wanted, where it does not go on from a cursor.
+    backlog: usize,
+    /// What the client has.
+    since: Option<Result<Cursor, NoCursor>>,
+    mark: Option<ReadMark>,
+    step: Step,
+}
+
+/// What is next, or waited for.
+#[derive(Debug)]
+enum Step {
+    Outside,
+    /// For how far the user has read.
+    Marking(Answer<ReadMark, ReadError>),
+    Opening(Entrance),
+    /// The client was there before.
+    Inside,
 }
 
 /// A room that was joined.
 #[derive(Debug)]
 pub(super) struct Entered {
-    pub(super) state: RoomState,
-    pub(super) resume: Option<Resume>,
+    state: RoomState,
+    resume: Option<Resume>,
+    is_channel: bool,
+    mark: Option<ReadMark>,
+}
+
+impl Door {
+    pub(super) fn new(join: &Join<'_>, is_channel: bool) -> Self {
+        Self {
+            room: (&*join.room).into(),
+            is_channel,
+            backlog: join.backlog,
+            since: join.since.as_ref().map(|since| since.parse()),
+            mark: None,
+            step: Step::Outside,
+        }
+    }
+
+    /// Into a room that `hello` wants to go on in.
+    pub(super) fn resumed(room: &str, since: &str) -> Self {
+        let join = Join {
+            room: room.into(),
+            backlog: DEFAULT_BACKLOG,
+            since: Some(since.into()),
+        };
+        Self::new(&join, false)
+    }
+
+    fn entered(&self, state: RoomState, judged: Judged) -> Entered {
+        Entered {
+            state,
+            resume: judged.map(Resume::from),
+            is_channel: self.is_channel,
+            mark: self.mark,
+        }
+    }
+}
+
+impl Entered {
+    /// The reply, with at most so many members.
+    fn form<'a>(&'a self, room: &'a str, max_members: usize) -> RoomForm<'a> {
+        let RoomState {
+            bounds: Bounds { epoch, floor, head },
+            count,
+            users,
+        } = &self.state;
+        let cursor = Cursor {
+            epoch: Arc::clone(epoch),
+            mark: *head,
+        };
+        let listed = users.iter().filter(|_| users.len() <= max_members);
+        let people = PeopleForm {
+            count: *count,
+            read: self.mark.map(|mark| mark.seq),
+            unread: self.mark.map(|mark| mark.unread),
+            members: listed.map(|user| (&**user).into()).collect(),
+        };
+        RoomForm {
+            room,
+            resume: self.resume,
+            epoch,
+            head: head.seq,
+            floor: floor.seq + 1,
+            cursor: cursor.to_string(),
+            people: (!self.is_channel).then_some(people),
+        }
+    }
+}
+
+/// What came of the rooms that `hello` wanted to go on in.
+pub(super) fn forms(rooms: &[Outcome]) -> BTreeMap<&str, RoomResult<'_>> {
+    let mut may_list = MAX_HELLO_MEMBERS;
+    let mut forms = BTreeMap::new();
+    for (room, result) in rooms {
+        let form = match result {
+            Ok(entered) => {
+                let form = entered.form(room, may_list);
+                may_list -= form
+                    .people
+                    .as_ref()
+                    .map_or(0, |people| people.members.len());
+                RoomResult::Joined(form)
+            }
+            Err(err) => RoomResult::Refused { err },
+        };
+        forms.insert(&**room, form);
+    }
+    forms
 }
 
 impl Session {
-    /// Goes on with the join that is under way.
+    pub(super) fn join(&mut self, door: Door, id: Option<&Id>) {
+        self.joining = Some(Box::new(Joining {
+            id: id.cloned(),
+            is_hello: false,
+            doors: VecDeque::from([door]),
+            rooms: Vec::new(),
+        }));
+    }
+
+    /// Joins these rooms before `hello` is answered.
+    pub(super) fn join_for_hello(&mut self, doors: VecDeque<Door>, id: Option<&Id>) {
+        self.joining = Some(Box::new(Joining {
+            id: id.cloned(),
+            is_hello: true,
+            rooms: Vec::with_capacity(doors.len()),
+            doors,
+        }));
+    }
+
+    /// Whether what rooms have waits, for a reply that comes first.
+    pub(super) fn holds_rooms(&self) -> bool {
+        self.joining
+            .as_ref()
+            .is_some_and(|joining| joining.is_hello)
+    }
+
+    /// Goes on with the joins that are under way.
     pub(super) fn poll_joining(&mut self, cx: &mut Context<'_>) {
         let Some(mut joining) = self.joining.take() else {
             return;
         };
-        match self.poll_enter(&mut joining.entrance, cx) {
-            Poll::Pending => self.joining = Some(joining),
-            Poll::Ready(result) => {
-                self.answer_join(&joining.entrance.room, joining.id.as_ref(), result);
+        while let Some(mut door) = joining.doors.pop_front() {
+            match self.poll_enter(&mut door, cx) {
+                Poll::Ready(result) => joining.rooms.push((door.room, result)),
+                Poll::Pending => {
+                    joining.doors.push_front(door);
+                    self.joining = Some(joining);
+                    return;
+                }
+            }
+        }
+        self.answer_joining(&joining);
+    }
+
+    fn answer_joining(&mut self, joining: &Joining) {
+        let id = joining.id.as_ref();
+        if joining.is_hello {
+            self.welcome(id, Some(&joining.rooms));
+            return;
+        }
+        for (room, result) in &joining.rooms {
+            match result {
+                Ok(entered) => self.reply(id, &entered.form(room, usize::MAX)),
+                Err(failure) => self.outbox.push(reply::refusal(id, failure)),
             }
         }
     }
 
     fn poll_enter(
         &mut self,
-        entrance: &mut Entrance,
+        door: &mut Door,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Entered, Failure>> {
         loop {
-            let (begin, judged) = ready!(entrance.poll(&self.hub, cx))?;
-            let user = self.client.user();
-            if let Some((room, state)) = self.rooms.join(&entrance.room, user, begin) {
-                self.ready.push_back(room);
-                let resume = judged.map(Resume::from);
-                return Poll::Ready(Ok(Entered { state, resume }));
-            }
-            entrance.again(&self.hub);
+            door.step = match &mut door.step {
+                Step::Outside => {
+                    self.check(door)?;
+                    self.marking(door)
+                }
+                Step::Marking(mark) => {
+                    door.mark = Some(ready!(Pin::new(mark).poll(cx)).map_err(unreadable)?);
+                    self.opening(door)
+                }
+                Step::Opening(entrance) => {
+                    let (begin, judged) = ready!(entrance.poll(&self.hub, cx))?;
+                    let (user, is_channel) = (self.client.user(), door.is_channel);
+                    if let Some((room, state)) =
+                        self.rooms.join(&door.room, user, is_channel, begin)
+                    {
+                        self.ready.push_back(room);
+                        return Poll::Ready(Ok(door.entered(state, judged)));
+                    }
+                    // Forgotten since it was opened, as nobody was in it.
+                    self.opening(door)
+                }
+                Step::Inside => {
+                    let room = self.rooms.find(&door.room);
+                    match room.and_then(|room| self.rooms.state(room)) {
+                        Some(state) => return Poll::Ready(Ok(door.entered(state, None))),
+                        None => self.opening(door),
+                    }
+                }
+            };
         }
     }
+
+    /// Whether the client may want into a room.
+    fn check(&self, door: &Door) -> Result<(), Failure> {
+        checked_room((&*door.room).into())?;
+        let room = self.rooms.find(&door.room);
+        match room.and_then(|room| self.rooms.get(room)) {
+            Some(place) if place.is_channel == door.is_channel => Ok(()),
+            Some(_) => {
+                let why = "the room was joined the other way; leave it first";
+                Err(Failure::new(ErrorCode::Conflict, why))
+            }
+            None if self.rooms.len() < self.hub.config.limits.rooms_per_connection => Ok(()),
+            None => {
+                let why = "too many rooms joined";
+                Err(Failure::new(ErrorCode::RateLimited, why))
+            }
+        }
+    }
+
+    fn marking(&self, door: &Door) -> Step {
+        if door.is_channel || !self.client.is_lasting() {
+            return self.opening(door);
+        }
+        let mark = self.hub.projection.mark(&door.room, self.client.id());
+        Step::Marking(mark)
+    }
+
+    fn opening(&self, door: &Door) -> Step {
+        if self.rooms.find(&door.room).is_some() {
+            return Step::Inside;
+        }
+        let (hub, address) = (&self.hub, self.rooms.address());
+        let since = door.since.clone();
+        Step::Opening(Entrance::new(hub, &door.room, address, door.backlog, since))
+    }
+}
+
+fn unreadable(_: ReadError) -> Failure {
+    JoinRefused::Unreadable.into()
 }
 
 impl From<JoinRefused> for Failure {

@@ -16,6 +16,8 @@ use crate::{
 pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
+    /// Whether there is a form for presence.
+    wants_presence: bool,
     /// Sorted by name. No table: one for a single room takes four times its memory, and most sessions have one.
     by_name: Vec<(Arc<str>, RoomRef)>,
     joined: Joined,
@@ -29,13 +31,16 @@ pub(crate) struct Membership {
     pub(crate) cursor: u64,
     /// How many presence notices it had.
     pub(crate) notices: u64,
+    /// It is here without being seen.
+    pub(crate) is_channel: bool,
 }
 
 impl Memberships {
-    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor) -> Self {
+    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor, wants_presence: bool) -> Self {
         Self {
             rooms,
             visitor,
+            wants_presence,
             by_name: Vec::new(),
             joined: Joined::default(),
         }
@@ -73,14 +78,25 @@ impl Memberships {
         self.visitor.address
     }
 
-    /// Joins a room this session is not in. None if it has not been opened.
+    /// The names of all.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_name.iter().map(|(name, _)| name)
+    }
+
+    /// Joins a room this session is not in; as a channel, it neither sees anybody there nor is it seen. None if it has not been
+    /// opened.
     pub(crate) fn join(
         &mut self,
         name: &Arc<str>,
         user: Option<&Arc<User>>,
+        is_channel: bool,
         begin: Begin,
     ) -> Option<(RoomRef, RoomState)> {
-        let (room, joined) = self.rooms.join(name, &self.visitor, user, begin)?;
+        let user = user.filter(|_| !is_channel);
+        let wants_presence = self.wants_presence && !is_channel;
+        let (room, joined) = self
+            .rooms
+            .join(name, &self.visitor, user, wants_presence, begin)?;
         if self.by_name.is_empty() {
             self.by_name.reserve_exact(1);
         }
@@ -91,6 +107,7 @@ impl Memberships {
             name: Arc::clone(name),
             cursor: joined.cursor,
             notices: joined.notices,
+            is_channel,
         };
         self.joined.insert(room, place);
         Some((room, joined.state))
@@ -104,9 +121,10 @@ impl Memberships {
         Some(room)
     }
 
-    /// Shows the session's user differently in all its rooms.
+    /// Shows the session's user differently in all its rooms where it is seen.
     pub(crate) fn rename(&self, user: &Arc<User>) {
-        for room in self.joined.rooms() {
+        let is_seen = |room: &RoomRef| self.get(*room).is_some_and(|place| !place.is_channel);
+        for room in self.joined.rooms().filter(is_seen) {
             self.rooms.rename(room, self.visitor.session, user);
         }
     }

@@ -7,6 +7,7 @@
 //! Who calls it is in `seat.rs`.
 
 mod alarm;
+mod asking;
 mod bye;
 mod catch_up;
 mod heartbeat;
@@ -17,21 +18,15 @@ mod outbox;
 mod parcel;
 mod plain;
 mod refusals;
+mod rights;
 mod seat;
 #[cfg(test)]
 mod seat_tests;
 mod takeover;
 mod v1;
+mod writing;
 
-use std::{
-    collections::VecDeque,
-    future::Future,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, task::Context, time::Duration};
 
 use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
 use tokio::time::Instant;
@@ -46,16 +41,17 @@ pub(crate) use self::{
     seat::Seat,
 };
 use self::{
-    bye::Leaving, catch_up::CatchUp, joining::Joining, memberships::Memberships, outbox::Outbox,
+    asking::Asking, bye::Leaving, catch_up::CatchUp, joining::Joining, memberships::Memberships,
+    outbox::Outbox, writing::AllWriting,
 };
 use crate::{
     core::{Batch, Entry, Form, Need, SessionId},
     delivery::Delivery,
     hub::Shared,
-    log::{Append, AppendError, Appended},
     metrics::Kind,
     rooms::{RoomRef, Visitor},
-    wire::{self, command::Id, event},
+    users::Present,
+    wire::{self, event},
 };
 
 /// Bytes handed to a connection before they must be flushed: what one write takes.
@@ -110,14 +106,6 @@ pub(crate) fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
     CloseFrame::truncated(code, reason).unwrap_or(CloseFrame::empty())
 }
 
-/// A message on its way into the log, and whom to tell.
-#[derive(Debug)]
-struct Sending {
-    id: Option<Id>,
-    room: RoomRef,
-    append: Append,
-}
-
 /// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -128,11 +116,15 @@ pub(crate) struct Session {
     /// Rooms with something to read, in turn.
     ready: VecDeque<RoomRef>,
     outbox: Outbox,
-    sending: VecDeque<Sending>,
+    writing: AllWriting,
     /// While a join waits no other command is taken.
     joining: Option<Box<Joining>>,
+    /// Nor while a question does.
+    asking: Option<Box<Asking>>,
     catch_up: CatchUp,
     client: v1::Client,
+    /// Its place among its user's sessions, if it may have several.
+    present: Option<Present>,
     heartbeat: Option<Heartbeat>,
     hello_by: Option<Instant>,
     /// The one room of a plain session.
@@ -172,10 +164,9 @@ impl Session {
         let visitor = Visitor {
             session: id,
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(id.0))),
-            wants_presence: is_v1,
             address,
         };
-        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor);
+        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor, is_v1);
         let heartbeat = match dialect {
             Dialect::V1 { heartbeat } => heartbeat.map(Heartbeat::new),
             Dialect::Json | Dialect::Text => None,
@@ -187,10 +178,12 @@ impl Session {
             rooms,
             ready: VecDeque::new(),
             outbox: Outbox::default(),
-            sending: VecDeque::new(),
+            writing: AllWriting::new(),
             joining: None,
+            asking: None,
             catch_up: CatchUp::default(),
             client: v1::Client::new(hub, id),
+            present: None,
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
             plain_room: None,
@@ -210,7 +203,8 @@ impl Session {
         self.leaving == Leaving::No
             && self.parting.is_none()
             && self.joining.is_none()
-            && self.outbox.has_room(self.sending.len())
+            && self.asking.is_none()
+            && self.outbox.has_room(self.writing.len())
     }
 
     /// Takes one message from the client.
@@ -236,10 +230,11 @@ impl Session {
     /// Packs what the session is owed, as much as its connection takes; replies first. Says whether that was all.
     fn pack(&mut self, parcel: &mut Parcel) -> Result<bool, Stop> {
         self.rooms.seat().take(&mut self.ready);
+        let holds_rooms = self.holds_rooms();
         while !parcel.is_full() {
             if let Some(reply) = self.outbox.pop() {
                 parcel.push(reply);
-            } else if let Some(room) = self.ready.pop_front() {
+            } else if !holds_rooms && let Some(room) = self.ready.pop_front() {
                 if !self.pack_room(room, parcel)? {
                     self.ready.push_back(room);
                 }
@@ -257,7 +252,9 @@ impl Session {
             None => Some(Instant::now() + LAG_CHECK),
             at => at,
         };
-        let all = self.ready.is_empty() && self.outbox.is_empty() && !self.catch_up.is_new();
+        let all = (holds_rooms || self.ready.is_empty())
+            && self.outbox.is_empty()
+            && !self.catch_up.is_new();
         if all {
             self.part()?;
         }
@@ -343,11 +340,12 @@ impl Session {
 
     /// Gets what a room has for all, if that is what comes next here, too.
     fn follow(&mut self, delivery: &Delivery, ws: &mut WebSocket) -> Forwarded {
+        let is_next = self.outbox.is_empty() && !self.holds_rooms();
         let Some(place) = self.rooms.get_mut(delivery.room) else {
             return Forwarded::Written;
         };
         match delivery.need(place.cursor) {
-            Need::All if self.outbox.is_empty() => {}
+            Need::All if is_next => {}
             Need::All | Need::Other => return Forwarded::Refused,
             Need::Nothing => return Forwarded::Written,
         }
@@ -406,38 +404,12 @@ impl Session {
 
     /// Takes what the log has answered.
     fn poll_log(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        self.poll_decided(cx);
+        self.poll_writing(cx);
         self.poll_joining(cx);
+        self.poll_asking(cx);
         self.poll_catch_up(cx)?;
         self.say_bye();
         Ok(())
-    }
-
-    /// Takes the log's decisions about messages under way, the oldest first.
-    fn poll_decided(&mut self, cx: &mut Context<'_>) {
-        while let Some(first) = self.sending.front_mut()
-            && let Poll::Ready(result) = Pin::new(&mut first.append).poll(cx)
-        {
-            if let Some(Sending { id, room, .. }) = self.sending.pop_front() {
-                self.decided(id.as_ref(), room, result);
-            }
-        }
-    }
-
-    /// The log has decided about a message for a room.
-    fn decided(&mut self, id: Option<&Id>, room: RoomRef, result: Result<Appended, AppendError>) {
-        if let Err(error) = result {
-            self.hub.refusals.count(error);
-        }
-        if let Dialect::V1 { .. } = self.dialect {
-            if result.is_ok() && !self.ready.contains(&room) {
-                // The message leaves with the reply, and not in a write of its own.
-                self.ready.push_back(room);
-            }
-            self.answer_send(id, result);
-        } else {
-            self.decided_plain(room, result.err());
-        }
     }
 }
 

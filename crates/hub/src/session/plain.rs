@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fullduplex::{CloseCode, Prepared};
 
-use super::{HIGH_WATER, Parcel, Sending, Session, Stop, prepare};
+use super::{HIGH_WATER, Parcel, Session, Stop, prepare};
 use crate::{
     core::{Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, What},
     log::AppendError,
@@ -34,7 +34,7 @@ impl Session {
                 from: opening.await?,
             };
             // Else it was forgotten between the two, as nobody was in it.
-            if let Some((room, _)) = self.rooms.join(&name, None, begin) {
+            if let Some((room, _)) = self.rooms.join(&name, None, false, begin) {
                 self.plain_room = Some(room);
                 if self.rooms.is_behind(room) {
                     // What was said before it came it can't have been too slow for.
@@ -84,12 +84,7 @@ impl Session {
 
     fn say(&mut self, from: Author, body: Arc<str>) {
         let Some(room) = self.plain_room else { return };
-        let append = self.publish(room, from, What::message(body), None);
-        self.sending.extend(append.map(|append| Sending {
-            id: None,
-            room,
-            append,
-        }));
+        self.publish(room, from, What::message(body), None, None);
     }
 
     /// The log has decided about a message. Nothing tells a plain client that one was not stored but the end of the
@@ -112,7 +107,7 @@ impl Session {
             return Ok(());
         };
         let room = self.plain_room;
-        if !self.sending.is_empty() || room.is_some_and(|room| self.catch_up.is_of(room)) {
+        if !self.writing.is_empty() || room.is_some_and(|room| self.catch_up.is_of(room)) {
             return Ok(());
         }
         Err(Stop::close(CloseCode::TRY_AGAIN_LATER, reason))

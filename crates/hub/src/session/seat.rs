@@ -144,6 +144,11 @@ impl Seat {
         });
     }
 
+    /// As [`with_live`](Self::with_live), and as that not for who holds a session already.
+    pub(super) fn with_session(&self, change: impl FnOnce(&mut Session)) {
+        self.with_live(|live| change(&mut live.session));
+    }
+
     /// Changes the session from outside, if it is open, and has its task look.
     fn with_live(&self, change: impl FnOnce(&mut Live)) {
         if let Some(live) = &mut *lock(&self.live) {

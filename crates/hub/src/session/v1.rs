@@ -5,18 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    BAD_HELLO, Heartbeat, Sending, Session, Stop,
-    joining::{Entered, Joining},
+    BAD_HELLO, Heartbeat, Session, Stop,
+    joining::{self, Door, Outcome},
 };
 use crate::{
-    core::{Author, Bounds, Cursor, SessionId, User, What},
-    entrance::Entrance,
+    core::{SessionId, User},
     hub::{Shared, now},
-    log::{Append, AppendError, Appended, Draft},
-    rooms::RoomRef,
     wire::{
         command::{Command, Frame, Hello, Id, MAX_BACKLOG},
-        reply::{self, ErrorCode, Failure},
+        reply,
     },
 };
 
@@ -27,6 +24,8 @@ pub(super) struct Client {
     avatar: Arc<str>,
     /// Who it is to others, once it chose a name.
     user: Option<Arc<User>>,
+    /// Whether it is the same user after it came back.
+    is_lasting: bool,
 }
 
 impl Client {
@@ -36,12 +35,18 @@ impl Client {
             avatar: hub.identities.avatar(&user_id).into(),
             user_id: user_id.into(),
             user: None,
+            is_lasting: false,
         }
     }
 
     /// Which user it is, with or without a name.
     pub(super) const fn id(&self) -> &Arc<str> {
         &self.user_id
+    }
+
+    /// Whether it is the same user after it came back.
+    pub(super) const fn is_lasting(&self) -> bool {
+        self.is_lasting
     }
 
     /// Who it is to others.
@@ -54,6 +59,7 @@ impl Client {
         let mut avatar = None;
         if let Some(secret) = &hello.guest {
             self.user_id = hub.identities.guest(secret).into();
+            self.is_lasting = true;
             avatar = Some(hub.identities.avatar(&self.user_id));
         }
         if let Some(email) = hello
@@ -89,11 +95,14 @@ impl Session {
                 self.hello(&hello, id);
                 Ok(())
             }
-            Ok(Command::Join {
-                room,
-                backlog,
-                since,
-            }) => self.join(&room, backlog, since.as_deref(), id),
+            Ok(Command::Join(join)) => {
+                self.join(Door::new(&join, false), id);
+                Ok(())
+            }
+            Ok(Command::Sub(join)) => {
+                self.join(Door::new(&join, true), id);
+                Ok(())
+            }
             Ok(Command::Leave { room }) => {
                 if let Some(room) = self.rooms.leave(&room) {
                     self.catch_up.leave(room);
@@ -103,7 +112,8 @@ impl Session {
                 self.reply(id, &reply::Done {});
                 Ok(())
             }
-            Ok(Command::Send { room, cid, body }) => self.send(&room, &cid, &body, id),
+            Ok(Command::Write(write)) => self.write(write, id),
+            Ok(Command::Ask(ask)) => self.ask(ask, id),
             Ok(Command::Ping) => {
                 self.reply(id, &reply::Pong { now: now() });
                 Ok(())
@@ -129,6 +139,23 @@ impl Session {
         if let Some(session) = &hello.session {
             self.take_over(session);
         }
+        if self.client.is_lasting {
+            let (users, seat) = (&self.hub.users, self.rooms.seat());
+            // First out, then in: it may be the same user.
+            self.present = None;
+            self.present = Some(users.enter(&self.client.user_id, self.id, seat));
+        }
+        match &hello.resume {
+            Some(rooms) => {
+                let doors = rooms.iter().map(|(room, since)| Door::resumed(room, since));
+                self.join_for_hello(doors.collect(), id);
+            }
+            None => self.welcome(id, None),
+        }
+    }
+
+    /// Answers `hello`, with what came of the rooms that it was to go on in.
+    pub(super) fn welcome(&mut self, id: Option<&Id>, rooms: Option<&[Outcome]>) {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::interval);
         let limits = &self.hub.config.limits;
         let welcome = reply::Welcome {
@@ -147,142 +174,13 @@ impl Session {
                 backlog: MAX_BACKLOG,
             },
             features: [],
+            rooms: rooms.map(joining::forms),
         };
-        self.outbox.extend(reply::success(id, &welcome));
+        let reply = reply::success(id, &welcome);
+        self.outbox.extend(reply);
     }
 
-    fn join(
-        &mut self,
-        name: &str,
-        backlog: usize,
-        since: Option<&str>,
-        id: Option<&Id>,
-    ) -> Result<(), Failure> {
-        if let Some(room) = self.rooms.find(name) {
-            // A joined room is there.
-            if let Some(state) = self.rooms.state(room) {
-                let resume = None;
-                self.answer_join(name, id, Ok(Entered { state, resume }));
-            }
-            return Ok(());
-        }
-        if self.rooms.len() >= self.hub.config.limits.rooms_per_connection {
-            let why = "too many rooms joined";
-            return Err(Failure::new(ErrorCode::RateLimited, why));
-        }
-        let (room, address) = (name.into(), self.rooms.address());
-        let since = since.map(str::parse);
-        self.joining = Some(Box::new(Joining {
-            id: id.cloned(),
-            entrance: Entrance::new(&self.hub, &room, address, backlog, since),
-        }));
-        Ok(())
-    }
-
-    /// A join has been decided.
-    pub(super) fn answer_join(
-        &mut self,
-        name: &str,
-        id: Option<&Id>,
-        result: Result<Entered, Failure>,
-    ) {
-        let Entered { state, resume } = match result {
-            Ok(entered) => entered,
-            Err(failure) => {
-                self.outbox.push(reply::refusal(id, &failure));
-                return;
-            }
-        };
-        let Bounds { epoch, floor, head } = &state.bounds;
-        let cursor = Cursor {
-            epoch: Arc::clone(epoch),
-            mark: *head,
-        };
-        let form = reply::RoomForm {
-            room: name,
-            resume,
-            epoch,
-            head: head.seq,
-            floor: floor.seq + 1,
-            cursor: cursor.to_string(),
-            count: state.count,
-            members: state.users.iter().map(|user| (&**user).into()).collect(),
-        };
-        self.outbox.extend(reply::success(id, &form));
-    }
-
-    fn send(&mut self, name: &str, cid: &str, body: &str, id: Option<&Id>) -> Result<(), Failure> {
-        let Some(user) = &self.client.user else {
-            return Err(Failure::new(ErrorCode::Forbidden, "choose a name first"));
-        };
-        let Some(room) = self.rooms.find(name) else {
-            return Err(Failure::new(ErrorCode::NotJoined, "join the room first"));
-        };
-        let from = Author::User(Arc::clone(user));
-        let append = self.publish(room, from, What::message(body), Some(cid.into()));
-        self.sending.extend(append.map(|append| Sending {
-            id: id.cloned(),
-            room,
-            append,
-        }));
-        Ok(())
-    }
-
-    /// Hands a message to the log.
-    pub(super) fn publish(
-        &self,
-        room: RoomRef,
-        from: Author,
-        what: What,
-        cid: Option<Arc<str>>,
-    ) -> Option<Append> {
-        let place = self.rooms.get(room)?;
-        let draft = Draft {
-            room: Arc::clone(&place.name),
-            from,
-            what,
-            cid,
-            now: now(),
-        };
-        Some(self.hub.log.append(draft))
-    }
-
-    pub(super) fn answer_send(&mut self, id: Option<&Id>, result: Result<Appended, AppendError>) {
-        match result {
-            Ok(Appended {
-                seq,
-                id: message,
-                ts,
-                duplicate,
-            }) => {
-                self.reply(
-                    id,
-                    &reply::Sent {
-                        seq,
-                        id: &message,
-                        ts,
-                        dup: duplicate,
-                    },
-                );
-            }
-            Err(error) => self.outbox.push(reply::refusal(id, &error.into())),
-        }
-    }
-
-    fn reply<T: Serialize>(&mut self, id: Option<&Id>, ok: &T) {
+    pub(super) fn reply<T: Serialize>(&mut self, id: Option<&Id>, ok: &T) {
         self.outbox.extend(reply::success(id, ok));
-    }
-}
-
-impl From<AppendError> for Failure {
-    fn from(error: AppendError) -> Self {
-        let code = match error {
-            AppendError::Conflict => ErrorCode::Conflict,
-            AppendError::NotFound => ErrorCode::NotFound,
-            AppendError::Forbidden => ErrorCode::Forbidden,
-            AppendError::Busy | AppendError::Unavailable => ErrorCode::Unavailable,
-            AppendError::Timeout => ErrorCode::Timeout,
-        };
-        Self::new(code, error.to_string())
     }
 }

@@ -1,12 +1,14 @@
 //! What `fdx.v1.json` clients may say.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use super::{
+    asking::Ask,
     from_json_object,
     reply::{ErrorCode, Failure},
+    writing::Write,
 };
 use crate::core::{is_name, is_room_name};
 
@@ -34,19 +36,14 @@ pub(crate) enum Id {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
     Hello(Hello<'a>),
-    Join {
-        room: Cow<'a, str>,
-        backlog: usize,
-        since: Option<Cow<'a, str>>,
-    },
+    Join(Join<'a>),
+    /// To be in a room without being seen there.
+    Sub(Join<'a>),
     Leave {
         room: Cow<'a, str>,
     },
-    Send {
-        room: Cow<'a, str>,
-        cid: Cow<'a, str>,
-        body: Cow<'a, str>,
-    },
+    Write(Write<'a>),
+    Ask(Ask<'a>),
     Ping,
     Hb,
 }
@@ -65,6 +62,17 @@ pub(crate) struct Hello<'a> {
     pub(crate) session: Option<Cow<'a, str>>,
     /// Milliseconds between two visible heartbeats.
     pub(crate) hb_ms: Option<u64>,
+    /// Rooms to go on in, and from where.
+    #[serde(borrow)]
+    pub(crate) resume: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+}
+
+/// A room to be in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Join<'a> {
+    pub(crate) room: Cow<'a, str>,
+    pub(crate) backlog: usize,
+    pub(crate) since: Option<Cow<'a, str>>,
 }
 
 /// A frame taken apart: the id to answer to, and what is wanted or why that can't be told.
@@ -98,7 +106,7 @@ struct Head<'a> {
 }
 
 #[derive(Deserialize)]
-struct Join<'a> {
+struct JoinFields<'a> {
     #[serde(borrow)]
     room: Cow<'a, str>,
     backlog: Option<usize>,
@@ -112,60 +120,51 @@ struct Leave<'a> {
     room: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct Send<'a> {
-    #[serde(borrow)]
-    room: Cow<'a, str>,
-    #[serde(borrow)]
-    cid: Cow<'a, str>,
-    #[serde(borrow)]
-    body: Cow<'a, str>,
-}
-
 impl<'a> Command<'a> {
     /// Reads the fields of `op`. The text is gone through once more: an ill-typed field must not
     /// keep the reply from naming the command's id, nor may a key that only other commands know.
     fn parse(op: &str, text: &'a str, max_body: usize) -> Result<Self, Failure> {
         match op {
             "hello" => Ok(Self::Hello(fields::<Hello<'_>>(text)?.checked()?)),
-            "join" => {
-                let Join {
-                    room,
-                    backlog,
-                    since,
-                } = fields(text)?;
-                let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
-                if backlog > MAX_BACKLOG {
-                    return Err(bad(format!("backlog is at most {MAX_BACKLOG}")));
-                }
-                Ok(Self::Join {
-                    room: checked_room(room)?,
-                    backlog,
-                    since,
-                })
-            }
+            "join" => Join::parse(text, DEFAULT_BACKLOG).map(Self::Join),
+            "sub" => Join::parse(text, 0).map(Self::Sub),
             "leave" => {
                 let Leave { room } = fields(text)?;
                 Ok(Self::Leave {
                     room: checked_room(room)?,
                 })
             }
-            "send" => {
-                let Send { room, cid, body } = fields(text)?;
-                if !(1..=MAX_CID_BYTES).contains(&cid.len()) {
-                    return Err(bad(format!("cid has 1 to {MAX_CID_BYTES} bytes")));
-                }
-                checked_body(&body, max_body)?;
-                Ok(Self::Send {
-                    room: checked_room(room)?,
-                    cid,
-                    body,
-                })
-            }
+            "send" => Write::send(text, max_body).map(Self::Write),
+            "edit" => Write::edit(text, max_body).map(Self::Write),
+            "delete" => Write::delete(text).map(Self::Write),
+            "react" => Write::react(text).map(Self::Write),
+            "pub" => Write::publish(text, max_body).map(Self::Write),
+            "history" => Ask::history(text).map(Self::Ask),
+            "search" => Ask::search(text).map(Self::Ask),
+            "read" => Ask::read(text).map(Self::Ask),
             "ping" => Ok(Self::Ping),
             "hb" => Ok(Self::Hb),
             _ => Err(Failure::new(ErrorCode::Unsupported, "an unknown op")),
         }
+    }
+}
+
+impl<'a> Join<'a> {
+    fn parse(text: &'a str, default_backlog: usize) -> Result<Self, Failure> {
+        let JoinFields {
+            room,
+            backlog,
+            since,
+        } = fields(text)?;
+        let backlog = backlog.unwrap_or(default_backlog);
+        if backlog > MAX_BACKLOG {
+            return Err(bad(format!("backlog is at most {MAX_BACKLOG}")));
+        }
+        Ok(Self {
+            room: checked_room(room)?,
+            backlog,
+            since,
+        })
     }
 }
 
@@ -197,11 +196,11 @@ impl Hello<'_> {
     }
 }
 
-fn fields<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Failure> {
+pub(super) fn fields<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Failure> {
     from_json_object(text).map_err(bad)
 }
 
-fn bad(why: impl Into<Cow<'static, str>>) -> Failure {
+pub(super) fn bad(why: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(ErrorCode::BadRequest, why)
 }
 
@@ -209,14 +208,19 @@ pub(crate) fn checked_body(body: &str, max: usize) -> Result<&str, Failure> {
     if body.trim().is_empty() {
         return Err(bad("body is blank"));
     }
-    if body.len() > max {
-        let why = format!("body is at most {max} bytes");
-        return Err(Failure::new(ErrorCode::TooLarge, why));
-    }
+    checked_length(body, "body", max)?;
     Ok(body)
 }
 
-fn checked_room(room: Cow<'_, str>) -> Result<Cow<'_, str>, Failure> {
+pub(super) fn checked_length(text: &str, name: &str, max: usize) -> Result<(), Failure> {
+    if text.len() > max {
+        let why = format!("{name} is at most {max} bytes");
+        return Err(Failure::new(ErrorCode::TooLarge, why));
+    }
+    Ok(())
+}
+
+pub(crate) fn checked_room(room: Cow<'_, str>) -> Result<Cow<'_, str>, Failure> {
     if is_room_name(&room) {
         Ok(room)
     } else {

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    command::{Command, Frame},
-    event, log, plain, reply,
+    asking::{Ask, Search},
+    command::{Command, Frame, Join},
+    event, log, plain, reply, shown,
 };
-use crate::core::{Author, Cursor, Event, Gap, Notice, Reset, User, What};
+use crate::{
+    core::{Author, Bounds, Chk, Cursor, Event, Gap, Mark, Notice, Reset, User, What},
+    log::{Found, Page, Reaction, ReadMark, Shown, Span},
+};
 
 const DOCUMENT: &str = include_str!("../../../../docs/hub-protocol.md");
 
@@ -55,6 +59,14 @@ fn ana() -> User {
     }
 }
 
+fn bo() -> User {
+    User {
+        id: "u_77ab".into(),
+        name: "Bo".into(),
+        avatar: "00aa11bb".into(),
+    }
+}
+
 #[test]
 fn every_command_of_the_document_is_understood() {
     let mut understood = Vec::new();
@@ -68,38 +80,128 @@ fn every_command_of_the_document_is_understood() {
         let command = frame
             .command
             .unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
-        match (op, &command) {
-            ("hello", Command::Hello(hello)) => {
-                assert_eq!(hello.name.as_deref(), Some("Ana"));
-                assert_eq!(hello.session.as_deref(), Some("s_90b1f3a27c5d6e48"));
-                assert_eq!(hello.hb_ms, Some(20_000));
-            }
-            (
-                "join",
-                Command::Join {
-                    room,
-                    backlog,
-                    since,
-                },
-            ) => {
-                assert_eq!((&**room, *backlog), ("general", 50));
-                let cursor = since.as_ref().map(|text| text.parse::<Cursor>().unwrap());
-                assert!(cursor.is_none_or(|cursor| cursor.mark.seq == 1042));
-            }
-            ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
-            ("send", Command::Send { cid, body, .. }) => {
-                assert_eq!((&**cid, &**body), ("01JH8A", "hello all"));
-            }
-            ("ping", Command::Ping) => {}
-            _ => panic!("{text} was read as {command:?}"),
-        }
+        check_command(op, command);
         understood.push(op.to_owned());
     }
     assert_eq!(
         understood,
-        ["hello", "join", "join", "join", "leave", "send", "ping"]
+        [
+            "hello", "join", "join", "join", "hello", "leave", "send", "send", "edit", "react",
+            "delete", "history", "search", "read", "sub", "pub", "ping"
+        ]
     );
     assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
+}
+
+/// A command of the document says what the text around it does.
+fn check_command(op: &str, command: Command<'_>) {
+    match (op, command) {
+        ("hello", Command::Hello(hello)) => {
+            assert_eq!(hello.name.as_deref(), Some("Ana"));
+            if hello.resume.is_none() {
+                assert_eq!(hello.session.as_deref(), Some("s_90b1f3a27c5d6e48"));
+                assert_eq!(hello.hb_ms, Some(20_000));
+            }
+            let resume = hello.resume.unwrap_or_default();
+            assert!(resume.values().all(|since| since.parse::<Cursor>().is_ok()));
+        }
+        (
+            "join",
+            Command::Join(Join {
+                room,
+                backlog,
+                since,
+            }),
+        ) => {
+            assert_eq!((&*room, backlog), ("general", 50));
+            let cursor = since.map(|text| text.parse::<Cursor>().unwrap());
+            assert!(cursor.is_none_or(|cursor| cursor.mark.seq == 1042));
+        }
+        (
+            "sub",
+            Command::Sub(Join {
+                room,
+                backlog,
+                since: None,
+            }),
+        ) => {
+            assert_eq!((&*room, backlog), ("prices", 1));
+        }
+        ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
+        ("send" | "edit" | "delete" | "react" | "pub", Command::Write(write)) => {
+            let known = stored()
+                .into_iter()
+                .find(|stored| stored.cid == write.cid.as_deref().map(Into::into));
+            let Event { room, what, .. } = known.expect("an event of the document");
+            assert_eq!((&*write.room, write.what), (&*room, what));
+        }
+        ("history", Command::Ask(ask)) => assert_eq!(
+            ask,
+            Ask::History {
+                room: "general".into(),
+                span: Span::Before(1056),
+                limit: 2
+            }
+        ),
+        ("search", Command::Ask(ask)) => assert_eq!(
+            ask,
+            Ask::Search(Search {
+                words: "hello every".into(),
+                room: Some("general".into()),
+                from: None,
+                after: None,
+                before: None,
+                limit: 1,
+                cursor: None
+            })
+        ),
+        ("read", Command::Ask(Ask::Read { room, seq })) => {
+            assert_eq!((&*room, seq), ("general", 1048));
+        }
+        ("ping", Command::Ping) => {}
+        (op, command) => panic!("{op} was read as {command:?}"),
+    }
+}
+
+/// The events of the document that somebody stores.
+fn stored() -> Vec<Event> {
+    let target = 1051;
+    let edit = What::Edit {
+        target,
+        body: Some("hello everybody".into()),
+    };
+    let react = What::React {
+        target,
+        emoji: "+1".into(),
+        on: true,
+    };
+    let answer = What::Message {
+        body: Some("which one?".into()),
+        reply_to: Some(target),
+        meta: Some(r#"{"format":"md","tags":["a",1]}"#.into()),
+    };
+    let data = What::Data {
+        json: Some(r#"{"eur":[1.25,null]}"#.into()),
+    };
+    let events = [
+        (1051, "3ZT", "A", What::message("hello all")),
+        (1052, "4AV", "B", edit),
+        (1053, "5BW", "C", react),
+        (1054, "6CX", "D", What::Delete { target }),
+        (1055, "7DY", "E", answer),
+        (1057, "8EZ", "F", data),
+    ];
+    let event = |(seq, id, cid, what): (u64, &str, &str, What)| Event {
+        room: if seq < 1056 { "general" } else { "prices" }.into(),
+        seq,
+        prev: seq - 1,
+        id: format!("01JH8QK{id}0V9W4J5N6P7Q2ZTM").into(),
+        ts: 1_767_225_600_000 + u64::from(cid.as_bytes()[0] - b'A' + 1) * 1000,
+        from: Author::User(Arc::new(ana())),
+        what,
+        cid: Some(format!("01JH8{cid}").into()),
+    };
+    events.into_iter().map(event).collect()
 }
 
 #[test]
@@ -121,6 +223,7 @@ fn every_reply_of_the_document_is_what_we_send() {
             backlog: 200,
         },
         features: [],
+        rooms: None,
     };
     assert_same(
         &reply::success(frame.id.as_ref(), &welcome).unwrap(),
@@ -136,8 +239,12 @@ fn every_reply_of_the_document_is_what_we_send() {
         head: 1050,
         floor: 1001,
         cursor: "k3f9.1050.8Q2ZTM".into(),
-        count: 3,
-        members: vec![(&ana).into()],
+        people: Some(reply::PeopleForm {
+            count: 3,
+            read: Some(1040),
+            unread: Some(8),
+            members: vec![(&ana).into()],
+        }),
     };
     for (n, resume) in [(2, None), (6, Some(Ok(()))), (7, Some(Err(Reset::Epoch)))] {
         let ours = reply::success(id(n).as_ref(), &room(resume)).unwrap();
@@ -147,15 +254,24 @@ fn every_reply_of_the_document_is_what_we_send() {
         &reply::success(id(3).as_ref(), &reply::Done {}).unwrap(),
         &reply_to("leave"),
     );
-    let sent = reply::Sent {
-        seq: 1051,
-        id: "01JH8QK3ZT0V9W4J5N6P7Q2ZTM",
-        ts: 1_767_225_601_000,
-        dup: false,
+    let read = reply::Read::from(ReadMark {
+        seq: 1048,
+        unread: 2,
+    });
+    assert_same(
+        &reply::success(id(27).as_ref(), &read).unwrap(),
+        &reply_to("read"),
+    );
+    let channel = reply::RoomForm {
+        room: "prices",
+        head: 1056,
+        cursor: "k3f9.1056.8Q2ZTM".into(),
+        people: None,
+        ..room(None)
     };
     assert_same(
-        &reply::success(id(4).as_ref(), &sent).unwrap(),
-        &reply_to("send"),
+        &reply::success(id(28).as_ref(), &channel).unwrap(),
+        &reply_to("sub"),
     );
     let pong = reply::Pong {
         now: 1_767_225_602_000,
@@ -167,53 +283,164 @@ fn every_reply_of_the_document_is_what_we_send() {
 }
 
 #[test]
-fn every_event_of_the_document_is_what_we_send() {
-    let target = 1051;
-    let json = Some(r#"{"bid":12.50}"#.into());
-    for (ev, seq, id, cid, what) in [
-        ("msg", 1051, "3ZT", "A", What::message("hello all")),
-        (
-            "edit",
-            1052,
-            "4AV",
-            "B",
-            What::Edit {
-                target,
-                body: Some("hello everybody".into()),
-            },
-        ),
-        (
-            "react",
-            1053,
-            "5BW",
-            "C",
-            What::React {
-                target,
-                emoji: "+1".into(),
-                on: true,
-            },
-        ),
-        ("del", 1054, "6CX", "D", What::Delete { target }),
-        ("data", 1055, "7DY", "E", What::Data { json }),
-    ] {
-        let event = Event {
-            room: "general".into(),
-            seq,
-            prev: seq - 1,
-            id: format!("01JH8QK{id}0V9W4J5N6P7Q2ZTM").into(),
-            ts: 1_767_225_601_000 + (seq - target) * 1000,
-            from: Author::User(Arc::new(ana())),
-            what,
-            cid: Some(format!("01JH8{cid}").into()),
+fn every_reply_to_what_is_stored_is_what_we_send() {
+    for event in stored() {
+        let command = examples().into_iter().find(|example| {
+            !example["op"].is_null() && example["cid"] == event.cid.as_deref().unwrap()
+        });
+        let command = command.unwrap();
+        let stored = reply::Sent {
+            seq: event.seq,
+            id: &event.id,
+            ts: event.ts,
+            dup: false,
         };
-        assert_same(&event::durable(&event), &example("ev", ev));
+        let frame = Frame::parse(&command.to_string(), 16 * 1024).id;
+        assert_same(
+            &reply::success(frame.as_ref(), &stored).unwrap(),
+            &reply_to_id(&command["id"]),
+        );
+    }
+}
+
+#[test]
+fn the_documents_way_back_into_several_rooms_is_what_we_answer() {
+    let refused = Frame::parse(r#"{"op":"join","room":"a/b"}"#, 1)
+        .command
+        .unwrap_err();
+    let ana = ana();
+    let general = reply::RoomForm {
+        room: "general",
+        resume: Some(reply::Resume::from(Ok(()))),
+        epoch: "k3f9",
+        head: 1050,
+        floor: 1001,
+        cursor: "k3f9.1050.8Q2ZTM".into(),
+        people: Some(reply::PeopleForm {
+            count: 3,
+            read: Some(1040),
+            unread: Some(8),
+            members: vec![(&ana).into()],
+        }),
+    };
+    let rooms = [
+        ("a/b", reply::RoomResult::Refused { err: &refused }),
+        ("general", reply::RoomResult::Joined(general)),
+    ];
+    let welcome = reply::Welcome {
+        session: "s_01JH9",
+        user: reply::SelfForm {
+            id: "u_5f2c",
+            name: Some("Ana"),
+            avatar: "9c1d2e3f",
+        },
+        now: 1_767_225_600_000,
+        hb: 20_000,
+        limits: reply::Limits {
+            frame: 65_536,
+            body: 16_384,
+            rooms: 100,
+            backlog: 200,
+        },
+        features: [],
+        rooms: Some(rooms.into()),
+    };
+    let id = Frame::parse(r#"{"op":"ping","id":20}"#, 1).id;
+    assert_same(
+        &reply::success(id.as_ref(), &welcome).unwrap(),
+        &reply_to_id(&20.into()),
+    );
+}
+
+#[test]
+fn pages_and_hits_of_the_document_are_what_we_answer() {
+    let message =
+        |seq: u64, id: &str, ts: u64, from: User, body: Option<&str>, cid: Option<&str>| Shown {
+            event: Event {
+                room: "general".into(),
+                seq,
+                prev: seq - 1,
+                id: id.into(),
+                ts,
+                from: Author::User(Arc::new(from)),
+                what: What::Message {
+                    body: body.map(Into::into),
+                    reply_to: None,
+                    meta: None,
+                },
+                cid: cid.map(Into::into),
+            },
+            edited: None,
+            reactions: Vec::new(),
+        };
+    let ts = 1_767_225_600_000;
+    let (first, second) = ("01JH8QK2YS0V9W4J5N6P7Q2ZTM", "01JH8QK3ZT0V9W4J5N6P7Q2ZTM");
+    let mut edited = message(1050, first, ts, bo(), Some("good morning"), None);
+    edited.edited = Some(1053);
+    edited.reactions.push(Reaction {
+        emoji: "+1".into(),
+        count: 2,
+        users: vec!["u_5f2c".into(), "u_77ab".into()],
+    });
+    let mark = |seq| Mark {
+        seq,
+        chk: Chk::NONE,
+    };
+    let page = Page {
+        as_of: Bounds {
+            epoch: "k3f9".into(),
+            floor: mark(1000),
+            head: mark(1054),
+        },
+        messages: vec![
+            edited,
+            message(1051, second, ts + 1000, ana(), None, Some("01JH8A")),
+        ],
+        more_before: true,
+        more_after: false,
+    };
+    let id = |n: u64| Frame::parse(&format!(r#"{{"op":"ping","id":{n}}}"#), 1).id;
+    let form = shown::PageForm::new("general", &page, "u_5f2c");
+    assert_same(
+        &reply::success(id(25).as_ref(), &form).unwrap(),
+        &reply_to("history"),
+    );
+
+    let body = "so I came in and said hello to everybody";
+    let found = Found {
+        messages: vec![message(
+            1040,
+            "01JH8QJZZZ0V9W4J5N6P7Q2ZTM",
+            ts - 10_000,
+            bo(),
+            Some(body),
+            None,
+        )],
+        next: Some("1040".into()),
+    };
+    let form = shown::FoundForm::new(&found, "hello every", "u_5f2c");
+    assert_same(
+        &reply::success(id(26).as_ref(), &form).unwrap(),
+        &reply_to("search"),
+    );
+}
+
+#[test]
+fn every_event_of_the_document_is_what_we_send() {
+    for event in stored() {
+        let found = examples().into_iter().find(|example| {
+            !example["ev"].is_null()
+                && example["seq"] == event.seq
+                && example["room"] == *event.room
+        });
+        if event.seq == 1055 {
+            assert_eq!(found, None, "not told as an event");
+        } else {
+            assert_same(&event::durable(&event), &found.unwrap());
+        }
     }
 
-    let bo = User {
-        id: "u_77ab".into(),
-        name: "Bo".into(),
-        avatar: "00aa11bb".into(),
-    };
+    let bo = bo();
     let notice: Notice<()> = Notice::new(
         "general".into(),
         vec![Arc::new(bo)],
@@ -230,6 +457,11 @@ fn every_event_of_the_document_is_what_we_send() {
         },
     );
     assert_same(&gap, &example("ev", "gap"));
+    let mark = ReadMark {
+        seq: 1048,
+        unread: 2,
+    };
+    assert_same(&event::read("general", mark), &example("ev", "read"));
     let frame = Frame::parse("[]", 1);
     assert_same(
         &reply::refusal(None, &frame.command.unwrap_err()),

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::to_json;
-use crate::core::{Author, Event, Gap, Notice, User, What, shown_name};
+use crate::{
+    core::{Author, Event, Gap, Notice, User, What, shown_name},
+    log::ReadMark,
+};
 
 /// The heartbeat browsers can see.
 pub(crate) const HB: &str = r#"{"ev":"hb"}"#;
@@ -65,8 +68,8 @@ pub(crate) fn plain_name(claimed: &str) -> Cow<'_, str> {
 }
 
 /// What all events have that the log keeps, and what each kind has besides.
-#[derive(Serialize)]
-struct Durable<'a> {
+#[derive(Debug, Serialize)]
+pub(super) struct Durable<'a> {
     ev: &'a str,
     room: &'a str,
     seq: u64,
@@ -79,7 +82,7 @@ struct Durable<'a> {
     cid: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum WhatForm<'a> {
     Msg {
@@ -144,6 +147,30 @@ fn raw<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
     serde_json::from_str(json).ok()
 }
 
+impl<'a> From<&'a Event> for Durable<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
+            ev: kind(&event.what),
+            room: &event.room,
+            seq: event.seq,
+            prev: event.prev,
+            id: &event.id,
+            ts: event.ts,
+            from: (&event.from).into(),
+            what: (&event.what).into(),
+            cid: event.cid.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ReadEvent<'a> {
+    ev: &'static str,
+    room: &'a str,
+    seq: u64,
+    unread: usize,
+}
+
 #[derive(Serialize)]
 struct Pres<'a> {
     ev: &'static str,
@@ -185,16 +212,16 @@ pub(crate) fn kind(what: &What) -> &str {
 
 /// An event that the log keeps.
 pub(crate) fn durable(event: &Event) -> String {
-    to_json(&Durable {
-        ev: kind(&event.what),
-        room: &event.room,
-        seq: event.seq,
-        prev: event.prev,
-        id: &event.id,
-        ts: event.ts,
-        from: (&event.from).into(),
-        what: (&event.what).into(),
-        cid: event.cid.as_deref(),
+    to_json(&Durable::from(event))
+}
+
+/// How far the client's user has read a room on another connection.
+pub(crate) fn read(room: &str, mark: ReadMark) -> String {
+    to_json(&ReadEvent {
+        ev: "read",
+        room,
+        seq: mark.seq,
+        unread: mark.unread,
     })
 }
 

@@ -1,11 +1,15 @@
 //! The wire: what `docs/hub-protocol.md` says, as types. Nothing here knows rooms or sockets.
 
+pub(crate) mod asking;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod log;
 pub(crate) mod plain;
 pub(crate) mod reply;
+pub(crate) mod shown;
+mod snippet;
 mod text;
+pub(crate) mod writing;
 
 use serde::Serialize;
 

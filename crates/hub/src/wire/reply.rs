@@ -1,11 +1,11 @@
 //! What the server answers to a command.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
 use super::{command::Id, event::UserForm, to_json};
-use crate::core::Reset;
+use crate::{core::Reset, log::ReadMark};
 
 /// Why a command failed. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,6 +49,17 @@ pub(crate) struct Welcome<'a> {
     pub(crate) hb: u64,
     pub(crate) limits: Limits,
     pub(crate) features: [&'static str; 0],
+    /// The rooms it was to go on in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rooms: Option<BTreeMap<&'a str, RoomResult<'a>>>,
+}
+
+/// What came of a room.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum RoomResult<'a> {
+    Joined(RoomForm<'a>),
+    Refused { err: &'a Failure },
 }
 
 /// A client's own user, who may have no name yet.
@@ -68,7 +79,7 @@ pub(crate) struct Limits {
     pub(crate) backlog: usize,
 }
 
-/// The reply to `join`.
+/// The reply to `join` and `sub`.
 #[derive(Debug, Serialize)]
 pub(crate) struct RoomForm<'a> {
     pub(crate) room: &'a str,
@@ -78,7 +89,16 @@ pub(crate) struct RoomForm<'a> {
     pub(crate) head: u64,
     pub(crate) floor: u64,
     pub(crate) cursor: String,
+    #[serde(flatten)]
+    pub(crate) people: Option<PeopleForm<'a>>,
+}
+
+/// Who is in a room, and how far the user itself has read.
+#[derive(Debug, Serialize)]
+pub(crate) struct PeopleForm<'a> {
     pub(crate) count: usize,
+    pub(crate) read: Option<u64>,
+    pub(crate) unread: Option<usize>,
     pub(crate) members: Vec<UserForm<'a>>,
 }
 
@@ -117,13 +137,29 @@ impl From<Result<(), Reset>> for Resume {
     }
 }
 
-/// The reply to `send`.
+/// The reply to what stores an event.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sent<'a> {
     pub(crate) seq: u64,
     pub(crate) id: &'a str,
     pub(crate) ts: u64,
     pub(crate) dup: bool,
+}
+
+/// The reply to `read`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Read {
+    seq: u64,
+    unread: usize,
+}
+
+impl From<ReadMark> for Read {
+    fn from(mark: ReadMark) -> Self {
+        Self {
+            seq: mark.seq,
+            unread: mark.unread,
+        }
+    }
 }
 
 /// The reply to `ping`.

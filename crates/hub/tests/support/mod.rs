@@ -221,6 +221,30 @@ impl V1 {
         }
     }
 
+    /// The events that came so far.
+    pub fn take_events(&mut self) -> Vec<Value> {
+        self.events.drain(..).collect()
+    }
+
+    /// The next event, of whatever kind.
+    pub async fn any_event(&mut self) -> Value {
+        match self.events.pop_front() {
+            Some(event) => event,
+            None => self.receive().await,
+        }
+    }
+
+    /// The next reply; events before it are kept.
+    pub async fn reply(&mut self) -> Value {
+        loop {
+            let frame = self.receive().await;
+            if !frame["re"].is_null() {
+                return frame;
+            }
+            self.events.push_back(frame);
+        }
+    }
+
     /// The next message of a room's member.
     pub async fn msg(&mut self) -> Value {
         self.event("msg").await

@@ -2,6 +2,7 @@
 
 mod marks;
 mod projection;
+mod reacting;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -109,12 +110,14 @@ impl MemoryLog {
         let mut shard = self.shard(&draft.room);
         if let Some(first) = key.as_ref().and_then(|key| shard.find(key)) {
             return if draft.repeats(&first.what) {
-                Ok(first_place(first))
+                Ok(Appended::again(first))
             } else {
                 Err(AppendError::Conflict)
             };
         }
-        shard.check(&draft)?;
+        if let Some(before) = shard.check(&draft)? {
+            return Ok(before);
+        }
         let (ts, id) = shard
             .stamps
             .next(draft.now)
@@ -229,14 +232,15 @@ impl Shard {
         }
     }
 
-    /// Whether what the draft is about is there and may be changed.
-    fn check(&self, draft: &Draft) -> Result<(), AppendError> {
+    /// Whether what the draft is about is there and may be changed. Answers one that would change nothing.
+    fn check(&self, draft: &Draft) -> Result<Option<Appended>, AppendError> {
         let Some(target) = draft.what.target() else {
-            return Ok(());
+            return Ok(None);
         };
         let room = self.rooms.get(&draft.room).ok_or(AppendError::NotFound)?;
         let target = room.get(target).ok_or(AppendError::NotFound)?;
-        may_change(draft, &target.what, &target.from)
+        may_change(draft, &target.what, &target.from)?;
+        room.answered(draft, target)
     }
 
     fn push(&mut self, event: Event, key: Option<Key>) {
@@ -366,15 +370,6 @@ fn weight(event: &Event) -> usize {
         + event.what.bytes()
         + event.from.texts().map(str::len).iter().sum::<usize>()
         + size_of::<Event>()
-}
-
-fn first_place(first: &Event) -> Appended {
-    Appended {
-        seq: first.seq,
-        id: Arc::clone(&first.id),
-        ts: first.ts,
-        duplicate: true,
-    }
 }
 
 #[cfg(test)]

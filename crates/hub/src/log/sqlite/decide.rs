@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
+    reacting,
     rows::{self, RoomRow, integer},
     writer::State,
 };
@@ -39,9 +40,9 @@ pub(super) fn decide(
         return Ok(Decided::Known(first));
     }
     if let Some(target) = draft.what.target()
-        && let Err(error) = check_target(conn, room.as_ref(), &draft, target)?
+        && let Some(answer) = check_target(conn, room.as_ref(), &draft, target)?
     {
-        return Ok(Decided::Known(Err(error)));
+        return Ok(Decided::Known(answer));
     }
     let Some((ts, id)) = state.stamps.next(draft.now) else {
         return Ok(Decided::Known(Err(AppendError::Unavailable)));
@@ -76,14 +77,7 @@ fn find_repeated(
     };
     let first = conn
         .prepare_cached("SELECT seq, id, ts FROM cids WHERE room = ? AND user = ? AND cid = ?")?
-        .query_row(params![room, &*user.id, &**cid], |row| {
-            Ok(Appended {
-                seq: rows::number(row, 0)?,
-                id: row.get(1)?,
-                ts: rows::number(row, 2)?,
-                duplicate: true,
-            })
-        })
+        .query_row(params![room, &*user.id, &**cid], rows::place)
         .optional()?;
     let Some(first) = first else { return Ok(None) };
     // Of what is no longer kept can't be told whether it said the same: it is taken to have.
@@ -96,20 +90,24 @@ fn find_repeated(
     }))
 }
 
+/// The answer to a draft that may not change what it is about, or would not.
 fn check_target(
     conn: &Connection,
     room: Option<&RoomRow>,
     draft: &Draft,
     target: u64,
-) -> rusqlite::Result<Result<(), AppendError>> {
+) -> rusqlite::Result<Option<Result<Appended, AppendError>>> {
     let there = match room {
         Some(room) => rows::find_event(conn, room.id, &draft.room, target)?,
         None => None,
     };
-    Ok(match there {
-        Some(there) => may_change(draft, &there.what, &there.from),
-        None => Err(AppendError::NotFound),
-    })
+    let Some(there) = there else {
+        return Ok(Some(Err(AppendError::NotFound)));
+    };
+    match may_change(draft, &there.what, &there.from) {
+        Ok(()) => reacting::answered(conn, draft, &there),
+        Err(error) => Ok(Some(Err(error))),
+    }
 }
 
 /// Stores an event, and the id that its client gave it.

@@ -12,6 +12,7 @@ mod marks;
 mod new_file;
 mod projection;
 mod queue;
+mod reacting;
 mod reader;
 mod recover;
 mod retention;

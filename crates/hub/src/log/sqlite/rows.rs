@@ -9,7 +9,7 @@ use rusqlite::{
 
 use crate::{
     core::{Author, Bounds, Chk, Event, MAX_MISSED, Mark, User, What},
-    log::{HasBytes, PageSize, Sought, Start, Tail},
+    log::{Appended, HasBytes, PageSize, Sought, Start, Tail},
 };
 
 /// What the table of rooms has of one.
@@ -197,6 +197,34 @@ pub(super) fn find_event(
     ))?
     .query_row(params![integer(seq), room], |row| event(row, name))
     .optional()
+}
+
+/// The place of a user's newest event that sets a reaction to a message, or takes it back.
+pub(super) fn find_reaction(
+    conn: &Connection,
+    target: u64,
+    emoji: &str,
+    user: &str,
+) -> rusqlite::Result<Option<Appended>> {
+    conn.prepare_cached(
+        "SELECT seq, id, ts FROM log WHERE target = ? AND kind IN (?, ?) AND body = ? AND user = ?
+            ORDER BY seq DESC LIMIT 1",
+    )?
+    .query_row(
+        params![integer(target), kind::REACT, kind::UNREACT, emoji, user],
+        place,
+    )
+    .optional()
+}
+
+/// A row with the position, id and time of something that is there already.
+pub(super) fn place(row: &Row<'_>) -> rusqlite::Result<Appended> {
+    Ok(Appended {
+        seq: number(row, 0)?,
+        id: row.get(1)?,
+        ts: number(row, 2)?,
+        duplicate: true,
+    })
 }
 
 pub(super) fn bounds(

@@ -1,0 +1,178 @@
+//! What a client wants to know of what was stored: one question at a time, so that what is read for it is bounded.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use super::{HIGH_WATER, Session, rights::Right};
+use crate::{
+    log::{Answer, Found, Page, PageQuery, PageSize, ReadError, ReadMark, SearchQuery, Span},
+    wire::{
+        asking::{Ask, Search},
+        command::Id,
+        event,
+        reply::{self, ErrorCode, Failure},
+        shown::{FoundForm, PageForm},
+    },
+};
+
+/// A question that was put to the log.
+#[derive(Debug)]
+pub(super) struct Asking {
+    id: Option<Id>,
+    answer: Asked,
+}
+
+#[derive(Debug)]
+enum Asked {
+    History {
+        room: Arc<str>,
+        page: Answer<Page, ReadError>,
+    },
+    Search {
+        words: Arc<str>,
+        found: Answer<Found, ReadError>,
+    },
+    Read {
+        room: Arc<str>,
+        seq: u64,
+        mark: Answer<ReadMark, ReadError>,
+    },
+}
+
+impl Session {
+    /// Puts a question to the log.
+    pub(super) fn ask(&mut self, ask: Ask<'_>, id: Option<&Id>) -> Result<(), Failure> {
+        let answer = match ask {
+            Ask::History { room, span, limit } => self.ask_history(&room, span, limit)?,
+            Ask::Search(search) => self.ask_search(search)?,
+            Ask::Read { room, seq } => self.ask_read(&room, seq)?,
+        };
+        let id = id.cloned();
+        self.asking = Some(Box::new(Asking { id, answer }));
+        Ok(())
+    }
+
+    fn ask_history(&self, room: &str, span: Span, limit: usize) -> Result<Asked, Failure> {
+        self.allowed(Right::Read, room)?;
+        let room: Arc<str> = room.into();
+        let query = PageQuery {
+            room: Arc::clone(&room),
+            span,
+            max: page_size(limit),
+            viewer: Some(Arc::clone(self.client.id())),
+        };
+        let page = self.hub.projection.page(query);
+        Ok(Asked::History { room, page })
+    }
+
+    fn ask_search(&self, search: Search<'_>) -> Result<Asked, Failure> {
+        let rooms = match search.room {
+            Some(room) => {
+                self.allowed(Right::Read, &room)?;
+                vec![room.into()]
+            }
+            None => self.rooms.names().map(Arc::clone).collect(),
+        };
+        let words: Arc<str> = search.words.into();
+        let query = SearchQuery {
+            words: Arc::clone(&words),
+            rooms: Some(rooms),
+            from: search.from.map(Arc::from),
+            since: search.after,
+            until: search.before,
+            max: page_size(search.limit),
+            cursor: search.cursor.map(Arc::from),
+            viewer: Some(Arc::clone(self.client.id())),
+        };
+        let found = self.hub.projection.search(query);
+        Ok(Asked::Search { words, found })
+    }
+
+    fn ask_read(&self, room: &str, seq: u64) -> Result<Asked, Failure> {
+        self.allowed(Right::Mark, room)?;
+        let room: Arc<str> = room.into();
+        let projection = &self.hub.projection;
+        let mark = projection.set_mark(&room, self.client.id(), seq);
+        Ok(Asked::Read { room, seq, mark })
+    }
+
+    /// Takes the log's answer to the question that is under way.
+    pub(super) fn poll_asking(&mut self, cx: &mut Context<'_>) {
+        let Some(mut asking) = self.asking.take() else {
+            return;
+        };
+        match self.poll_answer(&mut asking, cx) {
+            Poll::Pending => self.asking = Some(asking),
+            Poll::Ready(Ok(reply)) => self.outbox.extend(reply),
+            Poll::Ready(Err(_)) => {
+                let why = "the log can't be read right now";
+                let failure = Failure::new(ErrorCode::Unavailable, why);
+                self.outbox
+                    .push(reply::refusal(asking.id.as_ref(), &failure));
+            }
+        }
+    }
+
+    fn poll_answer(
+        &self,
+        asking: &mut Asking,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<String>, ReadError>> {
+        let id = asking.id.as_ref();
+        let viewer = self.client.id();
+        let reply = match &mut asking.answer {
+            Asked::History { room, page } => {
+                let page = ready!(Pin::new(page).poll(cx))?;
+                reply::success(id, &PageForm::new(room, &page, viewer))
+            }
+            Asked::Search { words, found } => {
+                let found = ready!(Pin::new(found).poll(cx))?;
+                reply::success(id, &FoundForm::new(&found, words, viewer))
+            }
+            Asked::Read { room, seq, mark } => {
+                let mark = ready!(Pin::new(mark).poll(cx))?;
+                // Else it was there before.
+                if mark.seq <= *seq {
+                    self.tell_own_others(Arc::clone(room), mark);
+                }
+                reply::success(id, &reply::Read::from(mark))
+            }
+        };
+        Poll::Ready(Ok(reply))
+    }
+
+    /// Tells the user's other sessions how far it has read.
+    fn tell_own_others(&self, room: Arc<str>, mark: ReadMark) {
+        let others = self.hub.users.others(self.client.id(), self.id);
+        if others.is_empty() {
+            return;
+        }
+        // Apart from here, where this session's own state is locked: two may tell each other.
+        self.hub.spawn(async move {
+            for seat in others {
+                seat.with_session(|session| session.hear_of_read(&room, mark));
+            }
+        });
+    }
+
+    /// Its user has read a room elsewhere. For a client that takes nothing at present this is dropped: a later one says more.
+    fn hear_of_read(&mut self, room: &str, mark: ReadMark) {
+        let place = self.rooms.find(room).and_then(|room| self.rooms.get(room));
+        if place.is_some_and(|place| !place.is_channel) && self.outbox.has_room(self.writing.len())
+        {
+            self.outbox.push(event::read(room, mark));
+        }
+    }
+}
+
+/// So many messages, as far as one write takes them.
+const fn page_size(limit: usize) -> PageSize {
+    PageSize {
+        events: limit,
+        bytes: HIGH_WATER,
+    }
+}
