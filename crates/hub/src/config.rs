@@ -4,6 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fullduplex_tail::Source;
 
+use crate::traffic::{Rate, TrustedProxies};
+
 /// What a hub serves, to whom, and within which limits.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -33,6 +35,11 @@ pub struct Config {
     pub logs_open: bool,
     /// Bounds.
     pub limits: Limits,
+    /// How fast clients may go on.
+    pub rates: Rates,
+    /// Proxies that are believed when they say whose a request is. Naming any ends the exemption of peers on loopback from
+    /// [`Rates`] and [`Limits::connections_per_address`].
+    pub trusted_proxies: TrustedProxies,
     /// Waits.
     pub timeouts: Timeouts,
 }
@@ -108,6 +115,9 @@ pub struct Limits {
     /// Requests at once that wait for events: streams, and polls that are held. Each has a connection, too. Default 5,000: half of
     /// those, so that they can't shut out WebSockets. More are answered 503.
     pub followers: usize,
+    /// Connections at once from one address, or one /64 of IPv6. Default 1,000: a large office, and a tenth of all. Over plain HTTP more are
+    /// answered 429.
+    pub connections_per_address: usize,
     /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
     /// place for a new one.
     pub rooms: usize,
@@ -152,6 +162,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_address: 1_000,
             followers: 5_000,
             rooms: 10_000,
             rooms_per_address: 1_000,
@@ -168,6 +179,36 @@ impl Default for Limits {
             memory_bytes: 64 << 20,
             request_head: 16 << 10,
             log_backlog: Some(100),
+        }
+    }
+}
+
+/// How fast clients may go on, so that one can't take what is there for all. A command over its rate is refused with `rate_limited` and when to
+/// try again; a plain client, which has no answer, is not read from meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests and handshakes from one address, or one /64 of IPv6. Default 100 each second, 1,000 at once: an office that
+    /// comes back after a restart. More are answered 429.
+    pub requests_per_address: Rate,
+    /// Commands on one connection, of any kind. Default 100 each second, 500 at once: far more than a person at a page
+    /// makes, and joining all rooms at once.
+    pub commands_per_connection: Rate,
+    /// Messages, edits and whatever else is kept, by one user. Default 50 each second, 500 at once: a bot that is busy.
+    pub messages_per_user: Rate,
+    /// The same from one address, or one /64 of IPv6. Default 500 each second, 5,000 at once.
+    pub messages_per_address: Rate,
+    /// The same in one room. Default 1,000 each second, 10,000 at once: more than anybody can read, and a feed of data.
+    pub messages_per_room: Rate,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            requests_per_address: Rate::new(100, 1_000),
+            commands_per_connection: Rate::new(100, 500),
+            messages_per_user: Rate::new(50, 500),
+            messages_per_address: Rate::new(500, 5_000),
+            messages_per_room: Rate::new(1_000, 10_000),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     log::{Answer, PageSize, ReadError, Start, Tail},
     rooms::{RoomRef, Visitor},
     session::{HIGH_WATER, MAX_BATCH, Seat},
+    traffic::Client,
 };
 
 /// A cursor in a room. Like a session it has no queue: what it has not taken stays in the ring, and then in the log. Leaves
@@ -67,7 +68,10 @@ impl Follower {
         let visitor = Visitor {
             session,
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(session.0))),
-            address,
+            client: Client {
+                address,
+                is_exempt: false,
+            },
         };
         let mut entrance = Entrance::new(hub, name, address, backlog, since);
         loop {

@@ -25,11 +25,13 @@ use crate::{
     rooms::Rooms,
     session::{Open, Refusals},
     signal::Signal,
+    traffic::Traffic,
     users::Users,
 };
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) traffic: Traffic,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) log: Arc<dyn Log>,
     /// What the log comes to.
@@ -62,6 +64,7 @@ impl Shared {
         Self {
             places: Arc::new(Semaphore::new(config.limits.connections)),
             metrics: Arc::new(Metrics::new()),
+            traffic: Traffic::new(&config),
             config,
             rooms,
             identities: Identities::new(log.secret()),

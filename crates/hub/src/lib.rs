@@ -36,6 +36,7 @@ mod rooms;
 mod server;
 mod session;
 mod signal;
+mod traffic;
 mod users;
 mod wire;
 
@@ -66,9 +67,11 @@ use tokio_rustls::{
 pub use crate::export::{ExportError, export};
 pub use crate::{
     config::{
-        AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Site, Timeouts, TlsFiles,
+        AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Rates, Site, Timeouts,
+        TlsFiles,
     },
     core::{Author, Event, User, What},
+    traffic::{NoNetwork, Rate, TrustedProxies},
 };
 use crate::{
     http::{Desk, Doors, Hosts, Pages, StaticDir},

@@ -24,6 +24,7 @@ use crate::{
     lane::Lanes,
     log::Committed,
     session::Seat,
+    traffic::Client,
 };
 
 /// How many shards there are: enough that threads seldom meet at one, few enough that each has a
@@ -59,7 +60,7 @@ pub(crate) struct Visitor {
     pub(crate) session: SessionId,
     pub(crate) seat: Arc<Seat>,
     /// Where it comes from.
-    pub(crate) address: IpAddr,
+    pub(crate) client: Client,
 }
 
 type RoomShard = Shard<Prepared, ShardSeat>;

@@ -16,7 +16,7 @@ use tower_service::Service as _;
 
 use crate::{
     config::Timeouts,
-    http::{Connection, Lease},
+    http::{Connection, Lease, Place},
     hub::Shared,
 };
 
@@ -34,6 +34,10 @@ const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What a connection too many gets, if it can be told without waiting.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
     Content-Type: text/plain\r\nContent-Length: 29\r\n\r\nToo many connections for now\n";
+
+/// What a connection too many from one address gets.
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\nContent-Length: 40\r\n\r\nToo many connections from your address.\n";
 
 /// Accepts until dropped.
 pub(crate) async fn accept(
@@ -57,19 +61,31 @@ pub(crate) async fn accept(
             }
         };
         pause = FIRST_ACCEPT_PAUSE;
-        let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        let Ok(of_all) = Arc::clone(&shared.places).try_acquire_owned() else {
             refusals.count(peer);
             shared.metrics.refused.add(1);
-            if tls.is_none() {
-                // A new socket takes this much at once; and if not, it is gone without a word.
-                drop(stream.try_write(FULL));
-            }
+            turn_away(&stream, tls, FULL);
+            continue;
+        };
+        let client = shared.traffic.peer(peer.ip());
+        // Those behind a proxy are told apart when their requests come.
+        let share = if shared.traffic.is_proxy(peer.ip()) {
+            Ok(None)
+        } else {
+            shared.traffic.share(client)
+        };
+        let Ok(of_address) = share else {
+            refusals.count(peer);
+            shared.metrics.refused.add(1);
+            turn_away(&stream, tls, TOO_MANY);
             continue;
         };
         shared.metrics.accepted.add(1);
         let connection = Connection {
             peer,
-            place: Arc::new(place),
+            client,
+            is_tls: tls.is_some(),
+            place: Arc::new(Place { of_all, of_address }),
             lease: Arc::new(Lease::new(shared.config.timeouts.http)),
         };
         let serving = serve(
@@ -119,6 +135,14 @@ async fn answer_once(stream: TcpStream, patience: Duration, router: Router) {
         .await;
     if let Err(error) = answered {
         tracing::debug!(%error, "an operator was not answered");
+    }
+}
+
+/// Says why a connection is not taken.
+fn turn_away(stream: &TcpStream, tls: Option<&TlsAcceptor>, why: &[u8]) {
+    if tls.is_none() {
+        // A new socket takes this much at once; and if not, it is gone without a word.
+        drop(stream.try_write(why));
     }
 }
 

@@ -24,6 +24,11 @@ impl Table for Limits {
             slot: |limits| Count(&mut limits.followers, SOME),
         },
         Row {
+            name: "limits.connections-per-address",
+            about: "Connections at once from one address, or one /64 of IPv6; more are answered 429. A large office, and a tenth of all",
+            slot: |limits| Count(&mut limits.connections_per_address, SOME),
+        },
+        Row {
             name: "limits.rooms",
             about: "Rooms at once. One that is empty makes place for a new one",
             slot: |limits| Count(&mut limits.rooms, SOME),

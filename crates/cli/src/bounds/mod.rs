@@ -3,6 +3,7 @@
 //! They are many and seldom needed, so `--help` leaves them to `fdx config doc`.
 
 mod limits;
+mod rates;
 mod timeouts;
 mod value;
 
@@ -110,6 +111,8 @@ pub(crate) fn check(limits: &Limits, timeouts: &Timeouts) -> Result<(), Failure>
 mod tests {
     use std::fmt::Debug;
 
+    use fullduplex_hub::Rates;
+
     use super::*;
 
     /// The fields of a struct, as keys of a section.
@@ -135,10 +138,12 @@ mod tests {
             "timeouts.drain",
         ];
         let mut wanted = fields("limits", &Limits::default());
+        wanted.extend(fields("rates", &Rates::default()));
         wanted.extend(fields("timeouts", &Timeouts::default()));
         wanted.retain(|name| !ELSEWHERE.contains(&&**name));
         let limits = Limits::ROWS.iter().map(|row| row.name);
-        let rows = limits.chain(Timeouts::ROWS.iter().map(|row| row.name));
+        let rows = limits.chain(Rates::ROWS.iter().map(|row| row.name));
+        let rows = rows.chain(Timeouts::ROWS.iter().map(|row| row.name));
         assert_eq!(rows.collect::<Vec<_>>(), wanted);
     }
 
@@ -158,6 +163,7 @@ mod tests {
             }
         }
         check(&Limits::default());
+        check(&Rates::default());
         check(&Timeouts::default());
     }
 

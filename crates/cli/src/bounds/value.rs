@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
+use fullduplex_hub::Rate;
+
 use crate::seconds::Seconds;
 
 /// Where a bound is kept, and what it may be.
@@ -14,6 +16,8 @@ pub(super) enum Slot<'a> {
     Size(&'a mut usize, RangeInclusive<usize>),
     /// A length of time.
     Time(&'a mut Duration, RangeInclusive<Duration>),
+    /// So many each second and so many at once, or `none`.
+    PerSecond(&'a mut Rate),
 }
 
 /// A thousand millions are as good as no limit, and their products still fit.
@@ -35,6 +39,7 @@ impl Slot<'_> {
             Self::CountOrAll(_) => "COUNT|all",
             Self::Size(..) => "SIZE",
             Self::Time(..) => "SECONDS",
+            Self::PerSecond(_) => "RATE",
         }
     }
 
@@ -71,6 +76,11 @@ impl Slot<'_> {
                 }
                 *at = time;
             }
+            Self::PerSecond(at) => {
+                *at = rate(text).ok_or(
+                    "write how many each second, and how many at once, such as 50/500; or none",
+                )?;
+            }
         }
         Ok(())
     }
@@ -82,6 +92,7 @@ impl Slot<'_> {
             Self::Count(at, _) | Self::Size(at, _) => (*at + 1).to_string(),
             Self::CountOrAll(_) => "all".to_owned(),
             Self::Time(at, _) => Seconds(*at * 2).to_string(),
+            Self::PerSecond(_) => "7/9".to_owned(),
         }
     }
 }
@@ -94,6 +105,8 @@ impl fmt::Display for Slot<'_> {
             Self::CountOrAll(None) => f.write_str("all"),
             Self::Size(bytes, _) => f.write_str(&size(**bytes)),
             Self::Time(time, _) => Seconds(**time).fmt(f),
+            Self::PerSecond(rate) if rate.per_second == 0 => f.write_str("none"),
+            Self::PerSecond(rate) => write!(f, "{}/{}", rate.per_second, rate.burst),
         }
     }
 }
@@ -105,6 +118,16 @@ fn size(bytes: usize) -> String {
         Some((name, unit)) if bytes > 0 => format!("{}{name}", bytes / unit),
         _ => bytes.to_string(),
     }
+}
+
+/// `50/500`.
+fn rate(text: &str) -> Option<Rate> {
+    if text == "none" {
+        return Some(Rate::UNLIMITED);
+    }
+    let (per_second, burst) = text.split_once('/')?;
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+    Some(Rate::new(number(per_second)?, number(burst)?))
 }
 
 fn bytes(text: &str) -> Option<usize> {
@@ -143,6 +166,25 @@ mod tests {
             assert_eq!(bytes(&size(bytes_of)), Some(bytes_of));
         }
         assert_eq!(size(64 << 10), "64KiB");
+    }
+
+    #[test]
+    fn rates_are_so_many_each_second_and_at_once_or_none() {
+        for (text, value) in [
+            ("50/500", Some(Rate::new(50, 500))),
+            ("none", Some(Rate::UNLIMITED)),
+            ("50", None),
+            ("0/5", None),
+            ("5/0", None),
+            ("-1/5", None),
+            ("5/5/5", None),
+            ("", None),
+        ] {
+            assert_eq!(rate(text), value, "{text}");
+        }
+        let show = |mut rate| Slot::PerSecond(&mut rate).to_string();
+        assert_eq!(show(Rate::new(50, 500)), "50/500");
+        assert_eq!(show(Rate::UNLIMITED), "none");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use fullduplex_hub::{Config, Hub, StartError, log::sqlite};
+use fullduplex_hub::{Config, Hub, NoNetwork, StartError, TrustedProxies, log::sqlite};
 use tokio::net::TcpListener;
 
 use super::store;
@@ -32,6 +32,14 @@ pub(crate) struct HubArgs {
         value_parser = clap::builder::NonEmptyStringValueParser::new()
     )]
     hosts: Vec<String>,
+    /// Believes X-Forwarded-For and X-Forwarded-Proto from this address or network (repeatable)
+    #[arg(
+        long = "trusted-proxy",
+        value_name = "CIDR",
+        help_heading = "Who may connect",
+        value_parser = network
+    )]
+    trusted_proxies: Vec<String>,
     /// Shows logs to whoever reaches us, when that is not only this machine
     #[arg(long, help_heading = "Who may connect")]
     logs_open: bool,
@@ -70,6 +78,8 @@ impl HubArgs {
         config.timeouts.drain = self.drain.0;
         config.origins = self.origin.allowed();
         config.hosts = self.hosts;
+        config.trusted_proxies = TrustedProxies::parse(&self.trusted_proxies)
+            .map_err(|why| Failure::usage(why.to_string()))?;
         config.logs_open = self.logs_open;
         config.static_dir = self.static_dir;
         config.static_csp = self.csp;
@@ -78,6 +88,11 @@ impl HubArgs {
         config.tls = self.tls.files();
         Ok(())
     }
+}
+
+fn network(text: &str) -> Result<String, NoNetwork> {
+    TrustedProxies::parse([text])?;
+    Ok(text.to_owned())
 }
 
 /// A hub that listens.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use fullduplex_hub::{
-    Config, Limits, LogInput, LogSource, PlainMode, Timeouts, log::sqlite::Options,
+    Config, Limits, LogInput, LogSource, PlainMode, Rates, Timeouts, log::sqlite::Options,
 };
 
 use super::{
@@ -64,6 +64,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     limits: Bounds<Limits>,
     #[command(flatten)]
+    rates: Bounds<Rates>,
+    #[command(flatten)]
     timeouts: Bounds<Timeouts>,
 }
 
@@ -111,6 +113,7 @@ impl ServeArgs {
             escape_html: self.escape_html,
             logs: self.logs,
             limits: self.limits.0,
+            rates: self.rates.0,
             timeouts: self.timeouts.0,
             ..Config::default()
         };

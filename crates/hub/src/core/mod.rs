@@ -31,7 +31,7 @@ pub(crate) use members::{Member, SessionId, Wake};
 pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_emoji, is_name, is_room_name, shown_name};
 pub(crate) use own_number::OwnNumberMap;
 pub use position::{Bounds, Chk, Mark};
-pub(crate) use quota::{JoinRefused, Quota};
+pub(crate) use quota::{JoinRefused, Quota, payer};
 pub(crate) use ring::Gap;
 pub(crate) use room::{Birth, RoomState};
 pub(crate) use round::{Need, Round};

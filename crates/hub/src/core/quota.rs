@@ -80,7 +80,7 @@ impl Quota {
 }
 
 /// Who is counted: an IPv6 host has its whole /64 to itself.
-fn payer(address: IpAddr) -> IpAddr {
+pub(crate) fn payer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address @ IpAddr::V4(_) => address,

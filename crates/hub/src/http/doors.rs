@@ -16,7 +16,7 @@ use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Connection, Desk, Reception, not_found, pages, refusal};
+use super::{Connection, Desk, Reception, measure, not_found, pages, refusal};
 use crate::{
     config::{AllowedOrigins, Config, PlainMode},
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
@@ -27,9 +27,20 @@ use crate::{
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
 
+/// When an address that has as many connections as it may is told to come again.
+const AGAIN_LATER: Duration = Duration::from_secs(5);
+
 /// The rules of each kind of connection.
 #[derive(Debug)]
 pub(crate) struct Doors {
+    /// For what came without TLS, as far as we know: a proxy may have taken it off.
+    bare: Rules,
+    /// For what came over TLS, and so from pages that did.
+    tls: Rules,
+}
+
+#[derive(Debug)]
+struct Rules {
     chat: Acceptor,
     echo: Acceptor,
     logs: Acceptor,
@@ -40,9 +51,26 @@ impl Doors {
     ///
     /// A sentence: an allowed origin is none, or waits can't work together.
     pub(crate) fn new(config: &Config) -> Result<Self, String> {
+        Ok(Self {
+            bare: Rules::new(config, false)?,
+            tls: Rules::new(config, true)?,
+        })
+    }
+
+    const fn of(&self, connection: &Connection) -> &Rules {
+        if connection.is_tls {
+            &self.tls
+        } else {
+            &self.bare
+        }
+    }
+}
+
+impl Rules {
+    fn new(config: &Config, tls: bool) -> Result<Self, String> {
         let options = ServerOptions {
             origins: origins(config)?,
-            tls: config.tls.is_some(),
+            tls,
             origin_remedy: "pass --allow-origin".into(),
             ..ServerOptions::default()
         };
@@ -109,7 +137,7 @@ pub(super) async fn chat(
     query: Result<Query<ChatQuery>, QueryRejection>,
     mut request: Request,
 ) -> Response {
-    let handshake = match upgrade::handshake(&mut request, &desk.doors.chat) {
+    let handshake = match upgrade::handshake(&mut request, &desk.doors.of(&connection).chat) {
         Ok(handshake) => handshake,
         Err(rejection) => return refuse(&desk, &connection, &rejection),
     };
@@ -122,7 +150,7 @@ pub(super) async fn chat(
         Ok(dialect) => dialect,
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
-    let mut session = Session::new(&desk.shared, dialect, connection.peer.ip());
+    let mut session = Session::new(&desk.shared, dialect, connection.client);
     if !matches!(dialect, Dialect::V1 { .. }) {
         let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
         let history = query.history.unwrap_or(0);
@@ -160,7 +188,7 @@ pub(super) async fn echo(
     mut request: Request,
 ) -> Response {
     let stopping = desk.shared.stopping.clone();
-    match upgrade::handshake(&mut request, &desk.doors.echo) {
+    match upgrade::handshake(&mut request, &desk.doors.of(&connection).echo) {
         Ok(handshake) => {
             let metrics = Arc::clone(&desk.shared.metrics);
             open(&desk, connection, handshake, Kind::Echo, |ws| {
@@ -265,7 +293,7 @@ fn view(
         Ok(None) => return refusal(StatusCode::NOT_FOUND, "There is no log of this name."),
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
-    match upgrade::handshake(&mut request, &desk.doors.logs) {
+    match upgrade::handshake(&mut request, &desk.doors.of(&connection).logs) {
         Ok(handshake) => open(desk, connection, handshake, Kind::Log, |ws| viewer.run(ws)),
         Err(rejection) => refuse(desk, &connection, &rejection),
     }
@@ -305,6 +333,9 @@ where
     if desk.shared.draining.is_raised() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "The server stops.");
     }
+    let Ok(share) = desk.share(&connection) else {
+        return measure::too_many(AGAIN_LATER, "Too many connections from your address.");
+    };
     let path = handshake.request().path().to_owned();
     let (response, upgrade) = handshake.accept::<Body>();
     let Connection { peer, place, .. } = connection;
@@ -320,7 +351,7 @@ where
             }
             Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),
         }
-        drop(place);
+        drop((place, share));
     });
     response
 }

@@ -6,6 +6,7 @@ mod doors;
 mod files;
 mod hosts;
 mod lease;
+mod measure;
 mod operator;
 mod pages;
 
@@ -23,16 +24,31 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::{api::Pages, doors::Doors, files::StaticDir, hosts::Hosts, lease::Lease};
-use crate::{config::Site, hub::Shared};
+use crate::{
+    config::Site,
+    hub::Shared,
+    traffic::{Client, Share, ShareUsed},
+};
 
 /// The connection a request came over.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
+    /// Whose the request is: the peer's own, or that of somebody behind it.
+    pub(crate) client: Client,
+    /// Whether it came over TLS, to us or to a proxy that we believe.
+    pub(crate) is_tls: bool,
     /// Its place among the connections there may be; kept by whatever the connection becomes.
-    pub(crate) place: Arc<OwnedSemaphorePermit>,
+    pub(crate) place: Arc<Place>,
     /// Until when it may go on as it is.
     pub(crate) lease: Arc<Lease>,
+}
+
+/// A connection's place among those there may be, in all and from its address.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) of_all: OwnedSemaphorePermit,
+    pub(crate) of_address: Option<Share>,
 }
 
 /// What the routes need to answer.
@@ -48,6 +64,16 @@ pub(crate) struct Desk {
 }
 
 type Reception = State<Arc<Desk>>;
+
+impl Desk {
+    /// A share of a client's address for what goes on after its request, where the connection itself has none.
+    fn share(&self, connection: &Connection) -> Result<Option<Share>, ShareUsed> {
+        if connection.place.of_address.is_some() {
+            return Ok(None);
+        }
+        self.shared.traffic.share(connection.client)
+    }
+}
 
 /// All routes of a hub. WebSocket routes and `/healthz` win over a static folder.
 pub(crate) fn router(desk: &Arc<Desk>) -> Router {
@@ -87,6 +113,10 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
         .layer(middleware::from_fn_with_state(
             Arc::clone(desk),
             hosts::check,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(desk),
+            measure::check,
         ))
         .layer(middleware::from_fn(no_sniffing))
         .layer(middleware::from_fn_with_state(

@@ -8,6 +8,7 @@ use crate::{
     core::{Batch, Begin, OwnNumberMap, RoomState, User},
     rooms::{RoomRef, Rooms, Visitor},
     session::Seat,
+    traffic::Client,
 };
 
 /// A session's rooms and its cursor in each. Leaves them all when dropped, however the session
@@ -73,9 +74,14 @@ impl Memberships {
         self.joined.get_mut(room)
     }
 
+    /// Who the session is for.
+    pub(crate) const fn client(&self) -> Client {
+        self.visitor.client
+    }
+
     /// Where the session comes from.
     pub(crate) const fn address(&self) -> IpAddr {
-        self.visitor.address
+        self.visitor.client.address
     }
 
     /// The names of all.

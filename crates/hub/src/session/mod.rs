@@ -15,6 +15,7 @@ mod joining;
 mod memberships;
 mod open;
 mod outbox;
+mod pace;
 mod parcel;
 mod plain;
 mod refusals;
@@ -26,7 +27,7 @@ mod takeover;
 mod v1;
 mod writing;
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc, task::Context, time::Duration};
+use std::{collections::VecDeque, sync::Arc, task::Context, time::Duration};
 
 use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
 use tokio::time::Instant;
@@ -42,7 +43,7 @@ pub(crate) use self::{
 };
 use self::{
     asking::Asking, bye::Leaving, catch_up::CatchUp, joining::Joining, memberships::Memberships,
-    outbox::Outbox, writing::AllWriting,
+    outbox::Outbox, pace::Pace, writing::AllWriting,
 };
 use crate::{
     core::{Batch, Entry, Form, Need, SessionId},
@@ -50,6 +51,7 @@ use crate::{
     hub::Shared,
     metrics::Kind,
     rooms::{RoomRef, Visitor},
+    traffic::Client,
     users::Present,
     wire::{self, event},
 };
@@ -129,6 +131,7 @@ pub(crate) struct Session {
     hello_by: Option<Instant>,
     /// The one room of a plain session.
     plain_room: Option<RoomRef>,
+    pace: Pace,
     /// Why a plain session ends, once it has all it is owed.
     parting: Option<&'static str>,
     /// While the session has more to read than the connection took: when to look how far it is behind.
@@ -158,13 +161,13 @@ impl Dialect {
 
 impl Session {
     /// A session that is in no room yet. Boxed, as each future it is handed through would hold it anew.
-    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect, address: IpAddr) -> Box<Self> {
+    pub(crate) fn new(hub: &Arc<Shared>, dialect: Dialect, client: Client) -> Box<Self> {
         let id = hub.next_session();
         let is_v1 = matches!(dialect, Dialect::V1 { .. });
         let visitor = Visitor {
             session: id,
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(id.0))),
-            address,
+            client,
         };
         let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor, is_v1);
         let heartbeat = match dialect {
@@ -187,6 +190,7 @@ impl Session {
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
             plain_room: None,
+            pace: Pace::default(),
             parting: None,
             check_lag_at: None,
             leaving: Leaving::No,
@@ -202,6 +206,7 @@ impl Session {
     fn has_room(&self) -> bool {
         self.leaving == Leaving::No
             && self.parting.is_none()
+            && !self.pace.is_paused()
             && self.joining.is_none()
             && self.asking.is_none()
             && self.outbox.has_room(self.writing.len())
@@ -378,10 +383,15 @@ impl Session {
 
     fn next_deadline(&self) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-        [self.hello_by, self.check_lag_at, heartbeat]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.hello_by,
+            self.check_lag_at,
+            self.pace.deadline(),
+            heartbeat,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Some deadline passed, perhaps one that has moved since.
@@ -390,6 +400,7 @@ impl Session {
         if self.hello_by.is_some_and(|by| by <= now) {
             return Err(Stop::close(BAD_HELLO, "no hello"));
         }
+        self.pace.on_alarm(now);
         if self.check_lag_at.is_some_and(|at| at <= now) {
             self.check_lag()?;
         }

@@ -85,6 +85,7 @@ impl Session {
     fn say(&mut self, from: Author, body: Arc<str>) {
         let Some(room) = self.plain_room else { return };
         self.publish(room, from, What::message(body), None, None);
+        self.pace_plain(room);
     }
 
     /// The log has decided about a message. Nothing tells a plain client that one was not stored but the end of the

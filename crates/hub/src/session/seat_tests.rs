@@ -34,6 +34,7 @@ use crate::{
     log::{Committed, MemoryLimits, MemoryLog},
     logs::Logs,
     rooms::Rooms,
+    traffic::Client,
 };
 
 async fn hub() -> Arc<Shared> {
@@ -123,10 +124,13 @@ impl Guest {
 
 const V1: Dialect = Dialect::V1 { heartbeat: None };
 
-const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CLIENT: Client = Client {
+    address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    is_exempt: true,
+};
 
 async fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
-    let mut session = Session::new(hub, dialect, ADDRESS);
+    let mut session = Session::new(hub, dialect, CLIENT);
     session.enter(DEFAULT_ROOM, 0).await.unwrap();
     session
 }
@@ -406,7 +410,7 @@ async fn a_member_of_two_rooms_gets_each_message_once_and_each_room_s_in_order()
     guest.peer.push([HELLO, JOIN_OTHER].map(wire::text));
     guest.until(2).await;
     let mut here = session(&hub, Dialect::Json).await;
-    let mut there = Session::new(&hub, Dialect::Json, ADDRESS);
+    let mut there = Session::new(&hub, Dialect::Json, CLIENT);
     there.enter("other", 0).await.unwrap();
     for n in 0..8 {
         say(&mut here, n..n + 1);

@@ -90,7 +90,8 @@ impl Session {
                 .map_or_else(|bad| bad.msg, |_| "hello comes first".into());
             return Err(Stop::close(BAD_HELLO, &reason));
         }
-        let result = match frame.command {
+        let command = self.admit().and(frame.command);
+        let result = match command {
             Ok(Command::Hello(hello)) => {
                 self.hello(&hello, id);
                 Ok(())
@@ -123,6 +124,7 @@ impl Session {
         };
         if let Err(failure) = result {
             self.outbox.push(reply::refusal(id, &failure));
+            self.count_refusal(&failure)?;
         }
         Ok(())
     }

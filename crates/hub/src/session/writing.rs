@@ -36,6 +36,7 @@ impl Session {
     /// Has something stored that a client of `fdx.v1.json` wrote.
     pub(super) fn write(&mut self, write: Write<'_>, id: Option<&Id>) -> Result<(), Failure> {
         let room = self.allowed(Right::Write, &write.room)?;
+        self.admit_message(room)?;
         if let Some(user) = self.client.user() {
             let from = Author::User(Arc::clone(user));
             let cid = write.cid.map(Arc::from);

@@ -467,6 +467,11 @@ fn every_event_of_the_document_is_what_we_send() {
         &reply::refusal(None, &frame.command.unwrap_err()),
         &example("ev", "error"),
     );
+    let too_fast = reply::Failure::too_fast(std::time::Duration::from_millis(1_199));
+    assert_same(
+        &reply::refusal(Some(&super::command::Id::Number(9)), &too_fast),
+        &reply_to_id(&9.into()),
+    );
     assert_same(event::HB, &example("ev", "hb"));
     assert_same(&event::bye(2_000), &example("ev", "bye"));
 }

@@ -1,6 +1,6 @@
 //! What the server answers to a command.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -29,6 +29,9 @@ pub(crate) enum ErrorCode {
 pub(crate) struct Failure {
     pub(crate) code: ErrorCode,
     pub(crate) msg: Cow<'static, str>,
+    /// When to try again, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_ms: Option<u64>,
 }
 
 impl Failure {
@@ -36,6 +39,16 @@ impl Failure {
         Self {
             code,
             msg: msg.into(),
+            retry_ms: None,
+        }
+    }
+
+    /// More than the rate allows; tried again after this time it would not be.
+    pub(crate) fn too_fast(wait: Duration) -> Self {
+        let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            retry_ms: Some(retry_ms.saturating_add(1)),
+            ..Self::new(ErrorCode::RateLimited, "too many in this time")
         }
     }
 }

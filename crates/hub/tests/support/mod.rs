@@ -72,14 +72,7 @@ impl Running {
     }
 
     pub async fn v1_at(&self, resource: &str) -> V1 {
-        let client = self.client(resource).subprotocol("fdx.v1.json").unwrap();
-        let (ws, _) = within(client.connect()).await.unwrap();
-        assert_eq!(ws.subprotocol(), Some("fdx.v1.json"));
-        V1 {
-            ws,
-            events: VecDeque::new(),
-            calls: 0,
-        }
+        V1::open(self.client(resource)).await
     }
 
     /// A client that said hello under a name and joined a room.
@@ -152,6 +145,17 @@ pub struct V1 {
 }
 
 impl V1 {
+    pub async fn open(client: Client) -> Self {
+        let client = client.subprotocol("fdx.v1.json").unwrap();
+        let (ws, _) = within(client.connect()).await.unwrap();
+        assert_eq!(ws.subprotocol(), Some("fdx.v1.json"));
+        Self {
+            ws,
+            events: VecDeque::new(),
+            calls: 0,
+        }
+    }
+
     pub async fn send(&mut self, command: &Value) {
         within(self.ws.send(command.to_string())).await.unwrap();
     }

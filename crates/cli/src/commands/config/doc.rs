@@ -31,6 +31,7 @@ started.
 shows what is in force and where each value comes from.
 
 SECONDS is a number of seconds, perhaps with decimals, or a number with its unit: `500ms`, `10s`, `5m`, `1h`, `7d`. SIZE is a number of bytes, or `64KiB`, `1MiB`, `1GiB`.
+RATE is how many each second, a slash, and how many at once, or `none`.
 ";
 
 /// Prints it.

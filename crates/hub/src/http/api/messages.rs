@@ -44,8 +44,8 @@ pub(super) async fn read(
     }
     let limit = count(query.limit, 1)?;
     let since: Option<Result<Cursor, NoCursor>> = query.after.as_deref().map(str::parse);
-    let _place = desk.place()?;
-    let (hub, address) = (&desk.shared, connection.peer.ip());
+    let _place = desk.place(&connection)?;
+    let (hub, address) = (&desk.shared, connection.client.address);
     let late = Instant::now() + wait;
     loop {
         let followed = Follower::enter(hub, &room, address, since.clone(), limit).await?;

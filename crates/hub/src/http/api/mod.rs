@@ -19,13 +19,13 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::origin::Pages;
 use self::{caller::Caller, problem::Problem};
-use super::{Connection, Desk, Reception};
+use super::{Connection, Desk, Place, Reception};
 use crate::{
     core::is_room_name,
+    traffic::ShareUsed,
     wire::{
         command::{DEFAULT_BACKLOG, MAX_BACKLOG},
         reply::ErrorCode,
@@ -122,12 +122,17 @@ fn count(asked: Option<usize>, least: usize) -> Result<usize, Problem> {
 
 impl Desk {
     /// A place among those that wait for events by HTTP.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    fn place(&self, connection: &Connection) -> Result<Place, Problem> {
         let refused = |why| Problem::new(ErrorCode::Unavailable, why);
         if self.shared.draining.is_raised() {
             return Err(refused("the server stops"));
         }
-        let place = Arc::clone(&self.followers).try_acquire_owned();
-        place.map_err(|_| refused("as many requests as may be wait for events"))
+        let of_address = self.share(connection).map_err(|ShareUsed| {
+            let why = "too many connections from your address";
+            Problem::new(ErrorCode::RateLimited, why)
+        })?;
+        let of_all = Arc::clone(&self.followers).try_acquire_owned();
+        let of_all = of_all.map_err(|_| refused("as many requests as may be wait for events"))?;
+        Ok(Place { of_all, of_address })
     }
 }

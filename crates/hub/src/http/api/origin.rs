@@ -13,7 +13,10 @@ use axum::{
 use fullduplex::handshake::{Authority, Origin};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::{super::Desk, Problem};
+use super::{
+    super::{Connection, Desk},
+    Problem,
+};
 use crate::{
     config::{AllowedOrigins, Config},
     wire::reply::ErrorCode,
@@ -32,8 +35,6 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 #[derive(Debug)]
 pub(crate) struct Pages {
     others: Others,
-    /// Whether we speak TLS ourselves.
-    tls: bool,
 }
 
 #[derive(Debug)]
@@ -61,10 +62,7 @@ impl Pages {
             None => Others::Any,
             Some(allowed) => Others::These(allowed.iter().map(parse).collect::<Result<_, _>>()?),
         };
-        Ok(Self {
-            others,
-            tls: config.tls.is_some(),
-        })
+        Ok(Self { others })
     }
 
     /// Whether a request may go on; and the origin to name in its answer, if it comes from a page elsewhere.
@@ -82,7 +80,7 @@ impl Pages {
         let Some(origin) = origin.filter(|_| origins.next().is_none()) else {
             return Err(Problem::bad_request("Origin is not one origin"));
         };
-        if self.is_ours(&origin, headers) {
+        if is_ours(&origin, request) {
             return Ok(None);
         }
         match &self.others {
@@ -91,14 +89,14 @@ impl Pages {
             Others::These(_) => Err(refused(&origin.to_string())),
         }
     }
+}
 
-    fn is_ours(&self, origin: &Origin, headers: &HeaderMap) -> bool {
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        host.and_then(|host| host.parse::<Authority>().ok())
-            .is_some_and(|host| origin.is_same(&host, self.tls))
-    }
+fn is_ours(origin: &Origin, request: &Request) -> bool {
+    let connection = request.extensions().get::<Connection>();
+    let is_tls = connection.is_some_and(|connection| connection.is_tls);
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    host.is_some_and(|host| origin.is_same(&host, is_tls))
 }
 
 fn refused(who: &str) -> Problem {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     core::JoinRefused,
+    http::measure::whole_seconds,
     log::{AppendError, ReadError},
     wire::{
         reply::{ErrorCode, Failure},
@@ -25,6 +26,8 @@ pub(crate) struct Problem {
     status: u16,
     code: ErrorCode,
     detail: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_ms: Option<u64>,
 }
 
 impl Problem {
@@ -44,6 +47,7 @@ impl Problem {
             status: status.as_u16(),
             code,
             detail: detail.into(),
+            retry_ms: None,
         }
     }
 
@@ -69,7 +73,11 @@ const fn status(code: ErrorCode) -> StatusCode {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        Self::new(failure.code, failure.msg)
+        let retry_ms = failure.retry_ms;
+        Self {
+            retry_ms,
+            ..Self::new(failure.code, failure.msg)
+        }
     }
 }
 
@@ -104,7 +112,8 @@ impl IntoResponse for Problem {
                 headers.insert(header::WWW_AUTHENTICATE, scheme);
             }
             ErrorCode::RateLimited | ErrorCode::Unavailable => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+                let wait = self.retry_ms.map_or(RETRY_AFTER, Duration::from_millis);
+                headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
             }
             _ => {}
         }

@@ -20,7 +20,7 @@ use crate::{
     wire::{
         command::{MAX_CID_BYTES, checked_body},
         from_json_object,
-        reply::{ErrorCode, Sent},
+        reply::{ErrorCode, Failure, Sent},
         to_json,
     },
 };
@@ -66,12 +66,15 @@ pub(super) async fn send(
         return Err(Problem::new(ErrorCode::Unauthorized, why));
     }
     let body = checked_body(&message.body, hub.config.limits.body)?;
-    let from = Author::User(caller.user(hub, message.name.as_deref())?);
+    let user = caller.user(hub, message.name.as_deref())?;
     // A room is made as by a join, and not for free.
-    hub.open_room(&room, connection.peer.ip(), 0).await?;
+    hub.open_room(&room, connection.client.address, 0).await?;
+    hub.traffic
+        .message(connection.client, &user.id, &room)
+        .map_err(Failure::too_fast)?;
     let append = hub.log.append(Draft {
         room,
-        from,
+        from: Author::User(user),
         what: What::message(body),
         cid: cid.map(Into::into),
         now: now(),

@@ -18,9 +18,9 @@ use axum::{
 use futures_core::Stream;
 use http::{HeaderMap, header};
 use serde::Deserialize;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use super::{Caller, Connection, Params, Problem, Reception, Room, count};
+use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count};
 use crate::{
     auth::Right,
     core::{Cursor, NoCursor},
@@ -56,11 +56,11 @@ pub(super) async fn follow(
 ) -> Result<Response, Problem> {
     Caller::of(&headers)?.may(&room, Right::Read)?;
     let backlog = count(query.backlog, 0)?;
-    let place = desk.place()?;
+    let place = desk.place(&connection)?;
     let last = headers.get("last-event-id").map(|id| id.to_str());
     let last = last.map(|id| id.map_err(|_| NoCursor).and_then(str::parse));
     let since = last.or_else(|| query.since.as_deref().map(str::parse));
-    let address = connection.peer.ip();
+    let address = connection.client.address;
     let followed = Follower::enter(&desk.shared, &room, address, since, backlog).await?;
     let events = Events::new(&desk.shared, &room, followed, connection, place);
     let headers = [
@@ -85,7 +85,7 @@ struct Events {
     alarm: Alarm,
     said: Instant,
     connection: Connection,
-    place: OwnedSemaphorePermit,
+    place: Place,
     hub: Arc<Shared>,
 }
 
@@ -95,7 +95,7 @@ impl Events {
         room: &str,
         followed: Followed,
         connection: Connection,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let first = first(room, &followed);
         let stopping = hub.stopping.clone();
@@ -146,7 +146,7 @@ impl Events {
     /// What it says when the hub stops: the return of all is spread, as that of sessions is.
     fn bye(&self) -> String {
         let limits = &self.hub.config.limits;
-        let streams = limits.followers - self.place.semaphore().available_permits();
+        let streams = limits.followers - self.place.of_all.semaphore().available_permits();
         let jitter = jitter(streams, Duration::ZERO).as_millis();
         let jitter_ms = u32::try_from(jitter).unwrap_or(u32::MAX).max(1);
         let retry = self.follower.number() % u64::from(jitter_ms);

@@ -1,0 +1,47 @@
+//! Whose a request is, and whether its sender has asked for too many.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{StatusCode, header};
+
+use super::{Connection, Desk, refusal};
+
+/// Finds out who is behind a proxy, and answers 429 to who asks too much.
+pub(super) async fn check(
+    State(desk): State<Arc<Desk>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let traffic = &desk.shared.traffic;
+    let Some(mut connection) = request.extensions_mut().remove::<Connection>() else {
+        return next.run(request).await;
+    };
+    connection.client = traffic.client(connection.peer.ip(), request.headers());
+    connection.is_tls |= traffic.is_over_tls(connection.peer.ip(), request.headers());
+    if let Err(wait) = traffic.request(connection.client) {
+        return too_many(wait, "Too many requests from your address.");
+    }
+    request.extensions_mut().insert(connection);
+    next.run(request).await
+}
+
+/// 429, with when to try again.
+pub(super) fn too_many(wait: Duration, why: &'static str) -> Response {
+    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, why);
+    let seconds = whole_seconds(wait).into();
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
+/// A wait as `Retry-After` has it (RFC 9110 §10.2.3).
+pub(in crate::http) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_millis()
+        .div_ceil(1_000)
+        .try_into()
+        .unwrap_or(u64::MAX)
+}

@@ -1,0 +1,136 @@
+//! How much anybody may ask for: so many connections, and so many requests, commands and messages in a time.
+//!
+//! Peers on loopback are exempt while no proxy is trusted: whoever is there has the machine, and tools that test and load it are. With a
+//! proxy named, everybody is measured by the address that it tells.
+
+mod meters;
+mod origin;
+mod rate;
+mod shares;
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::HeaderMap;
+
+use self::{meters::Meters, shares::Shares};
+pub use self::{
+    origin::{NoNetwork, TrustedProxies},
+    rate::Rate,
+};
+pub(crate) use self::{
+    rate::Meter,
+    shares::{Share, ShareUsed},
+};
+use crate::{config::Config, core::payer};
+
+/// Where a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    /// Whether it may do as much as it can.
+    pub(crate) is_exempt: bool,
+}
+
+/// The limits that many connections share.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    proxies: TrustedProxies,
+    started: Instant,
+    connections: Arc<Shares>,
+    requests: Meters<IpAddr>,
+    users: Meters<Arc<str>>,
+    addresses: Meters<IpAddr>,
+    rooms: Meters<Arc<str>>,
+}
+
+impl Traffic {
+    pub(crate) fn new(config: &Config) -> Self {
+        let rates = &config.rates;
+        Self {
+            proxies: config.trusted_proxies.clone(),
+            started: Instant::now(),
+            connections: Shares::new(config.limits.connections_per_address),
+            requests: Meters::new(rates.requests_per_address),
+            users: Meters::new(rates.messages_per_user),
+            addresses: Meters::new(rates.messages_per_address),
+            rooms: Meters::new(rates.messages_per_room),
+        }
+    }
+
+    /// Who is at the other end of a connection, perhaps a proxy.
+    pub(crate) fn peer(&self, peer: IpAddr) -> Client {
+        let is_exempt = self.proxies.is_empty() && peer.to_canonical().is_loopback();
+        let address = peer;
+        Client { address, is_exempt }
+    }
+
+    /// Who sent a request.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
+        let address = self.proxies.client(peer, headers);
+        Client {
+            address,
+            ..self.peer(peer)
+        }
+    }
+
+    /// Whether a request came over TLS, as far as a proxy that is believed says.
+    pub(crate) fn is_over_tls(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        self.proxies.is_over_tls(peer, headers)
+    }
+
+    /// Whether what a peer says of its requests is believed.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.contains(peer)
+    }
+
+    /// A place for a connection, where they are counted.
+    pub(crate) fn share(&self, client: Client) -> Result<Option<Share>, ShareUsed> {
+        if client.is_exempt {
+            return Ok(None);
+        }
+        self.connections.take(client.address).map(Some)
+    }
+
+    /// Whether a request may be answered, or when.
+    pub(crate) fn request(&self, client: Client) -> Result<(), Duration> {
+        if client.is_exempt {
+            return Ok(());
+        }
+        self.requests.take(payer(client.address), self.now())
+    }
+
+    /// Whether a message may be taken, or when. The room's part is last: who may not send takes nothing of it from the others.
+    pub(crate) fn message(
+        &self,
+        client: Client,
+        user: &Arc<str>,
+        room: &Arc<str>,
+    ) -> Result<(), Duration> {
+        if client.is_exempt {
+            return Ok(());
+        }
+        let now = self.now();
+        self.users.take(Arc::clone(user), now)?;
+        self.addresses.take(payer(client.address), now)?;
+        self.rooms.take(Arc::clone(room), now)
+    }
+
+    /// Counts a message that was taken, and says when the next may be.
+    pub(crate) fn count_message(&self, client: Client, room: &Arc<str>) -> Duration {
+        if client.is_exempt {
+            return Duration::ZERO;
+        }
+        let now = self.now();
+        let address = self.addresses.charge(payer(client.address), now);
+        address.max(self.rooms.charge(Arc::clone(room), now))
+    }
+
+    /// The clock of all meters.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

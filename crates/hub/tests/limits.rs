@@ -1,0 +1,287 @@
+//! Goal: who asks for too much is told so, or waits, or is sent away, and nobody else notices.
+//! Method: clients behind a proxy that is trusted, so that one machine is many addresses.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod support;
+
+use fullduplex::{Client, CloseCode, WebSocket};
+use fullduplex_hub::{Config, Limits, Rate, Rates, TrustedProxies};
+use serde_json::json;
+use support::{Running, V1, http::GUEST, text, within};
+
+const ONE: &str = "203.0.113.1";
+const OTHER: &str = "203.0.113.2";
+
+/// Behind a proxy on loopback.
+fn proxied(rates: Rates) -> Config {
+    Config {
+        rates,
+        trusted_proxies: TrustedProxies::parse(["127.0.0.0/8"]).unwrap(),
+        ..Config::default()
+    }
+}
+
+fn from(address: &str, client: Client) -> Client {
+    client.header("X-Forwarded-For", address).unwrap()
+}
+
+async fn plain(hub: &Running, address: &str) -> WebSocket {
+    let client = from(address, hub.client("/ws"));
+    within(client.connect()).await.unwrap().0
+}
+
+async fn member(hub: &Running, address: &str, name: &str) -> V1 {
+    let client = from(address, hub.client("/ws"));
+    let mut client = V1::open(client).await;
+    client.hello(name).await;
+    client
+        .ok(json!({"op": "join", "room": "general", "backlog": 0}))
+        .await;
+    client
+}
+
+fn send(cid: usize) -> serde_json::Value {
+    json!({"op": "send", "room": "general", "cid": cid.to_string(), "body": "x"})
+}
+
+#[tokio::test]
+async fn s10_a_flood_is_refused_with_when_to_come_back_then_ended_and_others_do_not_notice() {
+    let hub = Running::start(proxied(Rates {
+        messages_per_user: Rate::new(1, 5),
+        ..Rates::default()
+    }))
+    .await;
+    let mut flooder = member(&hub, ONE, "flooder").await;
+    let mut other = member(&hub, OTHER, "other").await;
+    let (mut stored, mut refused) = (0, 0);
+    for cid in 0..20 {
+        let reply = flooder.call(send(cid)).await;
+        if reply["ok"].is_object() {
+            stored += 1;
+        } else {
+            assert_eq!(reply["err"]["code"], "rate_limited", "{reply}");
+            assert!((1..=1_001).contains(&reply["err"]["retry_ms"].as_u64().unwrap()));
+            refused += 1;
+        }
+    }
+    assert!(stored >= 5 && refused > 0);
+    other.say("general", "c", "hello").await;
+    for cid in 0..600 {
+        // Written without waiting for what comes of it, as floods are.
+        if flooder.ws.send(send(cid).to_string()).await.is_err() {
+            break;
+        }
+    }
+    let (code, reason) = flooder.closed().await;
+    assert_eq!(
+        (code, &*reason),
+        (CloseCode::new(4108), "too many requests")
+    );
+    other.say("general", "d", "still here").await;
+}
+
+#[tokio::test]
+async fn s10_commands_of_any_kind_have_a_rate_and_the_reply_says_when() {
+    let hub = Running::start(proxied(Rates {
+        commands_per_connection: Rate::new(1, 4),
+        ..Rates::default()
+    }))
+    .await;
+    let mut client = member(&hub, ONE, "ana").await;
+    let mut refused = 0;
+    for _ in 0..6 {
+        let reply = client.call(json!({"op": "ping"})).await;
+        refused += usize::from(reply["err"]["code"] == "rate_limited");
+    }
+    assert!(refused >= 2);
+}
+
+#[tokio::test]
+async fn s10_a_plain_client_that_floods_waits_loses_nothing_and_others_do_not_wait() {
+    let hub = Running::start(proxied(Rates {
+        messages_per_user: Rate::new(1, 3),
+        ..Rates::default()
+    }))
+    .await;
+    let mut flooder = plain(&hub, ONE).await;
+    let mut other = plain(&hub, OTHER).await;
+    for n in 0..5 {
+        let message = json!({"email": "", "username": "f", "message": n.to_string()});
+        within(flooder.send(message.to_string())).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(text(&mut other).await);
+    }
+    let mine = r#"{"email":"","username":"o","message":"mine"}"#;
+    within(other.send(mine)).await.unwrap();
+    for _ in 0..3 {
+        seen.push(text(&mut other).await);
+    }
+    assert!(seen[..5].contains(&mine.to_owned()), "{seen:?}");
+    let flood: Vec<_> = seen.iter().filter(|message| *message != mine).collect();
+    for (n, message) in flood.iter().enumerate() {
+        assert!(
+            message.contains(&format!("\"message\":\"{n}\"")),
+            "{flood:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn s11_an_address_has_so_many_connections_and_gets_them_back() {
+    let mut config = proxied(Rates::default());
+    config.limits.connections_per_address = 2;
+    let hub = Running::start(config).await;
+    let (first, _second) = (plain(&hub, ONE).await, plain(&hub, ONE).await);
+    let refused = within(from(ONE, hub.client("/ws")).connect())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.status(), Some(429));
+    let answer = hub
+        .get("/sse/general", &format!("X-Forwarded-For: {ONE}\r\n"))
+        .await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(answer.header("retry-after").is_some());
+    let _other = plain(&hub, OTHER).await;
+    drop(first);
+    while let Err(refused) = within(from(ONE, hub.client("/ws")).connect()).await {
+        assert_eq!(refused.status(), Some(429));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn s11_a_peer_that_is_no_proxy_is_turned_away_before_it_has_said_anything() {
+    let hub = Running::start(Config {
+        limits: Limits {
+            connections_per_address: 1,
+            ..Limits::default()
+        },
+        trusted_proxies: TrustedProxies::parse(["10.0.0.0/8"]).unwrap(),
+        ..Config::default()
+    })
+    .await;
+    // What it claims of itself is not believed.
+    let _first = plain(&hub, OTHER).await;
+    let answer = support::Answer::read(&hub.raw("").await);
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    assert_eq!(
+        answer.header("content-length"),
+        Some(&*answer.body.len().to_string())
+    );
+}
+
+#[tokio::test]
+async fn s11_requests_of_one_address_have_a_rate() {
+    let hub = Running::start(proxied(Rates {
+        requests_per_address: Rate::new(1, 3),
+        ..Rates::default()
+    }))
+    .await;
+    let ask = async |address: &str| {
+        let headers = format!("X-Forwarded-For: 6.6.6.6, {address}\r\n");
+        hub.get("/healthz", &headers).await
+    };
+    let mut refused = None;
+    for _ in 0..5 {
+        let answer = ask("2001:db8::1").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+        }
+    }
+    assert_eq!(refused.unwrap().header("retry-after"), Some("1"));
+    assert_eq!(
+        ask("2001:db8::ffff").await.status,
+        429,
+        "it is the same /64"
+    );
+    assert_eq!(ask("2001:db8:0:1::1").await.status, 200);
+    let refused = within(from("2001:db8::2", hub.client("/ws")).connect()).await;
+    assert_eq!(refused.unwrap_err().status(), Some(429));
+}
+
+#[tokio::test]
+async fn messages_by_http_have_the_same_rates_and_a_busy_room_is_no_reason_to_charge_others() {
+    let hub = Running::start(proxied(Rates {
+        messages_per_room: Rate::new(1, 2),
+        ..Rates::default()
+    }))
+    .await;
+    let post = async |room: &str| {
+        let headers = format!("{GUEST}X-Forwarded-For: {ONE}\r\n");
+        let path = format!("/api/v1/rooms/{room}/messages");
+        hub.post(&path, &headers, &json!({"body": "x"})).await
+    };
+    let mut refused = None;
+    for _ in 0..4 {
+        let answer = post("busy").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.json()["code"], "rate_limited");
+    assert!(refused.json()["retry_ms"].as_u64().unwrap() <= 1_001);
+    assert_eq!(post("quiet").await.status, 201);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_says_https_only_pages_that_came_over_tls_are_ours() {
+    let hub = Running::start(proxied(Rates::default())).await;
+    for (scheme, proto, is_ours) in [
+        ("https", "", true),
+        ("http", "", true),
+        ("https", "X-Forwarded-Proto: https\r\n", true),
+        ("http", "X-Forwarded-Proto: http, https\r\n", false),
+        ("http", "X-Forwarded-Proto: https, http\r\n", true),
+    ] {
+        let origin = &format!("{scheme}://{}", hub.addr);
+        let headers = format!("Host: {}\r\nOrigin: {origin}\r\n{proto}", hub.addr);
+        let status = hub.get("/api/v1/openapi.json", &headers).await.status;
+        assert_eq!(status, if is_ours { 200 } else { 403 }, "{origin} {proto}");
+        let client = hub.client("/echo").origin(origin).unwrap();
+        let client = match proto.trim().split_once(": ") {
+            Some((name, value)) => client.header(name, value).unwrap(),
+            None => client,
+        };
+        let status = within(client.connect())
+            .await
+            .err()
+            .and_then(|error| error.status());
+        assert_eq!(status, (!is_ours).then_some(403), "{origin} {proto}");
+    }
+}
+
+#[tokio::test]
+async fn on_loopback_nobody_is_measured_until_a_proxy_is_named() {
+    let none = Rate::new(1, 1);
+    let hub = Running::start(Config {
+        rates: Rates {
+            requests_per_address: none,
+            commands_per_connection: none,
+            messages_per_user: none,
+            messages_per_address: none,
+            messages_per_room: none,
+        },
+        limits: Limits {
+            connections_per_address: 1,
+            ..Limits::default()
+        },
+        ..Config::default()
+    })
+    .await;
+    let mut ana = hub.member("ana", "general").await;
+    let _bo = hub.member("bo", "general").await;
+    for n in 0..50 {
+        ana.say("general", &n.to_string(), "x").await;
+    }
+}
