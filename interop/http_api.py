@@ -23,7 +23,7 @@ SOON = 15
 # For one example of the document: a poll that is held gives up in this time, a stream is cut.
 EXAMPLE = 3
 # For all that schemathesis tries.
-FUZZING = 240
+FUZZING = 500
 
 
 @contextmanager

@@ -12,7 +12,7 @@ use fullduplex::Prepared;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    core::{Batch, Cursor, Entry, Gap, JoinRefused, NoCursor, RoomState},
+    core::{Batch, Cursor, Entry, Gap, JoinRefused, NoCursor, RoomState, SessionId},
     entrance::{Entrance, Judged},
     hub::Shared,
     log::{Answer, PageSize, ReadError, Start, Tail},
@@ -96,9 +96,8 @@ impl Follower {
         }
     }
 
-    /// Counts the sessions there ever were.
-    pub(crate) const fn number(&self) -> u64 {
-        self.visitor.session.0
+    pub(crate) const fn session(&self) -> SessionId {
+        self.visitor.session
     }
 
     pub(crate) fn room(&self) -> &str {

@@ -217,6 +217,7 @@ impl Hub {
             hosts,
             pages,
             followers,
+            streams: Arc::default(),
         });
         Ok(Self {
             desk,

@@ -269,6 +269,23 @@ impl Rooms {
         shards.fold(Census::default(), |sum, census| sum + census)
     }
 
+    /// The first `max` rooms named behind `after` by which `may_see` is true, each with how many users are there.
+    pub(crate) fn list(
+        &self,
+        after: Option<&str>,
+        max: usize,
+        may_see: impl Fn(&str) -> bool,
+    ) -> Vec<(Arc<str>, usize)> {
+        let mut found = Vec::new();
+        for shard in 0..SHARDS {
+            found.extend(self.lock(shard).list(after));
+        }
+        found.retain(|(name, _)| may_see(name));
+        found.sort_unstable();
+        found.truncate(max);
+        found
+    }
+
     /// A room that has something for all its members.
     pub(crate) fn due(&self, room: RoomRef) -> DueRoom {
         DueRoom::new(&self.shards, room)

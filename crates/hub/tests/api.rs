@@ -77,11 +77,7 @@ async fn s07_a_post_that_is_repeated_is_stored_once() {
         assert_eq!((again.status, &again.json()["dup"]), (200, &json!(true)));
         assert_eq!(again.json()["seq"], first.json()["seq"]);
     }
-    let mut same = hub.v1().await;
-    let hello = json!({"op": "hello", "name": "Bo", "guest": "k8JmVQ2sR0u3pXyWz1aB"});
-    same.ok(hello).await;
-    same.ok(json!({"op": "join", "room": "general", "backlog": 0}))
-        .await;
+    let mut same = hub.guest("general").await;
     assert_eq!(same.say("general", "order-1", "one").await["dup"], true);
     // Another user's is another one.
     let other = key.replace("k8Jm", "XXXX");
@@ -143,7 +139,7 @@ async fn what_can_not_be_stored_is_a_problem_with_the_codes_of_the_protocol() {
     }
     let nothing = hub.post("/api/v1/nothing", "", &json!({})).await;
     assert_eq!(nothing.problem(), (404, "not_found".into()));
-    assert_eq!(hub.poll("general", "").await["events"], json!([]));
+    assert_eq!(hub.poll("general", "wait=0").await["events"], json!([]));
 }
 
 #[tokio::test]
@@ -283,6 +279,182 @@ async fn pages_of_other_sites_are_refused_and_those_allowed_are_told_so() {
 }
 
 #[tokio::test]
+async fn data_answers_and_what_an_app_adds_come_through() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.member("Ana", "general").await;
+    let meta = json!({"format": "md", "tags": ["a", 1]});
+    let body = json!({"body": "which?", "reply_to": 7, "meta": meta});
+    assert_eq!(hub.post(MESSAGES, GUEST, &body).await.status, 201);
+    let msg = ana.msg().await;
+    assert_eq!((&msg["reply_to"], &msg["meta"]), (&json!(7), &meta));
+    let mut stream = hub.sse("/sse/general?backlog=0", "").await;
+    stream.event("ok").await;
+    for data in [json!({"eur": [1.25, null]}), json!(null)] {
+        let key = format!("{GUEST}Idempotency-Key: {}\r\n", data.is_null());
+        for status in [201, 200] {
+            let posted = hub.post(MESSAGES, &key, &json!({"data": data})).await;
+            assert_eq!(posted.status, status, "{posted:?}");
+        }
+        let event = stream.event("data").await;
+        assert_eq!(event.data["data"], data);
+        assert_eq!(ana.event("data").await, event.data);
+    }
+    let deep = format!("{}1{}", "[".repeat(33), "]".repeat(33));
+    for bad in [
+        r#"{"body":"a","data":1}"#,
+        r#"{"body":"a","meta":[]}"#,
+        r#"{"body":"a","reply_to":0}"#,
+        &format!(r#"{{"data":{deep}}}"#),
+    ] {
+        let kind = "Content-Type: application/json\r\n";
+        let refused = hub.send("POST", MESSAGES, kind, bad).await;
+        assert_eq!(refused.problem(), (400, "bad_request".into()), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_messages_as_they_are_now_and_a_cursor_to_go_on_from() {
+    let hub = Running::start(Config::default()).await;
+    let empty = hub.get(MESSAGES, "").await.json();
+    assert_eq!(empty["events"], json!([]));
+    let mut seqs = Vec::new();
+    for n in 0..6 {
+        seqs.push(hub.say("general", &n.to_string()).await["seq"].clone());
+    }
+    let mut ana = hub.guest("general").await;
+    let change = |op, n: usize| json!({"op": op, "room": "general", "target": seqs[n]});
+    let mut edit = change("edit", 3);
+    edit["body"] = json!("three");
+    ana.ok(edit).await;
+    ana.ok(change("delete", 4)).await;
+    let mut react = change("react", 5);
+    (react["emoji"], react["on"]) = (json!("+1"), json!(true));
+    ana.ok(react).await;
+
+    let page = hub.get(&format!("{MESSAGES}?limit=3"), GUEST).await.json();
+    let shown: Vec<_> = page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["body"])
+        .collect();
+    assert_eq!(shown, [&json!("three"), &json!(null), &json!("5")]);
+    assert!(page["events"][0]["edited"].is_u64());
+    let reactions = |page: &serde_json::Value| page["events"][2]["reactions"]["+1"].clone();
+    assert_eq!(reactions(&page), json!({"count": 1, "me": true}));
+    assert_eq!(
+        (&page["more_before"], &page["more_after"]),
+        (&json!(true), &json!(false))
+    );
+    let others = hub.get(&format!("{MESSAGES}?limit=3"), "").await.json();
+    assert_eq!(reactions(&others), json!({"count": 1, "me": false}));
+    // The page is what `history` answers.
+    let mut history = ana
+        .ok(json!({"op": "history", "room": "general", "limit": 3}))
+        .await;
+    history["cursor"] = page["cursor"].clone();
+    assert_eq!(page, history);
+
+    let cursor = page["cursor"].as_str().unwrap();
+    hub.say("general", "new").await;
+    let next = hub
+        .poll("general", &format!("wait=25&after={cursor}"))
+        .await;
+    assert_eq!(bodies(&next["events"]), ["new"]);
+    for (query, expected) in [
+        (format!("before={}", seqs[2]), &["0", "1"][..]),
+        (format!("after={}&limit=2", seqs[0]), &["1", "2"]),
+        (format!("after=0&before={}", seqs[1]), &["0"]),
+        (format!("around={}&limit=2", seqs[1]), &["0", "1"]),
+    ] {
+        let page = hub.get(&format!("{MESSAGES}?{query}"), "").await.json();
+        assert_eq!(bodies(&page["events"]), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn messages_are_found_by_their_words_in_one_room_or_in_all() {
+    let hub = Running::start(Config::default()).await;
+    for (room, body) in [
+        ("one", "hello all"),
+        ("two", "hello there"),
+        ("two", "hello again"),
+    ] {
+        hub.say(room, body).await;
+    }
+    let search = async |query: &str| hub.get(&format!("/api/v1/search?{query}"), "").await;
+    let found = async |query: &str| {
+        let found = search(query).await.json();
+        let hits = found["hits"].as_array().unwrap().iter();
+        hits.map(|hit| hit["message"]["body"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut all = found("q=hel").await;
+    all.sort();
+    assert_eq!(all, ["hello again", "hello all", "hello there"]);
+    let newest_first = ["hello again", "hello there"];
+    assert_eq!(found("q=hel&room=two").await, newest_first);
+    assert_eq!(found("q=hello&room=one").await, ["hello all"]);
+    assert_eq!(found("q=hello&room=none").await, [""; 0]);
+    let first = search("q=hello&limit=1&room=two").await.json();
+    assert_eq!(first["hits"][0]["snippet"], json!(["", "hello", " again"]));
+    let cursor = first["cursor"].as_str().unwrap();
+    let rest = found(&format!("q=hello&limit=1&room=two&cursor={cursor}")).await;
+    assert_eq!(rest, ["hello there"]);
+    for bad in [
+        "",
+        "q=",
+        "q=+",
+        "q=a&limit=51",
+        "q=a&room=a%2Fb",
+        "q=a&after=x",
+    ] {
+        let refused = search(bad).await;
+        assert_eq!(refused.problem(), (400, "bad_request".into()), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_listed_by_name_and_what_there_is_is_counted() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.member("Ana", "b").await;
+    ana.ok(json!({"op": "join", "room": "c"})).await;
+    let mut stream = hub.sse("/sse/a%20b", "").await;
+    stream.event("ok").await;
+    let list = async |query: &str| hub.get(&format!("/api/v1/rooms?{query}"), "").await.json();
+    let all =
+        json!([{"room": "a b", "count": 0}, {"room": "b", "count": 1}, {"room": "c", "count": 1}]);
+    assert_eq!(list("").await, json!({"rooms": all, "next": null}));
+    let first = list("limit=2").await;
+    assert_eq!(first["next"], "b");
+    assert_eq!(list("after=b").await["rooms"], json!([all[2]]));
+    let stats = hub.get("/api/v1/stats", "").await.json();
+    for (key, expected) in [
+        ("streams", json!(1)),
+        ("users", json!(2)),
+        ("rooms", json!(4)),
+    ] {
+        assert_eq!(stats[key], expected, "{key}");
+    }
+    assert_eq!(stats["websockets"]["v1"], 1);
+    assert!(stats["connections"].as_u64() >= Some(3), "{stats}");
+}
+
+#[tokio::test]
+async fn the_connections_are_for_who_looks_after_the_server() {
+    let hub = Running::start(Config::default()).await;
+    let path = "/api/v1/connections";
+    let one = format!("{path}/s_0123456789abcdef");
+    for (headers, status, code) in [("", 401, "unauthorized"), (GUEST, 403, "forbidden")] {
+        let listed = hub.get(path, headers).await;
+        let kicked = hub.request("DELETE", &one, headers).await;
+        for refused in [listed, kicked] {
+            assert_eq!(refused.problem(), (status, code.into()));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_poll_is_held_until_something_is_said() {
     let hub = Running::start(Config::default()).await;
     let begin = hub.poll("general", "wait=60").await;
@@ -316,6 +488,11 @@ async fn a_poll_is_held_until_something_is_said() {
         "limit=201",
         "limit=0",
         "wait=1&wait=2",
+        "wait=0&before=1",
+        "wait=0&around=1",
+        "after=k3f9.1.8Q2ZTM",
+        "before=0",
+        "around=1&after=1",
     ] {
         let answer = hub.get(&format!("{MESSAGES}?{bad}"), "").await;
         assert_eq!(answer.problem(), (400, "bad_request".into()), "{bad}");
@@ -325,7 +502,7 @@ async fn a_poll_is_held_until_something_is_said() {
 #[tokio::test]
 async fn a_poll_that_waits_in_vain_is_empty_and_a_shutdown_ends_it() {
     let hub = Running::start(Config::default()).await;
-    let cursor = hub.poll("general", "").await["cursor"].clone();
+    let cursor = hub.poll("general", "wait=0").await["cursor"].clone();
     let cursor = cursor.as_str().unwrap();
     let page = hub.poll("general", &format!("after={cursor}&wait=1")).await;
     assert_eq!(

@@ -13,11 +13,7 @@ use std::time::Duration;
 
 use fullduplex_hub::{Config, Limits, Timeouts};
 use serde_json::json;
-use support::{
-    Running,
-    http::{Block, bodies},
-    within,
-};
+use support::{Running, http::bodies, within};
 use tokio::io::AsyncWriteExt;
 
 fn soon() -> Timeouts {
@@ -139,7 +135,9 @@ async fn a_cursor_that_leads_nowhere_is_a_reset_with_its_reason_and_the_newest_f
         assert_eq!(begin.id, None, "{since}");
         assert_eq!(stream.bodies(2).await, ["6", "7"], "{since}");
 
-        let page = hub.poll("general", &format!("limit=2&after={since}")).await;
+        let page = hub
+            .poll("general", &format!("wait=0&limit=2&after={since}"))
+            .await;
         assert_eq!(page["reset"], reason, "{since}");
         assert_eq!(bodies(&page["events"]), ["6", "7"], "{since}");
         assert_eq!(page["cursor"], newest.as_str(), "{since}");
@@ -187,7 +185,7 @@ async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
     within(async {
         // Until its socket is full it takes what it is not told of.
         while hub
-            .get("/api/v1/rooms/general/messages?limit=1", "")
+            .get("/api/v1/rooms/general/messages?limit=1&wait=0", "")
             .await
             .status
             == 503
@@ -212,12 +210,15 @@ async fn a_client_that_goes_leaves_its_place() {
     let mut stream = hub.sse("/sse/general", "").await;
     stream.event("ok").await;
     drop(stream);
-    let page = "/api/v1/rooms/general/messages?limit=1";
+    let page = "/api/v1/rooms/general/messages?limit=1&wait=0";
     within(async { while hub.get(page, "").await.status == 503 {} }).await;
     // A poll that is given up as well.
-    let cursor = hub.poll("general", "limit=1").await["cursor"].clone();
+    let cursor = hub.poll("general", "limit=1&wait=0").await["cursor"].clone();
     let mut poll = tokio::net::TcpStream::connect(hub.addr).await.unwrap();
-    let path = format!("{page}&wait=60&after={}", cursor.as_str().unwrap());
+    let path = page.replace(
+        "wait=0",
+        &format!("wait=60&after={}", cursor.as_str().unwrap()),
+    );
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     poll.write_all(request.as_bytes()).await.unwrap();
     within(async { while hub.get(page, "").await.status == 200 {} }).await;
@@ -249,7 +250,7 @@ mod on_disk {
         hub.say("general", "two").await;
         let two = stream.event("msg").await.id.unwrap();
         let stopped = hub.begin_stop();
-        let bye: Block = stream.event("bye").await;
+        let bye = stream.event("bye").await;
         assert_eq!(bye.data["reason"], "restart");
         assert!(bye.retry < Some(500), "{bye:?}");
         assert_eq!(stream.next().await, None);

@@ -151,6 +151,14 @@ impl Grant {
             .any(|(pattern, rights)| rights.have(right) && pattern.matches(room))
     }
 
+    /// Whether something may be done in every room.
+    pub fn may_everywhere(&self, right: Right) -> bool {
+        let any = Pattern::any();
+        self.rooms
+            .iter()
+            .any(|(pattern, rights)| rights.have(right) && *pattern == any)
+    }
+
     /// Whether logs may be followed.
     pub const fn may_follow_logs(&self) -> bool {
         self.log

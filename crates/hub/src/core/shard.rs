@@ -458,6 +458,15 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         }
     }
 
+    /// The rooms that have been filled and are named behind `after`, each with how many users are there; in no order.
+    pub(crate) fn list(&self, after: Option<&str>) -> impl Iterator<Item = (Arc<str>, usize)> {
+        let rooms = self.slots.iter().flatten();
+        let rooms = rooms.filter(move |room| {
+            room.epoch.is_some() && after.is_none_or(|after| &*room.name > after)
+        });
+        rooms.map(|room| (Arc::clone(&room.name), room.presence.count()))
+    }
+
     /// Forgets the room that has been empty for longest, if that is long enough. Says whether
     /// there was one.
     pub(crate) fn reclaim(&mut self, now: Duration) -> bool {

@@ -23,7 +23,13 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::{api::Pages, doors::Doors, files::StaticDir, hosts::Hosts, lease::Lease};
+pub(crate) use self::{
+    api::{Pages, Streams},
+    doors::Doors,
+    files::StaticDir,
+    hosts::Hosts,
+    lease::Lease,
+};
 use crate::{
     config::Site,
     hub::Shared,
@@ -61,6 +67,7 @@ pub(crate) struct Desk {
     pub(crate) pages: Pages,
     /// Places for requests that wait for events.
     pub(crate) followers: Arc<Semaphore>,
+    pub(crate) streams: Arc<Streams>,
 }
 
 type Reception = State<Arc<Desk>>;

@@ -79,6 +79,11 @@ impl Metrics {
         kinds.map(move |(name, traffic)| (*name, value(traffic)))
     }
 
+    /// The connections that are open, of each kind.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.by_kind(|traffic| traffic.opened.get().saturating_sub(traffic.closed.get()))
+    }
+
     /// A message came.
     pub(crate) fn received(&self, kind: Kind) {
         self.traffic[kind as usize].messages.add(1);
@@ -170,12 +175,11 @@ fn connections(page: &mut Page, hub: &Shared) {
         "Requests for a WebSocket that broke a rule, such as that for Origin.",
     )
     .is(metrics.handshakes_refused.get());
-    let open = |traffic: &Traffic| traffic.opened.get().saturating_sub(traffic.closed.get());
     page.gauge(
         "fdx_websockets",
         "Open WebSocket connections, by what they speak.",
     )
-    .each("kind", metrics.by_kind(open));
+    .each("kind", metrics.open());
     page.counter(
         "fdx_websockets_opened_total",
         "WebSocket connections opened.",

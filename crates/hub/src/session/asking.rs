@@ -70,24 +70,16 @@ impl Session {
     }
 
     fn ask_search(&self, search: Search<'_>) -> Result<Asked, Failure> {
-        let rooms = match search.room {
+        let rooms = match &search.room {
             Some(room) => {
-                self.allowed(Right::Read, &room)?;
-                vec![room.into()]
+                self.allowed(Right::Read, room)?;
+                vec![Arc::from(&**room)]
             }
             None => self.rooms.names().map(Arc::clone).collect(),
         };
-        let words: Arc<str> = search.words.into();
-        let query = SearchQuery {
-            words: Arc::clone(&words),
-            rooms: Some(rooms),
-            from: search.from.map(Arc::from),
-            since: search.after,
-            until: search.before,
-            max: page_size(search.limit),
-            cursor: search.cursor.map(Arc::from),
-            viewer: Some(Arc::clone(self.client.id())),
-        };
+        let viewer = Some(Arc::clone(self.client.id()));
+        let query = search_query(search, Some(rooms), viewer);
+        let words = Arc::clone(&query.words);
         let found = self.hub.projection.search(query);
         Ok(Asked::Search { words, found })
     }
@@ -170,7 +162,26 @@ impl Session {
 }
 
 /// So many messages, as far as one write takes them.
-const fn page_size(limit: usize) -> PageSize {
+/// What is looked for in these rooms, for this user.
+pub(crate) fn search_query(
+    search: Search<'_>,
+    rooms: Option<Vec<Arc<str>>>,
+    viewer: Option<Arc<str>>,
+) -> SearchQuery {
+    SearchQuery {
+        words: search.words.into(),
+        rooms,
+        from: search.from.map(Arc::from),
+        since: search.after,
+        until: search.before,
+        max: page_size(search.limit),
+        cursor: search.cursor.map(Arc::from),
+        viewer,
+    }
+}
+
+/// As much as one reply has.
+pub(crate) const fn page_size(limit: usize) -> PageSize {
     PageSize {
         events: limit,
         bytes: HIGH_WATER,

@@ -12,6 +12,7 @@ mod bye;
 mod catch_up;
 mod heartbeat;
 mod joining;
+mod listed;
 mod memberships;
 mod open;
 mod outbox;
@@ -34,8 +35,10 @@ use tokio::time::Instant;
 
 pub(crate) use self::{
     alarm::Alarm,
+    asking::{page_size, search_query},
     bye::jitter,
     heartbeat::{Heartbeat, INTERVALS as HEARTBEATS},
+    listed::Listed,
     open::Open,
     parcel::Parcel,
     refusals::Refusals,

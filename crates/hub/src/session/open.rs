@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{Seat, bye::jitter};
-use crate::core::OwnNumberMap;
+use crate::{core::OwnNumberMap, hub::now};
 
 /// How often sessions are ended while they are ended one after the other: a few at a time.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
@@ -18,8 +18,8 @@ pub(crate) struct Open(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the number that is in a session's public id.
-    seats: OwnNumberMap<u64, Weak<Seat>>,
+    /// By the number that is in a session's public id; each with when it began, in milliseconds since 1970.
+    seats: OwnNumberMap<u64, (Weak<Seat>, u64)>,
     is_stopping: bool,
 }
 
@@ -28,7 +28,7 @@ impl Open {
     pub(super) fn enter(&self, number: u64, seat: &Arc<Seat>) -> Entry<'_> {
         let (is_stopping, clients) = {
             let mut state = self.state();
-            state.seats.insert(number, Arc::downgrade(seat));
+            state.seats.insert(number, (Arc::downgrade(seat), now()));
             (state.is_stopping, state.seats.len())
         };
         if is_stopping {
@@ -38,7 +38,16 @@ impl Open {
     }
 
     pub(super) fn find(&self, number: u64) -> Option<Arc<Seat>> {
-        self.state().seats.get(&number)?.upgrade()
+        self.state().seats.get(&number)?.0.upgrade()
+    }
+
+    /// All of them, each with its number and when it began.
+    pub(super) fn entries(&self) -> Vec<(u64, Weak<Seat>, u64)> {
+        let state = self.state();
+        let entry = |(number, (seat, since)): (&u64, &(Weak<Seat>, u64))| {
+            (*number, Weak::clone(seat), *since)
+        };
+        state.seats.iter().map(entry).collect()
     }
 
     /// Ends all, evenly over this time, and those that are added after it.
@@ -83,7 +92,10 @@ impl Open {
 
 impl State {
     fn all(&self) -> Vec<Weak<Seat>> {
-        self.seats.values().map(Weak::clone).collect()
+        self.seats
+            .values()
+            .map(|(seat, _)| Weak::clone(seat))
+            .collect()
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Refusals(Mutex<Option<Instant>>);
 
 impl Refusals {
     /// Another message was refused. The operator is told once per spell, not per message.
-    pub(super) fn count(&self, error: AppendError) {
+    pub(crate) fn count(&self, error: AppendError) {
         if self.begins_spell(error) {
             tracing::warn!("messages are refused: {error}");
         }

@@ -149,6 +149,11 @@ impl Seat {
         self.with_live(|live| change(&mut live.session));
     }
 
+    /// What is seen of the session, if it is open.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Session) -> T) -> Option<T> {
+        lock(&self.live).as_ref().map(|live| look(&live.session))
+    }
+
     /// Changes the session from outside, if it is open, and has its task look.
     fn with_live(&self, change: impl FnOnce(&mut Live)) {
         if let Some(live) = &mut *lock(&self.live) {

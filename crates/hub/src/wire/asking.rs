@@ -61,19 +61,20 @@ struct History<'a> {
     limit: Option<usize>,
 }
 
-#[derive(Deserialize)]
-struct Query<'a> {
+/// A search as it was asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Query<'a> {
     #[serde(borrow)]
-    q: Cow<'a, str>,
+    pub(crate) q: Cow<'a, str>,
     #[serde(borrow)]
-    room: Option<Cow<'a, str>>,
+    pub(crate) room: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    from: Option<Cow<'a, str>>,
-    after: Option<u64>,
-    before: Option<u64>,
-    limit: Option<usize>,
+    pub(crate) from: Option<Cow<'a, str>>,
+    pub(crate) after: Option<u64>,
+    pub(crate) before: Option<u64>,
+    pub(crate) limit: Option<usize>,
     #[serde(borrow)]
-    cursor: Option<Cow<'a, str>>,
+    pub(crate) cursor: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -86,48 +87,16 @@ struct Read<'a> {
 impl<'a> Ask<'a> {
     pub(super) fn history(text: &'a str) -> Result<Self, Failure> {
         let command: History<'_> = fields(text)?;
-        let before = command.before.map(checked_position).transpose()?;
-        let after = command.after.map(checked_start).transpose()?;
-        let around = command.around.map(checked_position).transpose()?;
-        let span = match (after, before, around) {
-            (None, None, None) => Span::Newest,
-            (None, Some(before), None) => Span::Before(before),
-            (Some(after), None, None) => Span::After(after),
-            (Some(after), Some(before), None) => Span::Between(after, before),
-            (None, None, Some(around)) => Span::Around(around),
-            _ => return Err(bad("around has neither before nor after beside it")),
-        };
         Ok(Self::History {
             room: checked_room(command.room)?,
-            span,
-            limit: checked_limit(command.limit, DEFAULT_PAGE, MAX_PAGE)?,
+            span: span(command.after, command.before, command.around)?,
+            limit: page_limit(command.limit)?,
         })
     }
 
     pub(super) fn search(text: &'a str) -> Result<Self, Failure> {
-        let command: Query<'_> = fields(text)?;
-        if command.q.trim().is_empty() || command.q.len() > MAX_QUERY_BYTES {
-            return Err(bad(format!(
-                "q has 1 to {MAX_QUERY_BYTES} bytes, and not only blanks"
-            )));
-        }
-        let is_cursor = |cursor: &Cow<'_, str>| cursor.len() <= MAX_SEARCH_CURSOR_BYTES;
-        if !command.cursor.as_ref().is_none_or(is_cursor) {
-            return Err(bad("not the cursor of a search"));
-        }
-        let is_time = |time: &u64| *time <= MAX_SEQ;
-        if !command.after.iter().chain(&command.before).all(is_time) {
-            return Err(bad("a time is below 2^53"));
-        }
-        Ok(Self::Search(Search {
-            words: command.q,
-            room: command.room.map(checked_room).transpose()?,
-            from: command.from,
-            after: command.after,
-            before: command.before,
-            limit: checked_limit(command.limit, DEFAULT_HITS, MAX_HITS)?,
-            cursor: command.cursor,
-        }))
+        let query: Query<'_> = fields(text)?;
+        Ok(Self::Search(query.checked()?))
     }
 
     pub(super) fn read(text: &'a str) -> Result<Self, Failure> {
@@ -137,6 +106,57 @@ impl<'a> Ask<'a> {
             seq: checked_start(command.seq)?,
         })
     }
+}
+
+impl<'a> Query<'a> {
+    pub(crate) fn checked(self) -> Result<Search<'a>, Failure> {
+        if self.q.trim().is_empty() || self.q.len() > MAX_QUERY_BYTES {
+            return Err(bad(format!(
+                "q has 1 to {MAX_QUERY_BYTES} bytes, and not only blanks"
+            )));
+        }
+        let is_cursor = |cursor: &Cow<'_, str>| cursor.len() <= MAX_SEARCH_CURSOR_BYTES;
+        if !self.cursor.as_ref().is_none_or(is_cursor) {
+            return Err(bad("not the cursor of a search"));
+        }
+        let is_time = |time: &u64| *time <= MAX_SEQ;
+        if !self.after.iter().chain(&self.before).all(is_time) {
+            return Err(bad("a time is below 2^53"));
+        }
+        Ok(Search {
+            words: self.q,
+            room: self.room.map(checked_room).transpose()?,
+            from: self.from,
+            after: self.after,
+            before: self.before,
+            limit: checked_limit(self.limit, DEFAULT_HITS, MAX_HITS)?,
+            cursor: self.cursor,
+        })
+    }
+}
+
+/// The part of a room that is asked for.
+pub(crate) fn span(
+    after: Option<u64>,
+    before: Option<u64>,
+    around: Option<u64>,
+) -> Result<Span, Failure> {
+    let after = after.map(checked_start).transpose()?;
+    let before = before.map(checked_position).transpose()?;
+    let around = around.map(checked_position).transpose()?;
+    match (after, before, around) {
+        (None, None, None) => Ok(Span::Newest),
+        (None, Some(before), None) => Ok(Span::Before(before)),
+        (Some(after), None, None) => Ok(Span::After(after)),
+        (Some(after), Some(before), None) => Ok(Span::Between(after, before)),
+        (None, None, Some(around)) => Ok(Span::Around(around)),
+        _ => Err(bad("around has neither before nor after beside it")),
+    }
+}
+
+/// How many messages a page has.
+pub(crate) fn page_limit(asked: Option<usize>) -> Result<usize, Failure> {
+    checked_limit(asked, DEFAULT_PAGE, MAX_PAGE)
 }
 
 /// A position after which something is; before the first event there is one, too.

@@ -204,7 +204,7 @@ pub(super) fn bad(why: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(ErrorCode::BadRequest, why)
 }
 
-pub(crate) fn checked_body(body: &str, max: usize) -> Result<&str, Failure> {
+pub(super) fn checked_body(body: &str, max: usize) -> Result<&str, Failure> {
     if body.trim().is_empty() {
         return Err(bad("body is blank"));
     }

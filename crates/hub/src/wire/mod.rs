@@ -5,6 +5,7 @@ pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod log;
 pub(crate) mod plain;
+pub(crate) mod posted;
 pub(crate) mod reply;
 pub(crate) mod shown;
 mod snippet;

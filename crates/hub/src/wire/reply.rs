@@ -92,7 +92,7 @@ pub(crate) struct Limits {
     pub(crate) backlog: usize,
 }
 
-/// The reply to `join` and `sub`.
+/// The reply to `join` and `sub`, and how a stream by HTTP begins.
 #[derive(Debug, Serialize)]
 pub(crate) struct RoomForm<'a> {
     pub(crate) room: &'a str,
@@ -113,18 +113,6 @@ pub(crate) struct PeopleForm<'a> {
     pub(crate) read: Option<u64>,
     pub(crate) unread: Option<usize>,
     pub(crate) members: Vec<UserForm<'a>>,
-}
-
-/// How a stream of events begins.
-#[derive(Debug, Serialize)]
-pub(crate) struct StreamForm<'a> {
-    pub(crate) room: &'a str,
-    #[serde(flatten)]
-    pub(crate) resume: Option<Resume>,
-    pub(crate) epoch: &'a str,
-    pub(crate) head: u64,
-    pub(crate) floor: u64,
-    pub(crate) cursor: String,
 }
 
 /// Whether a client goes on from its cursor.

@@ -80,15 +80,7 @@ struct Pub<'a> {
 impl<'a> Write<'a> {
     pub(super) fn send(text: &'a str, max_body: usize) -> Result<Self, Failure> {
         let command: Send<'_> = fields(text)?;
-        let meta = command.meta.map(|meta| {
-            let meta = Value::Object(meta);
-            checked_json(&meta, "meta", What::MAX_META_BYTES)
-        });
-        let what = What::Message {
-            body: Some(checked_body(&command.body, max_body)?.into()),
-            reply_to: command.reply_to.map(checked_position).transpose()?,
-            meta: meta.transpose()?,
-        };
+        let what = message(&command.body, command.reply_to, command.meta, max_body)?;
         Self::new(command.room, Some(command.cid), what)
     }
 
@@ -124,8 +116,8 @@ impl<'a> Write<'a> {
 
     pub(super) fn publish(text: &'a str, max_body: usize) -> Result<Self, Failure> {
         let command: Pub<'_> = fields(text)?;
-        let json = checked_json(&command.data, "data", max_body)?;
-        Self::new(command.room, command.cid, What::Data { json: Some(json) })
+        let what = data(&command.data, max_body)?;
+        Self::new(command.room, command.cid, what)
     }
 
     fn new(room: Cow<'a, str>, cid: Option<Cow<'a, str>>, what: What) -> Result<Self, Failure> {
@@ -139,6 +131,30 @@ impl<'a> Write<'a> {
             what,
         })
     }
+}
+
+/// A message that may be stored.
+pub(super) fn message(
+    body: &str,
+    reply_to: Option<u64>,
+    meta: Option<Map<String, Value>>,
+    max_body: usize,
+) -> Result<What, Failure> {
+    let meta = meta.map(|meta| {
+        let meta = Value::Object(meta);
+        checked_json(&meta, "meta", What::MAX_META_BYTES)
+    });
+    Ok(What::Message {
+        body: Some(checked_body(body, max_body)?.into()),
+        reply_to: reply_to.map(checked_position).transpose()?,
+        meta: meta.transpose()?,
+    })
+}
+
+/// What an app says, if it may be stored.
+pub(super) fn data(value: &Value, max_bytes: usize) -> Result<What, Failure> {
+    let json = Some(checked_json(value, "data", max_bytes)?);
+    Ok(What::Data { json })
 }
 
 /// A value as others get it: read by us first, so that no reader of theirs has to cope with what ours would not.

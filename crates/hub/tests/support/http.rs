@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpSocket, TcpStream},
 };
 
-use super::{Answer, Running, within};
+use super::{Answer, Running, V1, within};
 
 /// The secret of a guest.
 pub const GUEST: &str = "Authorization: Bearer k8JmVQ2sR0u3pXyWz1aB\r\n";
@@ -34,10 +34,21 @@ impl Running {
     /// Says something in a room, and answers with its place.
     pub async fn say(&self, room: &str, body: &str) -> Value {
         let path = format!("/api/v1/rooms/{room}/messages");
-        let body = serde_json::json!({"name": "Ana", "body": body});
+        let body = json!({"name": "Ana", "body": body});
         let answer = self.post(&path, GUEST, &body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()
+    }
+
+    /// The guest who posts, on a WebSocket in a room.
+    pub async fn guest(&self, room: &str) -> V1 {
+        let mut guest = self.v1().await;
+        let hello = json!({"op": "hello", "name": "Ana", "guest": "k8JmVQ2sR0u3pXyWz1aB"});
+        guest.ok(hello).await;
+        guest
+            .ok(json!({"op": "join", "room": room, "backlog": 0}))
+            .await;
+        guest
     }
 
     /// Events after a cursor.

@@ -34,7 +34,12 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Whether something may be done in a room.
+    /// Whether a room may be read.
+    pub(super) fn may_read(&self, room: &str) -> bool {
+        self.grant.may(room, Right::Read)
+    }
+
+    /// Refuses what may not be done in a room.
     pub(super) fn may(&self, room: &str, right: Right) -> Result<(), Problem> {
         if self.grant.may(room, right) {
             Ok(())
@@ -42,6 +47,30 @@ impl<'a> Caller<'a> {
             let why = "the Authorization does not give this right in this room";
             Err(Problem::new(ErrorCode::Forbidden, why))
         }
+    }
+
+    /// Whether all rooms may be read.
+    pub(super) fn may_read_all(&self) -> Result<(), Problem> {
+        if self.grant.may_everywhere(Right::Read) {
+            Ok(())
+        } else {
+            let why = "name a room to search in, which the Authorization lets you read";
+            Err(Problem::new(ErrorCode::Forbidden, why))
+        }
+    }
+
+    /// Whether the server's own matters may be seen and changed.
+    pub(super) fn may_administer(&self) -> Result<(), Problem> {
+        if self.grant.may_administer() {
+            return Ok(());
+        }
+        let code = if self.is_known() {
+            ErrorCode::Forbidden
+        } else {
+            ErrorCode::Unauthorized
+        };
+        let why = "this is for who looks after the server";
+        Err(Problem::new(code, why))
     }
 
     /// Whether what it sends now and what it sends again are known to be of the same user.

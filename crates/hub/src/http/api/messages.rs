@@ -1,34 +1,43 @@
-//! `GET /api/v1/rooms/{room}/messages`: events after a cursor, at once or when they come.
+//! `GET /api/v1/rooms/{room}/messages`: a page of them as they are now or, with `wait`, the events after a cursor.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
     extract::{Extension, State},
     response::Response,
 };
-use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
-use tokio::time::Instant;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
 
-use super::{Caller, Connection, MAX_WAIT, Params, Problem, Reception, Room, count, json};
+use super::{Caller, Connection, Desk, MAX_WAIT, Params, Problem, Reception, Room, events, ok};
 use crate::{
     auth::Right,
-    core::{Cursor, NoCursor},
-    follower::{Followed, Follower, Next},
-    log::ReadError,
-    session::{HIGH_WATER, v1_frame},
-    wire::{reply::Resume, to_json},
+    core::Cursor,
+    log::{PageQuery, Span},
+    session::page_size,
+    wire::{
+        asking::{page_limit, span},
+        shown::PageForm,
+    },
 };
 
 #[derive(Deserialize)]
 pub(super) struct MessagesQuery {
     after: Option<String>,
+    before: Option<u64>,
+    around: Option<u64>,
     limit: Option<usize>,
     wait: Option<u64>,
 }
 
-/// What follows a cursor.
+/// A page, and the cursor of who goes on from it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    page: PageForm<'a>,
+    cursor: String,
+}
+
 pub(super) async fn read(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
@@ -36,115 +45,55 @@ pub(super) async fn read(
     Params(query): Params<MessagesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Caller::of(&headers)?.may(&room, Right::Read)?;
-    let wait = Duration::from_secs(query.wait.unwrap_or(0));
+    let caller = Caller::of(&headers)?;
+    caller.may(&room, Right::Read)?;
+    let limit = page_limit(query.limit)?;
+    let Some(wait) = query.wait else {
+        let after = query.after.as_deref().map(position).transpose()?;
+        let span = span(after, query.before, query.around)?;
+        return page(&desk, &caller, &room, span, limit).await;
+    };
+    let wait = Duration::from_secs(wait);
     if wait > MAX_WAIT {
         let why = format!("wait is at most {} seconds", MAX_WAIT.as_secs());
         return Err(Problem::bad_request(why));
     }
-    let limit = count(query.limit, 1)?;
-    let since: Option<Result<Cursor, NoCursor>> = query.after.as_deref().map(str::parse);
-    let _place = desk.place(&connection)?;
-    let (hub, address) = (&desk.shared, connection.client.address);
-    let late = Instant::now() + wait;
-    loop {
-        let followed = Follower::enter(hub, &room, address, since.clone(), limit).await?;
-        let mut events = Events::after(followed, since.as_ref(), limit);
-        match hub.stopping.until(events.gather(late)).await {
-            // What it was to begin with has just been dropped: where to go on from is to be judged anew.
-            Some(Ok(Gathered::NoLongerKept)) => {}
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(Gathered::All)) | None => return Ok(json(StatusCode::OK, events.to_json())),
-        }
+    if query.before.is_some() || query.around.is_some() {
+        let why = "who waits goes on after a cursor: there is neither before nor around";
+        return Err(Problem::bad_request(why));
     }
+    let after = query.after.as_deref();
+    events::follow(&desk, &connection, &room, after, limit, wait).await
 }
 
-/// An answer on its way.
-struct Events {
-    follower: Follower,
+async fn page(
+    desk: &Desk,
+    caller: &Caller<'_>,
+    room: &Arc<str>,
+    span: Span,
     limit: usize,
-    resume: Option<Resume>,
-    /// Whether it goes on from where the client is. Else the client has to be told, and does not wait.
-    goes_on: bool,
-    frames: Vec<Bytes>,
-    bytes: usize,
-    /// What the client has with it.
-    cursor: Cursor,
+) -> Result<Response, Problem> {
+    let viewer = caller.user_id(&desk.shared);
+    let query = PageQuery {
+        room: Arc::clone(room),
+        span,
+        max: page_size(limit),
+        viewer: viewer.clone(),
+    };
+    let page = desk.shared.projection.page(query).await?;
+    let cursor = Cursor {
+        epoch: Arc::clone(&page.as_of.epoch),
+        mark: page.as_of.head,
+    };
+    Ok(ok(&Answer {
+        page: PageForm::new(room, &page, viewer.as_deref().unwrap_or_default()),
+        cursor: cursor.to_string(),
+    }))
 }
 
-enum Gathered {
-    All,
-    NoLongerKept,
-}
-
-impl Events {
-    fn after(followed: Followed, since: Option<&Result<Cursor, NoCursor>>, limit: usize) -> Self {
-        let Followed {
-            follower,
-            state,
-            judged,
-        } = followed;
-        let head = Cursor {
-            epoch: state.bounds.epoch,
-            mark: state.bounds.head,
-        };
-        let known = match (judged, since) {
-            (Some(Ok(())), Some(Ok(since))) => Some(since.clone()),
-            _ => None,
-        };
-        Self {
-            follower,
-            limit,
-            resume: judged.map(Resume::from),
-            goes_on: known.is_some(),
-            frames: Vec::new(),
-            bytes: 0,
-            cursor: known.unwrap_or(head),
-        }
-    }
-
-    /// Takes what is there, or waits until `late` for the first.
-    async fn gather(&mut self, late: Instant) -> Result<Gathered, ReadError> {
-        let mut late = if self.goes_on { late } else { Instant::now() };
-        while self.frames.len() < self.limit && self.bytes < HIGH_WATER {
-            let rest = self.limit - self.frames.len();
-            match self.follower.next_by(rest, late).await? {
-                Some(Next::Events(entries)) => {
-                    for entry in entries {
-                        let frame = v1_frame(&entry).payload();
-                        self.bytes += frame.len();
-                        self.frames.push(frame);
-                        self.cursor = self.follower.cursor_of(&entry);
-                    }
-                    late = Instant::now();
-                }
-                Some(Next::Gap(..)) if self.frames.is_empty() => {
-                    return Ok(Gathered::NoLongerKept);
-                }
-                Some(Next::Gap(..)) | None => break,
-            }
-        }
-        Ok(Gathered::All)
-    }
-
-    fn to_json(&self) -> Vec<u8> {
-        let mut json = Vec::with_capacity(self.bytes + self.frames.len() + 128);
-        json.extend(b"{\"room\":");
-        json.extend(to_json(&self.follower.room()).bytes());
-        if let Some(reason) = self.resume.and_then(Resume::reason) {
-            json.extend(b",\"reset\":");
-            json.extend(to_json(&reason).bytes());
-        }
-        json.extend(b",\"cursor\":");
-        json.extend(to_json(&self.cursor.to_string()).bytes());
-        json.extend(b",\"events\":[");
-        for (at, frame) in self.frames.iter().enumerate() {
-            if at > 0 {
-                json.push(b',');
-            }
-            json.extend_from_slice(frame);
-        }
-        json.extend(b"]}");
-        json
-    }
+fn position(text: &str) -> Result<u64, Problem> {
+    text.parse().map_err(|_| {
+        let why = "after is a position; with a cursor there is wait, too";
+        Problem::bad_request(why)
+    })
 }

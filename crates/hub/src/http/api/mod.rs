@@ -1,12 +1,17 @@
 //! The HTTP API, as `docs/http-api.md` and `openapi.json` say: for who can't hold a WebSocket, or needs none.
 
 mod caller;
+mod connections;
+mod events;
 mod messages;
 mod openapi;
 mod origin;
 mod problem;
+mod rooms;
+mod search;
 mod send;
 mod sse;
+mod streams;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,13 +20,13 @@ use axum::{
     extract::{FromRequestParts, Path, Query, rejection::QueryRejection},
     middleware,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, delete, get},
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::origin::Pages;
 use self::{caller::Caller, problem::Problem};
+pub(crate) use self::{origin::Pages, streams::Streams};
 use super::{Connection, Desk, Place, Reception};
 use crate::{
     core::is_room_name,
@@ -29,6 +34,7 @@ use crate::{
     wire::{
         command::{DEFAULT_BACKLOG, MAX_BACKLOG},
         reply::ErrorCode,
+        to_json,
     },
 };
 
@@ -39,10 +45,15 @@ type Route = (&'static str, fn() -> MethodRouter<Arc<Desk>>);
 
 /// What there is; `openapi.json` says the same.
 const ROUTES: &[Route] = &[
+    ("/api/v1/connections", || get(connections::list)),
+    ("/api/v1/connections/{id}", || delete(connections::kick)),
     ("/api/v1/openapi.json", || get(openapi::document)),
+    ("/api/v1/rooms", || get(rooms::list)),
     ("/api/v1/rooms/{room}/messages", || {
         get(messages::read).post(send::send)
     }),
+    ("/api/v1/search", || get(search::search)),
+    ("/api/v1/stats", || get(rooms::stats)),
     ("/sse/{room}", || get(sse::follow)),
 ];
 
@@ -107,6 +118,10 @@ fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (status, headers, body.into()).into_response()
+}
+
+fn ok<T: serde::Serialize>(body: &T) -> Response {
+    json(StatusCode::OK, to_json(body))
 }
 
 /// How many events a request asks for, `least` at least.

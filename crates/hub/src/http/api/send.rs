@@ -1,41 +1,28 @@
 //! `POST /api/v1/rooms/{room}/messages`.
 
-use std::borrow::Cow;
-
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Extension, State},
     response::Response,
 };
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Caller, Connection, Problem, Reception, Room, json};
 use crate::{
     auth::Right,
-    core::{Author, What},
+    core::Author,
     hub::{Shared, now},
     log::{AppendError, Appended, Draft},
     wire::{
-        command::{MAX_CID_BYTES, checked_body},
-        from_json_object,
+        command::MAX_CID_BYTES,
+        posted::Posted,
         reply::{ErrorCode, Failure, Sent},
         to_json,
     },
 };
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
-    #[serde(borrow)]
-    cid: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    name: Option<Cow<'a, str>>,
-}
-
-/// Stores a message: the HTTP form of `send`, with the same answers.
+/// Stores a message, or data: the HTTP form of `send` and `pub`, with the same answers.
 pub(super) async fn send(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
@@ -47,9 +34,9 @@ pub(super) async fn send(
     let caller = Caller::of(&headers)?;
     caller.may(&room, Right::Write)?;
     let text = json_body(&headers, body, hub).await?;
-    let message: Message<'_> = from_json_object(&text).map_err(Problem::bad_request)?;
+    let posted = Posted::parse(&text, hub.config.limits.body)?;
     let key = idempotency_key(&headers)?;
-    let cid = match (message.cid.as_deref(), key) {
+    let cid = match (posted.cid.as_deref(), key) {
         (Some(cid), Some(key)) if cid != key => {
             let why = "cid and Idempotency-Key differ";
             return Err(Problem::new(ErrorCode::Conflict, why));
@@ -65,8 +52,7 @@ pub(super) async fn send(
         let why = "a cid, or an Idempotency-Key, needs an Authorization that it belongs to";
         return Err(Problem::new(ErrorCode::Unauthorized, why));
     }
-    let body = checked_body(&message.body, hub.config.limits.body)?;
-    let user = caller.user(hub, message.name.as_deref())?;
+    let user = caller.user(hub, posted.name.as_deref())?;
     // A room is made as by a join, and not for free.
     hub.open_room(&room, connection.client.address, 0).await?;
     hub.traffic
@@ -75,17 +61,18 @@ pub(super) async fn send(
     let append = hub.log.append(Draft {
         room,
         from: Author::User(user),
-        what: What::message(body),
+        what: posted.what,
         cid: cid.map(Into::into),
         now: now(),
     });
     let appended = timeout(hub.config.timeouts.request, append).await;
+    let appended = appended.unwrap_or(Err(AppendError::Timeout));
     let Appended {
         seq,
         id,
         ts,
         duplicate: dup,
-    } = appended.unwrap_or(Err(AppendError::Timeout))?;
+    } = appended.inspect_err(|error| hub.refusals.count(*error))?;
     let id = &*id;
     let status = if dup {
         StatusCode::OK

@@ -20,7 +20,7 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count};
+use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count, streams::Entry};
 use crate::{
     auth::Right,
     core::{Cursor, NoCursor},
@@ -29,7 +29,7 @@ use crate::{
     session::{Alarm, MAX_BATCH, jitter, v1_frame},
     wire::{
         event,
-        reply::{Resume, StreamForm},
+        reply::{Resume, RoomForm},
         to_json,
     },
 };
@@ -54,7 +54,8 @@ pub(super) async fn follow(
     Params(query): Params<FollowQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Caller::of(&headers)?.may(&room, Right::Read)?;
+    let caller = Caller::of(&headers)?;
+    caller.may(&room, Right::Read)?;
     let backlog = count(query.backlog, 0)?;
     let place = desk.place(&connection)?;
     let last = headers.get("last-event-id").map(|id| id.to_str());
@@ -62,7 +63,30 @@ pub(super) async fn follow(
     let since = last.or_else(|| query.since.as_deref().map(str::parse));
     let address = connection.client.address;
     let followed = Follower::enter(&desk.shared, &room, address, since, backlog).await?;
-    let events = Events::new(&desk.shared, &room, followed, connection, place);
+    let hub = &desk.shared;
+    if let Some(judged) = followed.judged {
+        hub.metrics.resumed(judged);
+    }
+    let number = hub.identities.session_number(followed.follower.session());
+    let user = caller.user_id(hub);
+    let (entry, kicked) = desk.streams.enter(number, user, &room, address);
+    let first = Some(first(&room, &followed));
+    let stopping = hub.stopping.clone();
+    let events = Events {
+        follower: followed.follower,
+        first,
+        ends: Box::pin(async move {
+            let kicked = kicked.until(stopping.raised()).await.is_none();
+            if kicked { End::Kicked } else { End::Stopping }
+        }),
+        is_over: false,
+        alarm: Alarm::default(),
+        said: Instant::now(),
+        connection,
+        place,
+        hub: Arc::clone(hub),
+        _entry: entry,
+    };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -79,39 +103,25 @@ struct Events {
     follower: Follower,
     /// What comes before all else.
     first: Option<String>,
-    /// The hub stops.
-    stops: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ends: Pin<Box<dyn Future<Output = End> + Send>>,
     is_over: bool,
     alarm: Alarm,
     said: Instant,
     connection: Connection,
     place: Place,
     hub: Arc<Shared>,
+    _entry: Entry,
+}
+
+/// Why it ends.
+enum End {
+    /// The hub stops.
+    Stopping,
+    /// An operator sent the client away.
+    Kicked,
 }
 
 impl Events {
-    fn new(
-        hub: &Arc<Shared>,
-        room: &str,
-        followed: Followed,
-        connection: Connection,
-        place: Place,
-    ) -> Self {
-        let first = first(room, &followed);
-        let stopping = hub.stopping.clone();
-        Self {
-            follower: followed.follower,
-            first: Some(first),
-            stops: Box::pin(async move { stopping.raised().await }),
-            is_over: false,
-            alarm: Alarm::default(),
-            said: Instant::now(),
-            connection,
-            place,
-            hub: Arc::clone(hub),
-        }
-    }
-
     /// What is to be said next. None at the end.
     fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
         if self.is_over {
@@ -120,9 +130,12 @@ impl Events {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        if self.stops.as_mut().poll(cx).is_ready() {
+        if let Poll::Ready(end) = self.ends.as_mut().poll(cx) {
             self.is_over = true;
-            return Poll::Ready(Some(self.bye()));
+            return Poll::Ready(match end {
+                End::Stopping => Some(self.bye()),
+                End::Kicked => None,
+            });
         }
         match self.follower.poll_next(MAX_BATCH, cx) {
             Poll::Ready(Ok(next)) => return Poll::Ready(Some(self.text_of(&next))),
@@ -149,7 +162,7 @@ impl Events {
         let streams = limits.followers - self.place.of_all.semaphore().available_permits();
         let jitter = jitter(streams, Duration::ZERO).as_millis();
         let jitter_ms = u32::try_from(jitter).unwrap_or(u32::MAX).max(1);
-        let retry = self.follower.number() % u64::from(jitter_ms);
+        let retry = self.follower.session().0 % u64::from(jitter_ms);
         let mut text = format!("retry: {retry}\n");
         push_block(&mut text, None, "bye", &event::bye(jitter_ms));
         text
@@ -205,13 +218,14 @@ fn first(room: &str, followed: &Followed) -> String {
         epoch: Arc::clone(&bounds.epoch),
         mark: bounds.head,
     };
-    let form = StreamForm {
+    let form = RoomForm {
         room,
         resume,
         epoch: &bounds.epoch,
         head: bounds.head.seq,
         floor: bounds.floor.seq + 1,
         cursor: head.to_string(),
+        people: None,
     };
     let kind = match judged {
         Some(Err(_)) => "reset",

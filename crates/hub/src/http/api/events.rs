@@ -1,0 +1,131 @@
+//! Events after a cursor, at once or when they come.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Bytes, response::Response};
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{Connection, Desk, Problem, json};
+use crate::{
+    core::{Cursor, NoCursor},
+    follower::{Followed, Follower, Next},
+    log::ReadError,
+    session::{HIGH_WATER, v1_frame},
+    wire::{reply::Resume, to_json},
+};
+
+/// What follows a cursor; if that is nothing, what comes within `wait`.
+pub(super) async fn follow(
+    desk: &Desk,
+    connection: &Connection,
+    room: &Arc<str>,
+    after: Option<&str>,
+    limit: usize,
+    wait: Duration,
+) -> Result<Response, Problem> {
+    let since: Option<Result<Cursor, NoCursor>> = after.map(str::parse);
+    let _place = desk.place(connection)?;
+    let (hub, address) = (&desk.shared, connection.client.address);
+    let late = Instant::now() + wait;
+    loop {
+        let followed = Follower::enter(hub, room, address, since.clone(), limit).await?;
+        let mut events = Events::after(followed, since.as_ref(), limit);
+        match hub.stopping.until(events.gather(late)).await {
+            // What it was to begin with has just been dropped: where to go on from is to be judged anew.
+            Some(Ok(Gathered::NoLongerKept)) => {}
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(Gathered::All)) | None => return Ok(json(StatusCode::OK, events.to_json())),
+        }
+    }
+}
+
+/// An answer on its way.
+struct Events {
+    follower: Follower,
+    limit: usize,
+    resume: Option<Resume>,
+    /// Whether it goes on from where the client is. Else the client has to be told, and does not wait.
+    goes_on: bool,
+    frames: Vec<Bytes>,
+    bytes: usize,
+    /// What the client has with it.
+    cursor: Cursor,
+}
+
+enum Gathered {
+    All,
+    NoLongerKept,
+}
+
+impl Events {
+    fn after(followed: Followed, since: Option<&Result<Cursor, NoCursor>>, limit: usize) -> Self {
+        let Followed {
+            follower,
+            state,
+            judged,
+        } = followed;
+        let head = Cursor {
+            epoch: state.bounds.epoch,
+            mark: state.bounds.head,
+        };
+        let known = match (judged, since) {
+            (Some(Ok(())), Some(Ok(since))) => Some(since.clone()),
+            _ => None,
+        };
+        Self {
+            follower,
+            limit,
+            resume: judged.map(Resume::from),
+            goes_on: known.is_some(),
+            frames: Vec::new(),
+            bytes: 0,
+            cursor: known.unwrap_or(head),
+        }
+    }
+
+    /// Takes what is there, or waits until `late` for the first.
+    async fn gather(&mut self, late: Instant) -> Result<Gathered, ReadError> {
+        let mut late = if self.goes_on { late } else { Instant::now() };
+        while self.frames.len() < self.limit && self.bytes < HIGH_WATER {
+            let rest = self.limit - self.frames.len();
+            match self.follower.next_by(rest, late).await? {
+                Some(Next::Events(entries)) => {
+                    for entry in entries {
+                        let frame = v1_frame(&entry).payload();
+                        self.bytes += frame.len();
+                        self.frames.push(frame);
+                        self.cursor = self.follower.cursor_of(&entry);
+                    }
+                    late = Instant::now();
+                }
+                Some(Next::Gap(..)) if self.frames.is_empty() => {
+                    return Ok(Gathered::NoLongerKept);
+                }
+                Some(Next::Gap(..)) | None => break,
+            }
+        }
+        Ok(Gathered::All)
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(self.bytes + self.frames.len() + 128);
+        json.extend(b"{\"room\":");
+        json.extend(to_json(&self.follower.room()).bytes());
+        if let Some(reason) = self.resume.and_then(Resume::reason) {
+            json.extend(b",\"reset\":");
+            json.extend(to_json(&reason).bytes());
+        }
+        json.extend(b",\"cursor\":");
+        json.extend(to_json(&self.cursor.to_string()).bytes());
+        json.extend(b",\"events\":[");
+        for (at, frame) in self.frames.iter().enumerate() {
+            if at > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(frame);
+        }
+        json.extend(b"]}");
+        json
+    }
+}

@@ -1,0 +1,76 @@
+//! `GET /api/v1/rooms` and `GET /api/v1/stats`: what is going on.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, Params, Problem, Reception, count, ok};
+use crate::hub::now;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    rooms: Vec<RoomForm<'a>>,
+    /// What to ask for `after` this page, if there may be more.
+    next: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RoomForm<'a> {
+    room: &'a str,
+    count: usize,
+}
+
+/// The rooms in memory that may be read, by name.
+pub(super) async fn list(
+    State(desk): Reception,
+    Params(query): Params<ListQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&headers)?;
+    let limit = count(query.limit, 1)?;
+    let may_see = |room: &str| caller.may_read(room);
+    let rooms = &desk.shared.rooms;
+    let found = rooms.list(query.after.as_deref(), limit, may_see);
+    let last = found.last().filter(|_| found.len() == limit);
+    let forms = found.iter().map(|(room, count)| RoomForm {
+        room,
+        count: *count,
+    });
+    Ok(ok(&Page {
+        next: last.map(|(room, _)| &**room),
+        rooms: forms.collect(),
+    }))
+}
+
+#[derive(Serialize)]
+struct Stats {
+    now: u64,
+    connections: usize,
+    websockets: BTreeMap<&'static str, u64>,
+    streams: usize,
+    rooms: usize,
+    users: usize,
+}
+
+/// How much there is of what.
+pub(super) async fn stats(State(desk): Reception, headers: HeaderMap) -> Result<Response, Problem> {
+    Caller::of(&headers)?;
+    let hub = &desk.shared;
+    let census = hub.rooms.census();
+    Ok(ok(&Stats {
+        now: now(),
+        connections: hub.connections(),
+        websockets: hub.metrics.open().collect(),
+        streams: desk.streams.len(),
+        rooms: census.rooms,
+        users: census.users,
+    }))
+}

@@ -1,0 +1,58 @@
+//! `GET /api/v1/search`.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::{Caller, Params, Problem, Reception, ok};
+use crate::{
+    auth::Right,
+    session::search_query,
+    wire::{asking::Query, shown::FoundForm},
+};
+
+#[derive(Deserialize)]
+pub(super) struct Search {
+    q: String,
+    room: Option<String>,
+    from: Option<String>,
+    after: Option<u64>,
+    before: Option<u64>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Messages by their words, in one room or in all.
+pub(super) async fn search(
+    State(desk): Reception,
+    Params(query): Params<Search>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&headers)?;
+    let query = Query {
+        q: query.q.into(),
+        room: query.room.map(Into::into),
+        from: query.from.map(Into::into),
+        after: query.after,
+        before: query.before,
+        limit: query.limit,
+        cursor: query.cursor.map(Into::into),
+    };
+    let search = query.checked()?;
+    let rooms = if let Some(room) = search.room.as_deref() {
+        caller.may(room, Right::Read)?;
+        Some(vec![Arc::from(room)])
+    } else {
+        caller.may_read_all()?;
+        None
+    };
+    let hub = &desk.shared;
+    let viewer = caller.user_id(hub);
+    let query = search_query(search, rooms, viewer.clone());
+    let words = Arc::clone(&query.words);
+    let found = hub.projection.search(query).await?;
+    let viewer = viewer.as_deref().unwrap_or_default();
+    Ok(ok(&FoundForm::new(&found, &words, viewer)))
+}
