@@ -120,7 +120,7 @@ mod tests {
         let text = format!("{bounds:#?}");
         let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
         lines
-            .filter(|line| !line.starts_with([' ', ')']))
+            .filter(|line| !line.starts_with([' ', ')', '}']))
             .map(|line| {
                 let name = line.split(':').next().unwrap();
                 format!("{section}.{}", name.replace('_', "-"))
