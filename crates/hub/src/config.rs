@@ -283,7 +283,11 @@ impl Default for Timeouts {
 /// Whether a [`Site::Logs`]'s extra path is one: plain, and none of ours.
 pub(crate) fn is_extra_path(path: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
-    let is_ours = ["/api", "/assets", "/healthz", "/logs"].iter().any(|ours| {
+    let is_ours = [
+        "/api", "/assets", "/healthz", "/logs", "/metrics", "/readyz",
+    ]
+    .iter()
+    .any(|ours| {
         path.strip_prefix(ours)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });

@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     core::SessionId,
     identity::Identities,
-    log::{Log, Projection, Store},
+    log::{Health, Log, Projection, Store},
     logs::Logs,
     metrics::Metrics,
     opening::Opening,
@@ -28,6 +28,15 @@ use crate::{
     traffic::Traffic,
     users::Users,
 };
+
+/// Why no new clients should be sent to a hub.
+#[derive(Debug)]
+pub(crate) enum Unready {
+    /// It stops.
+    Stops,
+    /// Its log takes nothing, for this reason, which is the operator's.
+    ReadOnly(Arc<str>),
+}
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -88,10 +97,14 @@ impl Shared {
     }
 
     /// Why no new clients should be sent here, if they should not.
-    pub(crate) fn unready(&self) -> Option<String> {
-        self.draining
-            .is_raised()
-            .then(|| "The server stops.".to_owned())
+    pub(crate) fn unready(&self) -> Option<Unready> {
+        if self.draining.is_raised() {
+            return Some(Unready::Stops);
+        }
+        match self.log.health() {
+            Health::Well => None,
+            Health::ReadOnly { why, .. } => Some(Unready::ReadOnly(why)),
+        }
     }
 
     /// Connections that have a place.

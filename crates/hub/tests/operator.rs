@@ -9,10 +9,16 @@
 
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fullduplex::CloseFrame;
-use fullduplex_hub::{Config, Hub, Timeouts};
+use fullduplex_hub::{
+    Config, Hub, Timeouts,
+    log::{
+        Answer, Append, AppendError, Bounds, Draft, Health, Log, MemoryLimits, MemoryLog, PageSize,
+        ReadError, Sought, Start, Store, Tail,
+    },
+};
 use serde_json::json;
 use support::{PATIENCE, Running, UPGRADE, within};
 use tokio::{
@@ -196,6 +202,67 @@ async fn a_listener_apart_answers_also_while_the_hub_stops_and_says_so() {
     assert!(ask(addr, "/healthz").await.ends_with("\r\n\r\nok\n"));
     stopping.abort();
     drop(open);
+}
+
+/// A log that takes nothing.
+struct Full;
+
+impl Log for Full {
+    fn append(&self, _: Draft) -> Append {
+        Answer::given(Err(AppendError::Unavailable))
+    }
+
+    fn bounds(&self, _: &Arc<str>) -> Answer<Bounds, ReadError> {
+        Answer::given(Err(ReadError::Unavailable))
+    }
+
+    fn seek(&self, _: &Arc<str>, _: u64) -> Answer<Sought, ReadError> {
+        Answer::given(Err(ReadError::Unavailable))
+    }
+
+    fn tail(&self, _: &Arc<str>, _: Start, _: PageSize) -> Answer<Tail, ReadError> {
+        Answer::given(Err(ReadError::Unavailable))
+    }
+
+    fn erase(&self, _: &Arc<str>) -> Answer<u64, AppendError> {
+        Answer::given(Err(AppendError::Unavailable))
+    }
+
+    fn health(&self) -> Health {
+        Health::ReadOnly {
+            why: "/srv/data is full".into(),
+            retry: Duration::from_secs(1),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hub_whose_log_takes_nothing_is_not_ready_and_says_why_to_its_operator() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let made = Hub::with_log(Config::default(), listener, |committed| {
+        let limits = MemoryLimits {
+            room_events: 1,
+            events: 1,
+            bytes: 1,
+        };
+        Ok(Store {
+            log: Arc::new(Full),
+            projection: Arc::new(MemoryLog::new(limits, committed)),
+        })
+    });
+    let hub = Running::run(made.await.unwrap());
+    let answer = hub.get("/readyz", "").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        answer.body,
+        "Messages can't be stored: /srv/data is full.\n"
+    );
+    let answer = hub.get("/readyz", "X-Forwarded-For: 192.0.2.1\r\n").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.body, "Messages can't be stored.\n");
+    // It is alive all the same.
+    assert_eq!(hub.get("/healthz", "").await.status, 200);
+    counted(&hub, &["fdx_log_takes_messages 0"]).await;
 }
 
 #[tokio::test]

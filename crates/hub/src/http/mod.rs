@@ -137,7 +137,7 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
 pub(crate) fn operator_router(desk: &Arc<Desk>) -> Router {
     Router::new()
         .route("/healthz", get(operator::healthz))
-        .route("/readyz", get(operator::readyz))
+        .route("/readyz", get(operator::whole_readyz))
         .route("/metrics", get(operator::all_metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::{Connection, Desk, Reception, sentence};
-use crate::metrics;
+use crate::{hub::Unready, metrics};
 
 /// How a request tells that somebody sent it on for somebody else.
 const FORWARDED: [HeaderName; 3] = [
@@ -24,12 +24,30 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether it should be sent new clients; if not, why.
-pub(super) async fn readyz(State(desk): Reception) -> Response {
-    match desk.shared.unready() {
-        None => sentence(StatusCode::OK, "ready"),
-        Some(why) => sentence(StatusCode::SERVICE_UNAVAILABLE, why),
-    }
+/// Whether it should be sent new clients; if not, why. What the operator is told of a disk, say, is not for everybody.
+pub(super) async fn readyz(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Response {
+    readiness(&desk, is_from_here(connection.peer.ip(), &headers))
+}
+
+/// The same for whoever reaches the listener that it is on.
+pub(super) async fn whole_readyz(State(desk): Reception) -> Response {
+    readiness(&desk, true)
+}
+
+fn readiness(desk: &Desk, is_for_operator: bool) -> Response {
+    let why = match desk.shared.unready() {
+        None => return sentence(StatusCode::OK, "ready"),
+        Some(Unready::Stops) => "The server stops.".to_owned(),
+        Some(Unready::ReadOnly(why)) if is_for_operator => {
+            format!("Messages can't be stored: {why}.")
+        }
+        Some(Unready::ReadOnly(_)) => "Messages can't be stored.".to_owned(),
+    };
+    sentence(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 /// The page of metrics, for this machine alone: not for all whom a proxy on it sends on.

@@ -16,6 +16,7 @@ mod answer;
 #[cfg(test)]
 mod conformance;
 mod draft;
+mod load;
 mod memory;
 mod projection;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::{
     answer::{Answer, Lost},
     draft::{AppendError, Appended, Draft},
+    load::{Load, Timings},
     memory::{MemoryLimits, MemoryLog},
     projection::{
         Found, MAX_REACTIONS, MAX_REACTORS, MAX_SCANNED, MAX_UNREAD, MAX_WORDS, Page, PageQuery,
@@ -72,6 +74,11 @@ pub trait Log: Send + Sync + 'static {
     /// Whether it takes drafts, as far as is known. It is for people and balancers: who has a draft appends it, and so finds out.
     fn health(&self) -> Health {
         Health::Well
+    }
+
+    /// What it has to do. None if it does all at once.
+    fn load(&self) -> Option<Load> {
+        None
     }
 
     /// What the ids of users are made from, for as long as there are events of theirs. None makes ids that last

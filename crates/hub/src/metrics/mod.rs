@@ -16,6 +16,7 @@ use self::{
 use crate::{
     core::{Census, Reset},
     hub::Shared,
+    log::{Health, Log},
 };
 
 /// What a WebSocket connection is for.
@@ -122,6 +123,7 @@ pub(crate) fn page(hub: &Shared) -> String {
     connections(&mut page, hub);
     messages(&mut page, &hub.metrics);
     rooms(&mut page, hub.rooms.census());
+    log(&mut page, &*hub.log);
     page.into_text()
 }
 
@@ -231,6 +233,30 @@ fn rooms(page: &mut Page, census: Census) {
     .is(census.users);
     page.gauge("fdx_ring_bytes", "Memory of the newest events of rooms.")
         .is(census.ring_bytes);
+}
+
+fn log(page: &mut Page, log: &dyn Log) {
+    let takes = matches!(log.health(), Health::Well);
+    page.gauge(
+        "fdx_log_takes_messages",
+        "1, or 0 while nothing can be stored.",
+    )
+    .is(u8::from(takes));
+    let Some(load) = log.load() else { return };
+    page.gauge("fdx_log_waiting_messages", "What waits to be stored.")
+        .is(load.waiting);
+    page.gauge("fdx_log_waiting_bytes", "Bytes of what waits to be stored.")
+        .is(load.waiting_bytes);
+    page.times(
+        "fdx_log_append_seconds",
+        "Time from when a message is handed to the log until it is stored and answered.",
+        &load.appends,
+    );
+    page.times(
+        "fdx_log_commit_seconds",
+        "Time of a transaction, of one message or many, its sync included.",
+        &load.commits,
+    );
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::log::Timings;
+
 /// What such a page is.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -28,6 +30,21 @@ impl Page {
     /// What is now.
     pub(crate) fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "gauge", help)
+    }
+
+    /// How long something took.
+    pub(crate) fn times(&mut self, name: &'static str, help: &str, times: &Timings) {
+        let Family { page, .. } = self.family(name, "histogram", help);
+        let (buckets, sum) = times.get();
+        let mut count = 0;
+        for (most, among) in buckets {
+            count += among;
+            let most = most.map_or_else(|| "+Inf".to_owned(), |most| most.to_string());
+            // A string takes what is written into it.
+            writeln!(page, "{name}_bucket{{le=\"{most}\"}} {count}").ok();
+        }
+        let sum = sum.as_secs_f64();
+        write!(page, "{name}_sum {sum}\n{name}_count {count}\n").ok();
     }
 
     pub(crate) fn into_text(self) -> String {

@@ -4,7 +4,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{ErrorCode, ffi};
@@ -156,6 +156,15 @@ impl Trouble {
             });
             self.told = Some(why);
         }
+    }
+
+    pub(super) const fn is_there(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// When it makes sense to try whether it is over.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.is_there().then(|| Instant::now() + RETRY)
     }
 
     pub(super) fn is_over(&mut self) {

@@ -48,11 +48,12 @@ use self::{
     retention::{Rules, Sweep},
     wal::Wal,
     watch::Owed,
-    writer::{Marking, Pending, State, Work, Writer},
+    writer::{Marking, Pending, State, Times, Work, Writer},
 };
 use super::{
-    Answer, Append, AppendError, Bounds, Committed, Draft, Found, Health, Log, Page, PageQuery,
-    PageSize, Projection, ReadError, ReadMark, SearchQuery, Sought, Start, Tail, stamp::new_epoch,
+    Answer, Append, AppendError, Bounds, Committed, Draft, Found, Health, Load, Log, Page,
+    PageQuery, PageSize, Projection, ReadError, ReadMark, SearchQuery, Sought, Start, Tail,
+    stamp::new_epoch,
 };
 
 /// The database in a data folder.
@@ -143,6 +144,7 @@ pub struct SqliteLog {
     secret: [u8; 32],
     queue: Arc<Queue<Work>>,
     health: Arc<Mutex<Health>>,
+    times: Times,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
     limits: Limits,
@@ -179,6 +181,7 @@ impl SqliteLog {
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
         let health = Arc::new(Mutex::new(Health::Well));
         let owed = Arc::new(Owed::default());
+        let times = Times::default();
         let writer = Writer {
             conn,
             committed,
@@ -195,6 +198,7 @@ impl SqliteLog {
             trouble: Trouble::new(path.clone(), Arc::clone(&health)),
             owed: Arc::clone(&owed),
             limits,
+            times: times.clone(),
         };
         let work = {
             let queue = Arc::clone(&queue);
@@ -221,6 +225,7 @@ impl SqliteLog {
             secret,
             queue,
             health,
+            times,
             readers,
             limits,
             _watch: watch,
@@ -327,6 +332,17 @@ impl Log for SqliteLog {
         }
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.clone()
+    }
+
+    fn load(&self) -> Option<Load> {
+        let (waiting, waiting_bytes) = self.queue.waiting();
+        let Times { appends, commits } = self.times.clone();
+        Some(Load {
+            waiting,
+            waiting_bytes,
+            appends,
+            commits,
+        })
     }
 
     fn secret(&self) -> Option<[u8; 32]> {

@@ -78,6 +78,12 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// How many items wait, and their bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.items.len(), state.bytes)
+    }
+
     /// Waits for items until `deadline` and takes as many as there are, within the bounds. What was added before it was closed is
     /// still given out.
     pub(super) fn take(

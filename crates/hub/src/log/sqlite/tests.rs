@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Condvar, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     core::{Event, Mark, What},
     log::{
-        Appended, Cursor, Reset, Span,
+        Appended, Cursor, Reset, Span, Timings,
         conformance::{ALL, Seen, Subject, conformance, draft, says},
         projection_conformance::projection_conformance,
     },
@@ -1373,4 +1373,53 @@ async fn s23_a_page_of_a_long_history_is_found_by_an_index() {
     let page = subject.store.projection.page(around).await.unwrap();
     let seqs: Vec<_> = page.messages.iter().map(|shown| shown.event.seq).collect();
     assert_eq!(seqs, [middle, middle + MESSAGES + 1]);
+}
+
+#[tokio::test]
+async fn a_trouble_is_over_also_where_nobody_sends_anything_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing_now = Arc::clone(&fails);
+    let (subject, log) = failing(folder.path(), move || failing_now.load(Ordering::Relaxed));
+    subject.say("stored").await;
+    assert_eq!(log.health(), Health::Well);
+    fails.store(true, Ordering::Relaxed);
+    let refused = subject.append(says("u1", "1", "not stored")).await;
+    assert_eq!(refused, Err(AppendError::Timeout));
+    assert!(matches!(log.health(), Health::ReadOnly { .. }));
+    fails.store(false, Ordering::Relaxed);
+    let well = async {
+        while log.health() != Health::Well {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), well)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_it_has_to_do_is_known_and_how_long_it_takes() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = limited(folder.path(), Limits::default());
+    subject.say("stored").await;
+    let mut conn = other(folder.path());
+    let held = hold(&mut conn);
+    let waiting: Vec<_> = (0..3)
+        .map(|n| subject.append(says("u1", &n.to_string(), "waits")))
+        .collect();
+    // The writer has taken the first one at most.
+    let load = log.load().unwrap();
+    assert!((2..=3).contains(&load.waiting), "{load:?}");
+    assert!(load.waiting_bytes >= 2 * "waits".len(), "{load:?}");
+    drop(held);
+    for append in waiting {
+        append.await.unwrap();
+    }
+    let load = log.load().unwrap();
+    assert_eq!((load.waiting, load.waiting_bytes), (0, 0));
+    let count = |times: &Timings| times.get().0.map(|(_, count)| count).sum::<u64>();
+    let (appends, commits) = (count(&load.appends), count(&load.commits));
+    assert_eq!(appends, 4);
+    assert!((2..=4).contains(&commits), "{commits}");
 }

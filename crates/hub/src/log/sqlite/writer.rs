@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     core::{self, What},
-    log::{AppendError, Appended, Committed, Draft, ReadError, ReadMark, stamp::Stamps},
+    log::{AppendError, Appended, Committed, Draft, ReadError, ReadMark, Timings, stamp::Stamps},
 };
 
 /// Drafts in one transaction. Beyond that the first of them would wait long for little: a commit of so many costs hardly more
@@ -97,6 +97,14 @@ pub(super) struct Writer {
     pub(super) trouble: Trouble,
     pub(super) owed: Arc<Owed>,
     pub(super) limits: Limits,
+    pub(super) times: Times,
+}
+
+/// How long it took.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Times {
+    pub(super) appends: Arc<Timings>,
+    pub(super) commits: Arc<Timings>,
 }
 
 /// What the writer knows of the database without reading it.
@@ -171,13 +179,14 @@ impl Writer {
         let _working = Working(queue, Arc::clone(&self.owed));
         let mut sweep_at = Instant::now();
         loop {
-            let until = match self.wal.due() {
+            let others = [self.wal.due(), self.trouble.retry_at()];
+            let until = match others.into_iter().flatten().min() {
                 _ if !self.erasing.is_empty() => Instant::now(),
-                due => due.map_or(sweep_at, |at| at.min(sweep_at)),
+                other => other.map_or(sweep_at, |at| at.min(sweep_at)),
             };
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
                 Taken::Items(batch) => self.work(batch),
-                Taken::Nothing => {}
+                Taken::Nothing => self.try_again(),
                 Taken::Closed => break,
             }
             self.erase();
@@ -209,11 +218,17 @@ impl Writer {
         let oldest = batch.first().map_or_else(Instant::now, Work::since);
         let patience = self.limits.write.saturating_sub(oldest.elapsed());
         let (mut drafts, mut answers, mut marking) = (Vec::new(), Vec::new(), Vec::new());
+        let mut handed_over = Vec::new();
         for work in batch {
             match work {
-                Work::Append(Pending { draft, answer, .. }) => {
+                Work::Append(Pending {
+                    draft,
+                    answer,
+                    since,
+                }) => {
                     drafts.push(draft);
                     answers.push(answer);
+                    handed_over.push(since);
                 }
                 Work::Mark(one) => marking.push(one),
                 Work::Erase(one) if self.erasing.len() < MAX_ERASING => self.erasing.push_back(one),
@@ -223,9 +238,11 @@ impl Writer {
         self.owed.begin(answers);
         let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
         let has_deleted = drafts.iter().any(deletes);
+        let begun = Instant::now();
         let stored = self.store(drafts, &marking, patience);
         match stored {
             Ok(Stored { decided, trimmed }) => {
+                self.times.commits.record(begun.elapsed());
                 self.trouble.is_over();
                 self.wal.grew(has_deleted);
                 let mut results = Vec::with_capacity(decided.len());
@@ -234,6 +251,9 @@ impl Writer {
                 }
                 for (room, floor) in trimmed {
                     self.committed.trimmed(&room, floor);
+                }
+                for since in handed_over {
+                    self.times.appends.record(since.elapsed());
                 }
                 for (answer, result) in self.owed.end().into_iter().zip(results) {
                     // Who does not wait any more needs no answer.
@@ -254,6 +274,23 @@ impl Writer {
             Err(failed) => {
                 let error = self.recover(&failed);
                 refuse(self.owed.end(), marking, error);
+            }
+        }
+    }
+
+    /// Finds out whether a trouble is over while nobody sends anything: who was told that nothing is stored waits until that is over.
+    fn try_again(&mut self) {
+        if !self.trouble.is_there() || self.is_hindered() {
+            return;
+        }
+        let write = "BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE key = 'epoch'; COMMIT";
+        match self.conn.execute_batch(write) {
+            Ok(()) => {
+                self.trouble.is_over();
+                self.wal.grew(false);
+            }
+            Err(error) => {
+                self.recover(&Failed::Before(error));
             }
         }
     }
