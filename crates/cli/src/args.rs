@@ -22,7 +22,7 @@ use crate::{
         token::TokenArgs,
     },
     exit::{self, Failure},
-    output,
+    output::{self, LogForm},
     settings::{Settings, lenient},
 };
 
@@ -98,9 +98,17 @@ impl Args {
         })
     }
 
+    /// How log lines look.
+    pub(crate) fn log_form(&self) -> LogForm {
+        match &self.command {
+            Command::Serve(args) => args.log_form(),
+            _ => LogForm::default(),
+        }
+    }
+
     /// What is logged when nothing else is asked for: a server tells what happens, a client has its own output.
     pub(crate) fn quiet_level(&self) -> LevelFilter {
-        match self.command {
+        match &self.command {
             Command::Connect(_)
             | Command::Backup(_)
             | Command::Export(_)
@@ -108,7 +116,8 @@ impl Args {
             | Command::Recover(_)
             | Command::Token(_)
             | Command::Config(_) => LevelFilter::WARN,
-            Command::Serve(_) | Command::Tail(_) | Command::Echo(_) => LevelFilter::INFO,
+            Command::Serve(args) => args.log_level(),
+            Command::Tail(_) | Command::Echo(_) => LevelFilter::INFO,
         }
     }
 }

@@ -7,9 +7,6 @@ use crate::output;
 /// Descriptors that a server needs for other things than connections: files, its listener, the runtime's own.
 const RESERVED: u64 = 64;
 
-/// So few connections are worth a warning: usual limits allow far more.
-const FEW: u32 = 1000;
-
 /// Raises our limit as far as it may be raised, and returns how many connections fit, at most `wanted`.
 ///
 /// The soft limit is low for programs that use `select`, and we do not; the hard one is what the administrator
@@ -26,11 +23,8 @@ pub(crate) fn connections(wanted: u32) -> u32 {
     }
     let descriptors = limit.current.unwrap_or(u64::MAX);
     let fitting = u32::try_from(descriptors.saturating_sub(RESERVED)).unwrap_or(u32::MAX);
-    if fitting < wanted {
-        tracing::debug!(descriptors, "connections are limited by open files");
-    }
     let fitting = fitting.clamp(1, wanted);
-    if fitting < wanted.min(FEW) {
+    if fitting < wanted {
         output::warning(&format!(
             "at most {fitting} connections at a time: the limit of open files is {descriptors}"
         ));

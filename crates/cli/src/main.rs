@@ -8,6 +8,7 @@ mod exit;
 mod listen;
 mod output;
 mod seconds;
+mod service;
 mod settings;
 mod signal;
 mod visible;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(ended) => return ended,
     };
-    output::init_logs(args.quiet_level(), args.verbose);
+    output::init_logs(args.log_form(), args.quiet_level(), args.verbose);
     match run(args.command, &args.settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.placed(&args.settings).report(),

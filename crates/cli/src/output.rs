@@ -1,7 +1,11 @@
 //! The only place that prints.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::{
+    io::{self, BufWriter, IsTerminal as _, Write},
+    sync::OnceLock,
+};
 
+use clap::ValueEnum;
 use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -18,21 +22,50 @@ pub(crate) fn line(text: &str) {
 
 /// One line on standard error.
 pub(crate) fn note(text: &str) {
-    writeln!(io::stderr().lock(), "{text}").ok();
+    if is_json() {
+        tracing::info!("{text}");
+    } else {
+        writeln!(io::stderr().lock(), "{text}").ok();
+    }
 }
 
 /// One line on standard error that says what went wrong, whatever it quotes.
 pub(crate) fn error(text: &str) {
-    note(&format!("fdx: {}", visible(text)));
+    if is_json() {
+        tracing::error!("{text}");
+    } else {
+        note(&format!("fdx: {}", visible(text)));
+    }
 }
 
 /// One line on standard error about what may be a mistake.
 pub(crate) fn warning(text: &str) {
-    note(&format!("fdx: warning: {}", visible(text)));
+    if is_json() {
+        tracing::warn!("{text}");
+    } else {
+        note(&format!("fdx: warning: {}", visible(text)));
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    // For people.
+    #[default]
+    Text,
+    // An object per line, notes and warnings at start among them.
+    Json,
+}
+
+/// There once the form of log lines was chosen.
+static FORM: OnceLock<LogForm> = OnceLock::new();
+
+fn is_json() -> bool {
+    FORM.get() == Some(&LogForm::Json)
 }
 
 /// Log lines go to standard error; `RUST_LOG` picks them more finely than `-v` does.
-pub(crate) fn init_logs(quiet: LevelFilter, verbose: u8) {
+pub(crate) fn init_logs(form: LogForm, quiet: LevelFilter, verbose: u8) {
     let level = match verbose {
         0 => quiet,
         1 => LevelFilter::DEBUG,
@@ -42,12 +75,15 @@ pub(crate) fn init_logs(quiet: LevelFilter, verbose: u8) {
         .with_default_directive(level.into())
         .from_env_lossy();
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal() && !is_plain)
-        .with_writer(io::stderr)
-        .init();
+        .with_writer(io::stderr);
+    match FORM.get_or_init(|| form) {
+        LogForm::Text => lines.init(),
+        LogForm::Json => lines.json().flatten_event(true).init(),
+    }
 }
 
 /// A thread that writes, so that nothing else waits when a terminal or a pipe does not take more.

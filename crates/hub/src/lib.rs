@@ -36,6 +36,7 @@ mod rooms;
 mod server;
 mod session;
 mod signal;
+mod tls;
 mod traffic;
 mod users;
 mod wire;
@@ -55,13 +56,6 @@ use tokio::{
     sync::Semaphore,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{PrivateKeyDer, pem::PemObject},
-    },
-};
 
 #[cfg(feature = "sqlite")]
 pub use crate::export::{ExportError, export};
@@ -79,6 +73,7 @@ use crate::{
     log::{Committed, MemoryLimits, MemoryLog, Store},
     logs::Logs,
     rooms::Rooms,
+    tls::Tls,
 };
 
 /// How often rooms that may be forgotten are looked for. They wait minutes; a second is soon.
@@ -95,7 +90,25 @@ pub struct Hub {
     /// For those who look after the hub.
     operators: Option<TcpListener>,
     local_addr: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// What a hub can read anew while it runs.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    tls: Option<Arc<Tls>>,
+}
+
+impl Reloader {
+    /// Reads the certificate and its key anew: connections that are accepted from then on get it, and open ones stay. What can't be
+    /// used is told in the log, and what was there before is used on. Blocks while files are read.
+    ///
+    /// A hub does so by itself within a minute after the files changed.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.renew();
+        }
+    }
 }
 
 /// Why a hub can't be started.
@@ -132,7 +145,7 @@ impl Config {
     /// Those of [`Hub::new`].
     pub fn check(&self, address: SocketAddr) -> Result<(), StartError> {
         check(self, address)?;
-        self.tls.as_ref().map(tls_config).transpose()?;
+        self.tls.as_ref().map(Tls::read).transpose()?;
         static_dir(self)?;
         Doors::new(self).map_err(StartError::Config)?;
         Ok(())
@@ -200,7 +213,7 @@ impl Hub {
     ) -> Result<Self, StartError> {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         check(&config, local_addr)?;
-        let tls = config.tls.as_ref().map(tls_config).transpose()?;
+        let tls = config.tls.as_ref().map(Tls::read).transpose()?;
         let static_dir = static_dir(&config)?;
         let doors = Doors::new(&config).map_err(StartError::Config)?;
         let hosts = Hosts::new(&config, local_addr.ip());
@@ -224,7 +237,7 @@ impl Hub {
             listener,
             operators: None,
             local_addr,
-            tls,
+            tls: tls.map(Arc::new),
         })
     }
 
@@ -234,6 +247,13 @@ impl Hub {
     pub fn operators_on(mut self, listener: TcpListener) -> Self {
         self.operators = Some(listener);
         self
+    }
+
+    /// What can be read anew while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            tls: self.tls.clone(),
+        }
     }
 
     /// The address that connections come to, with the real port.
@@ -259,10 +279,10 @@ impl Hub {
         } = self;
         let shared = &desk.shared;
         let router = http::router(&desk);
-        let tls = tls.map(TlsAcceptor::from);
         let serving = async {
             tokio::select! {
-                never = server::accept(&listener, shared, &router, tls.as_ref()) => never,
+                never = server::accept(&listener, shared, &router, tls.as_deref()) => never,
+                never = watch(tls.as_ref()) => never,
                 never = tell_presence(shared) => never,
                 never = sweep(shared) => never,
                 () = shutdown => {}
@@ -284,6 +304,14 @@ async fn look_after(listener: Option<TcpListener>, desk: &Arc<Desk>) -> ! {
             let router = http::operator_router(desk);
             server::accept_operators(&listener, &desk.shared.config.timeouts, &router).await
         }
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads a certificate anew when it changed, if there is one.
+async fn watch(tls: Option<&Arc<Tls>>) -> ! {
+    match tls {
+        Some(tls) => Arc::clone(tls).watch().await,
         None => std::future::pending().await,
     }
 }
@@ -352,24 +380,6 @@ fn static_dir(config: &Config) -> Result<Option<StaticDir>, StartError> {
             error,
         }),
     }
-}
-
-fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
-    let failed = |path: &PathBuf| {
-        let path = path.clone();
-        move |error| StartError::File { path, error }
-    };
-    let cert = read_small(&files.cert).map_err(failed(&files.cert))?;
-    let key = read_small(&files.key).map_err(failed(&files.key))?;
-    PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("no usable private key: {error}"),
-            )
-        })
-        .map_err(failed(&files.key))?;
-    fullduplex::tls::server_config(&cert, &key).map_err(failed(&files.cert))
 }
 
 /// Reads a file that is one: a pipe would be waited for, before anything is listened to.

@@ -18,6 +18,7 @@ use crate::{
     config::Timeouts,
     http::{Connection, Lease, Place},
     hub::Shared,
+    tls::Tls,
 };
 
 /// The first pause after a failed accept; doubled up to the longest. Descriptors run out for as
@@ -44,7 +45,7 @@ pub(crate) async fn accept(
     listener: &TcpListener,
     shared: &Arc<Shared>,
     router: &Router,
-    tls: Option<&TlsAcceptor>,
+    tls: Option<&Tls>,
 ) -> ! {
     let mut pause = FIRST_ACCEPT_PAUSE;
     let mut refusals = Refusals::default();
@@ -93,7 +94,7 @@ pub(crate) async fn accept(
             connection,
             Arc::clone(shared),
             router.clone(),
-            tls.cloned(),
+            tls.map(Tls::acceptor),
         );
         shared.spawn(serving);
     }
@@ -139,7 +140,7 @@ async fn answer_once(stream: TcpStream, patience: Duration, router: Router) {
 }
 
 /// Says why a connection is not taken.
-fn turn_away(stream: &TcpStream, tls: Option<&TlsAcceptor>, why: &[u8]) {
+fn turn_away(stream: &TcpStream, tls: Option<&Tls>, why: &[u8]) {
     if tls.is_none() {
         // A new socket takes this much at once; and if not, it is gone without a word.
         drop(stream.try_write(why));

@@ -13,7 +13,8 @@ use crate::{
     listen::{self, OriginArgs, TimeoutArgs, TlsArgs},
     output,
     seconds::Seconds,
-    signal::Signals,
+    service,
+    signal::{Hangups, Signals},
 };
 
 /// What the files of `--static` may do with `--csp` alone: use what comes from here, nothing inline, nothing else.
@@ -100,6 +101,7 @@ fn network(text: &str) -> Result<String, NoNetwork> {
 pub(crate) struct Listening {
     hub: Hub,
     signals: Signals,
+    hangups: Hangups,
     scheme: &'static str,
 }
 
@@ -123,6 +125,7 @@ pub(crate) async fn start(
     Ok(Listening {
         hub,
         signals,
+        hangups: Hangups::catch()?,
         scheme,
     })
 }
@@ -164,6 +167,9 @@ impl Listening {
     pub(crate) async fn operators_on(mut self, address: &str) -> Result<Self, Failure> {
         let (listener, addr) = listen::bind(address).await?;
         output::note(&format!("metrics are at http://{addr}/metrics"));
+        if !addr.ip().is_loopback() {
+            output::warning(&format!("anybody who reaches {addr} can read the metrics"));
+        }
         self.hub = self.hub.operators_on(listener);
         Ok(self)
     }
@@ -175,9 +181,24 @@ impl Listening {
 
     /// Serves until a signal comes.
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let Self { hub, signals, .. } = self;
-        signals
-            .serve(|stopped| hub.run(async { stopped.await.unwrap_or_default() }))
-            .await
+        let Self {
+            hub,
+            signals,
+            mut hangups,
+            ..
+        } = self;
+        let reloader = hub.reloader();
+        let reloading = async {
+            loop {
+                hangups.next().await;
+                reloader.reload();
+            }
+        };
+        let serving = signals.serve(|stopped| hub.run(async { stopped.await.unwrap_or_default() }));
+        service::is_ready();
+        tokio::select! {
+            served = serving => served,
+            never = reloading => never,
+        }
     }
 }

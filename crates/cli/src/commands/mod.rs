@@ -12,3 +12,4 @@ pub(crate) mod serve;
 mod store;
 pub(crate) mod tail;
 pub(crate) mod token;
+mod unsafe_settings;

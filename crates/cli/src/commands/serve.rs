@@ -7,14 +7,18 @@ use fullduplex_hub::{
     Config, Limits, LogInput, LogSource, PlainMode, Rates, Timeouts, log::sqlite::Options,
 };
 
+use tracing_subscriber::filter::LevelFilter;
+
 use super::{
     hub::{self, HubArgs},
     store::{self, StoreArgs},
+    unsafe_settings,
 };
 use crate::{
     bounds::{self, Bounds},
     exit::Failure,
-    listen, output,
+    listen,
+    output::{self, LogForm},
 };
 
 /// What it is called on the command line.
@@ -57,6 +61,22 @@ pub(crate) struct ServeArgs {
     /// Escapes HTML in plain JSON messages, for old pages that insert them as HTML
     #[arg(long, help_heading = "Pages")]
     escape_html: bool,
+    /// How log lines on standard error look
+    #[arg(
+        long,
+        value_name = "FORM",
+        default_value = "text",
+        help_heading = "What it says"
+    )]
+    log_format: LogForm,
+    /// Which of them there are, unless -v says otherwise
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "What it says"
+    )]
+    log_level: LogLevel,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -78,6 +98,16 @@ pub(crate) struct Plan {
     pub(crate) config: Config,
     /// Where rooms are kept, if that is on disk.
     store: Option<Options>,
+}
+
+/// The least important lines that there are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -106,6 +136,22 @@ fn parse_log(text: &str) -> Result<LogSource, String> {
 }
 
 impl ServeArgs {
+    /// How log lines look.
+    pub(crate) const fn log_form(&self) -> LogForm {
+        self.log_format
+    }
+
+    /// The least important ones that there are.
+    pub(crate) const fn log_level(&self) -> LevelFilter {
+        match self.log_level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        }
+    }
+
     /// What they ask for, if that can be together.
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
         let mut config = Config {
@@ -137,7 +183,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         store,
     } = args.plan()?;
     let kept = store::kept(store.as_ref());
+    let warnings = unsafe_settings::warnings(&config, store.as_ref());
     let mut hub = hub::start(&listen, config, store).await?;
+    for warning in warnings {
+        output::warning(warning);
+    }
     if let Some(metrics) = metrics {
         hub = hub.operators_on(&metrics).await?;
     }

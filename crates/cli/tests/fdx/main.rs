@@ -16,6 +16,7 @@ mod help;
 mod herd;
 mod http;
 mod mistakes;
+mod operating;
 mod peer;
 mod program;
 mod prompt;

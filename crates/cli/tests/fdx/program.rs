@@ -145,6 +145,11 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
+    /// Tells it that its terminal is gone, or to read its files anew.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Ends it as a crash would, and waits until it is gone.
     pub(crate) async fn crash(self) {
         self.signal(Signal::KILL);

@@ -162,7 +162,7 @@ fn connections(page: &mut Page, hub: &Shared) {
     .is(metrics.accepted.get());
     page.counter(
         "fdx_connections_refused_total",
-        "Connections turned away because as many were open as may be.",
+        "Connections turned away because as many were open as may be, in all or from their address.",
     )
     .is(metrics.refused.get());
     page.counter(
