@@ -43,14 +43,16 @@ impl Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fdx"))
             // Pings that nobody answers would end the connections of a test that is slow; the timer for them is there.
             .args([command, "--listen", "127.0.0.1:0", "--ping-interval", "600"])
+            .args((command == "serve").then_some("--memory"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines
+            .map(Result::unwrap)
+            .find(|line| line.starts_with("listening"));
+        let line = line.unwrap();
         let address = line.trim().rsplit("//").next().unwrap();
         let address = address.trim_end_matches('/').to_owned();
         Self { child, address }
