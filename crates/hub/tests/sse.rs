@@ -149,15 +149,20 @@ async fn a_cursor_that_leads_nowhere_is_a_reset_with_its_reason_and_the_newest_f
 }
 
 #[tokio::test]
-async fn where_nothing_is_said_a_comment_is() {
+async fn where_nothing_is_said_a_comment_is_for_as_long_as_it_is_taken() {
+    let timeouts = Timeouts {
+        // The life of connections that carry none.
+        http: Duration::from_millis(100),
+        ..soon()
+    };
     let hub = Running::start(Config {
-        timeouts: soon(),
+        timeouts,
         ..Config::default()
     })
     .await;
     let mut stream = hub.sse("/sse/general", "").await;
     stream.event("ok").await;
-    for _ in 0..3 {
+    for _ in 0..6 {
         stream.event("hb").await;
     }
     hub.say("general", "still there").await;
@@ -194,6 +199,43 @@ async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_reader_too_slow_for_the_log_is_told_what_it_missed_and_goes_on() {
+    let limits = Limits {
+        ring_events: 8,
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        ..Config::default()
+    })
+    .await;
+    let mut slow = hub.narrow_sse("/sse/general").await;
+    slow.event("ok").await;
+    let mut writer = hub.member("Ana", "general").await;
+    let long = "x".repeat(15_000);
+    for n in 0..200 {
+        writer.say("general", &n.to_string(), &long).await;
+    }
+    let mut before = 0;
+    let gap = loop {
+        let block = slow.next().await.expect("it goes on");
+        if block.event == "gap" {
+            break block;
+        }
+        assert_eq!(block.data["prev"], before);
+        before = block.data["seq"].as_u64().unwrap();
+    };
+    assert_eq!(gap.data["from"], before + 1);
+    let next = slow.event("msg").await;
+    assert_eq!(next.data["prev"], gap.data["to"]);
+    // The gap has a cursor, too: who comes back with it has missed no more.
+    let last = format!("Last-Event-ID: {}\r\n", gap.id.unwrap());
+    let mut back = hub.sse("/sse/general", &last).await;
+    assert_eq!(back.event("ok").await.data["resume"], "ok");
+    assert_eq!(back.event("msg").await, next);
 }
 
 #[tokio::test]
@@ -271,6 +313,34 @@ mod on_disk {
     }
 
     #[tokio::test]
+    async fn a_poll_finds_what_only_the_log_has_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            ring_events: 4,
+            ..Limits::default()
+        };
+        let config = Config {
+            limits,
+            ..Config::default()
+        };
+        let hub = start(&folder, config).await;
+        let begin = hub.poll("general", "wait=0").await;
+        let mut cursor = begin["cursor"].as_str().unwrap().to_owned();
+        for n in 0..20 {
+            hub.say("general", &n.to_string()).await;
+        }
+        let mut polled = Vec::new();
+        for expected in [8, 8, 4, 0] {
+            let query = format!("wait=0&limit=8&after={cursor}");
+            let page = hub.poll("general", &query).await;
+            assert_eq!(page["events"].as_array().unwrap().len(), expected);
+            polled.extend(bodies(&page["events"]).iter().map(ToString::to_string));
+            page["cursor"].as_str().unwrap().clone_into(&mut cursor);
+        }
+        assert_eq!(polled, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
     async fn a_slow_reader_costs_no_queue_and_misses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits {
@@ -289,12 +359,12 @@ mod on_disk {
         slow.event("ok").await;
         let mut writer = hub.member("Ana", "general").await;
         let long = "x".repeat(15_000);
-        for n in 0..600 {
+        for n in 0..200 {
             let body = format!("{n} {long}");
             writer.say("general", &n.to_string(), &body).await;
         }
         let mut before = 0;
-        for n in 0..600 {
+        for n in 0..200 {
             let event = slow.event("msg").await.data;
             assert_eq!(event["cid"], n.to_string());
             assert_eq!(event["prev"], before);
