@@ -1,0 +1,175 @@
+// The samples in packaging/ for proxies in front of the hub, as Debian's nginx and haproxy read them: TLS ends there.
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { connect as dialTcp, createServer } from 'node:net';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { FDX, ROOT, SOON, listen, run, soon, start } from './lib/process.mjs';
+import { certificates, folder } from './lib/tls.mjs';
+import { dial, within } from './lib/ws.mjs';
+
+/** A port that nobody listens on. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await soon(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await soon(server, 'close');
+  return port;
+}
+
+/** Waits until a program accepts connections. */
+async function accepts(program, port) {
+  const deadline = Date.now() + SOON;
+  for (;;) {
+    const socket = dialTcp(port, '127.0.0.1');
+    const accepted = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    socket.destroy();
+    if (accepted) return;
+    if (program.exited || Date.now() > deadline) throw new Error(`${program.name} does not listen:\n${program.output}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A sample with other places and names in it; each has to be there. */
+async function sample(name, changes) {
+  let text = await readFile(`${ROOT}packaging/${name}`, 'utf8');
+  for (const [from, to] of changes) {
+    assert.ok(text.includes(from), `${name} has no ${from}`);
+    text = text.replaceAll(from, to);
+  }
+  return text;
+}
+
+async function nginx(t, hub, tls, changes) {
+  const port = await freePort();
+  const cwd = await folder(t);
+  const server = await sample('nginx/fullduplex.conf', [
+    ['127.0.0.1:8080', `127.0.0.1:${hub.port}`],
+    ['listen 443', `listen 127.0.0.1:${port}`],
+    ['chat.example.com;', 'localhost;'],
+    ['/etc/ssl/chat.example.com.pem', tls.cert],
+    ['/etc/ssl/chat.example.com.key', tls.key],
+    ...changes.nginx,
+  ]);
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${cwd}/${of};`);
+  const config = join(cwd, 'nginx.conf');
+  await writeFile(config, `
+    pid ${cwd}/nginx.pid;
+    error_log stderr;
+    events {}
+    http { access_log off; ${paths.join(' ')} ${server} }
+  `);
+  await accepts(start(t, 'nginx', ['-c', config, '-p', cwd, '-g', 'daemon off; master_process off;']), port);
+  return port;
+}
+
+async function haproxy(t, hub, tls, changes) {
+  const port = await freePort();
+  const cwd = await folder(t);
+  const pem = join(cwd, 'both.pem');
+  await writeFile(pem, (await readFile(tls.cert, 'utf8')) + (await readFile(tls.key, 'utf8')), { mode: 0o600 });
+  const config = join(cwd, 'haproxy.cfg');
+  const text = await sample('haproxy/haproxy.cfg', [
+    ['127.0.0.1:8080', `127.0.0.1:${hub.port}`],
+    ['bind :443', `bind 127.0.0.1:${port}`],
+    ['maxconn 20000', 'maxconn 100'],
+    ['/etc/haproxy/chat.example.com.pem', pem],
+    ...changes.haproxy,
+  ]);
+  await writeFile(config, text);
+  await accepts(start(t, 'haproxy', ['-db', '-f', config]), port);
+  return port;
+}
+
+/** The head of an answer, and the body as it comes. */
+async function ask(t, port, path, ca, headers = {}) {
+  const asked = request({ host: 'localhost', port, path, ca, headers: { host: `localhost:${port}`, ...headers } });
+  t.after(() => asked.destroy());
+  asked.end();
+  const [answer] = await soon(asked, 'response');
+  return answer;
+}
+
+const none = { nginx: [], haproxy: [] };
+
+for (const relay of [nginx, haproxy]) {
+  test(`${relay.name}: WebSockets, Origin, streams of events`, async (t) => {
+    const tls = await certificates(t);
+    const ca = await readFile(tls.ca);
+    const hub = await listen(t, 'serve', '--trusted-proxy', '127.0.0.1');
+    const port = await relay(t, hub, tls, none);
+    const own = `https://localhost:${port}`;
+
+    const echo = await dial(t, `wss://localhost:${port}/echo`, [], { ca, origin: own });
+    const big = 'x'.repeat(200_000);
+    assert.equal(await echo.ask('through'), 'through');
+    assert.equal(await echo.ask(big), big);
+    assert.equal((await echo.close(1000, 'done')).code, 1000);
+
+    // The relay's own page may, others not; and not the same name without TLS, which the relay says it has.
+    for (const origin of ['https://evil.example', `http://localhost:${port}`, 'https://localhost']) {
+      await assert.rejects(dial(t, `wss://localhost:${port}/echo`, [], { ca, origin }), /403/, origin);
+    }
+
+    const stream = await ask(t, port, '/sse/general', ca, { accept: 'text/event-stream' });
+    assert.equal(stream.statusCode, 200);
+    assert.match(stream.headers['content-type'], /^text\/event-stream/);
+    let events = '';
+    stream.setEncoding('utf8').on('data', (text) => (events += text));
+    const chat = await dial(t, `wss://localhost:${port}/ws`, [], { ca, origin: own });
+    chat.socket.send('{"email":"","username":"Ana","message":"at once"}');
+    const arrives = async () => {
+      while (!events.includes('at once')) await soon(stream, 'data');
+    };
+    await within(arrives(), 'the message as an event');
+
+    const metrics = await ask(t, port, '/metrics', ca);
+    assert.equal(metrics.statusCode, 404);
+    const page = await ask(t, port, '/', ca);
+    assert.equal(page.statusCode, 200);
+  });
+
+  test(`s17_${relay.name}_keeps_an_idle_connection_that_the_hub_pings`, async (t) => {
+    const tls = await certificates(t);
+    const ca = await readFile(tls.ca);
+    const hub = await listen(t, 'serve', '--ping-interval', '0.3');
+    const port = await relay(t, hub, tls, {
+      nginx: [['_timeout 90s', '_timeout 1s']],
+      haproxy: [['timeout tunnel 90s', 'timeout tunnel 1s']],
+    });
+    const echo = await dial(t, `wss://localhost:${port}/echo`, [], { ca, origin: `https://localhost:${port}` });
+    let pings = 0;
+    const many = new Promise((resolve) => echo.socket.on('ping', () => ++pings === 10 && resolve()));
+    await within(many, 'ten pings, three times as long as the relay waits');
+    assert.equal(await echo.ask('still here'), 'still here');
+
+    // Without them it would not.
+    const silent = await listen(t, 'serve', '--ping-interval', '0');
+    const other = await relay(t, silent, tls, {
+      nginx: [['_timeout 90s', '_timeout 1s']],
+      haproxy: [['timeout tunnel 90s', 'timeout tunnel 1s']],
+    });
+    const idle = await dial(t, `wss://localhost:${other}/echo`, [], { ca, origin: `https://localhost:${other}` });
+    assert.equal((await within(idle.closed, 'the end of an idle connection')).code, 1006);
+  });
+}
+
+test('the settings that a package brings are right', async (t) => {
+  const check = await run(t, FDX, ['config', 'check', `${ROOT}packaging/etc/fdx.toml`]);
+  assert.equal(check.stdout, 'ok\n');
+});
+
+test('systemd reads the unit without a word', async (t) => {
+  // It looks for the program that is to be started.
+  const path = join(await folder(t), 'fullduplex.service');
+  const unit = await readFile(`${ROOT}packaging/systemd/fullduplex.service`, 'utf8');
+  assert.match(unit, /\/usr\/bin\/fdx/);
+  await writeFile(path, unit.replaceAll('/usr/bin/fdx', FDX));
+  const judged = await run(t, 'systemd-analyze', ['verify', '--man=no', path]);
+  assert.equal(judged.output, '');
+});
