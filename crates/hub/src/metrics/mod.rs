@@ -302,4 +302,21 @@ mod tests {
         assert_eq!(after.lines().count(), before.lines().count());
         assert!(after.len() < 16 << 10, "{}", after.len());
     }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn each_metric_is_explained_to_operators() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = crate::log::sqlite::Options::new(folder.path());
+        let hub = crate::Hub::durable(Config::default(), listener, &options).await;
+        let page = page(&hub.unwrap().desk.shared);
+        let explained = include_str!("../../../../docs/operating.md");
+        let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
+        assert!(names.len() > 20, "{page}");
+        for name in names {
+            assert!(explained.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }
