@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Chk, Lost, Mark};
-use crate::core::{Author, Event, What};
+use crate::core::{Author, Event, MAX_SEQ, What};
 
 /// Something that somebody wants in the log.
 #[derive(Debug, Clone)]
@@ -110,6 +110,11 @@ impl Draft {
             cid: self.cid,
         }
     }
+}
+
+/// The next position, as long as every client can read it exactly.
+pub(super) fn position_after(last: u64) -> Option<u64> {
+    (last < MAX_SEQ).then(|| last + 1)
 }
 
 /// Whether a draft may be about `target`: a message that is there, and to be changed only by its author.

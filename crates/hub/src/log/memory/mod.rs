@@ -15,7 +15,7 @@ use self::marks::Marks;
 use super::{
     Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MAX_MISSED, Mark,
     PageSize, ReadError, Sought, Start, Tail,
-    draft::{Key, may_change},
+    draft::{Key, may_change, position_after},
     stamp::{Stamps, new_epoch},
 };
 use crate::core::{Event, What};
@@ -118,13 +118,14 @@ impl MemoryLog {
         if let Some(before) = shard.check(&draft)? {
             return Ok(before);
         }
+        let seq = position_after(shard.last_seq).ok_or(AppendError::Unavailable)?;
         let (ts, id) = shard
             .stamps
             .next(draft.now)
             .ok_or(AppendError::Unavailable)?;
-        shard.last_seq += 1;
+        shard.last_seq = seq;
         let appended = Appended {
-            seq: shard.last_seq,
+            seq,
             id,
             ts,
             duplicate: false,
@@ -433,6 +434,23 @@ mod tests {
                 Some(bounds.head.chk)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn s19_no_position_is_given_out_that_javascript_could_not_tell_from_others() {
+        let limits = MemoryLimits {
+            room_events: 10,
+            events: 10_000,
+            bytes: 1 << 20,
+        };
+        let log = MemoryLog::new(limits, Arc::new(Seen::default()));
+        log.shard("general").last_seq = (1 << 53) - 2;
+        assert_eq!(
+            log.append(says("u1", "c1", "hi")).await.unwrap().seq,
+            (1 << 53) - 1
+        );
+        let more = log.append(says("u1", "c2", "hi")).await;
+        assert_eq!(more, Err(AppendError::Unavailable));
     }
 
     #[tokio::test]

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     core::{Author, Event, What},
-    log::{AppendError, Appended, Draft, draft::may_change},
+    log::{
+        AppendError, Appended, Draft,
+        draft::{may_change, position_after},
+    },
 };
 
 /// The decision about a draft, to be told once its transaction is committed.
@@ -44,16 +47,17 @@ pub(super) fn decide(
     {
         return Ok(Decided::Known(answer));
     }
-    let Some((ts, id)) = state.stamps.next(draft.now) else {
+    let next = (position_after(state.last_seq), state.stamps.next(draft.now));
+    let (Some(seq), Some((ts, id))) = next else {
         return Ok(Decided::Known(Err(AppendError::Unavailable)));
     };
     let mut room = match room {
         Some(room) => room,
         None => rows::add_room(conn, &draft.room)?,
     };
-    state.last_seq += 1;
+    state.last_seq = seq;
     let appended = Appended {
-        seq: state.last_seq,
+        seq,
         id,
         ts,
         duplicate: false,

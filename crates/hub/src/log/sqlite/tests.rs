@@ -148,6 +148,23 @@ async fn positions_are_not_given_out_twice_even_if_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn s19_no_position_is_given_out_that_javascript_could_not_tell_from_others() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    subject.say("c1").await;
+    drop(subject);
+    let conn = Connection::open(folder.path().join(FILE)).unwrap();
+    let ages_later =
+        "DELETE FROM log; UPDATE rooms SET kept = 0, head = (1 << 53) - 2, floor = (1 << 53) - 2";
+    conn.execute_batch(ages_later).unwrap();
+    drop(conn);
+    let subject = open(folder.path()).unwrap();
+    assert_eq!(subject.say("c2").await.seq, (1 << 53) - 1);
+    let more = subject.append(says("u1", "c3", "hi")).await;
+    assert_eq!(more, Err(AppendError::Unavailable));
+}
+
+#[tokio::test]
 async fn a_room_where_nobody_says_anything_shrinks_too_and_each_by_its_own_rule() {
     let folder = TempDir::new().unwrap();
     let subject = open(folder.path()).unwrap();
