@@ -21,6 +21,7 @@ mod ring;
 mod room;
 mod round;
 mod shard;
+mod words;
 
 pub(crate) use census::Census;
 pub(crate) use cursor::MAX_SEQ;
@@ -36,6 +37,7 @@ pub(crate) use ring::Gap;
 pub(crate) use room::{Birth, RoomState};
 pub(crate) use round::{Need, Round};
 pub(crate) use shard::{Batch, Begin, Joined, Opened, Shard, ShardLimits, Slot};
+pub(crate) use words::{fold, words};
 
 #[cfg(test)]
 mod model_tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Answer, Bounds, HasBytes, PageSize, ReadError};
-use crate::core::{Event, What};
+use crate::core::{Event, What, fold, words};
 
 /// Different reactions to a message that are shown, those that most users chose.
 pub const MAX_REACTIONS: usize = 50;
@@ -213,7 +213,6 @@ pub(super) fn may_be_unread(event: &Event, user: &str) -> bool {
 }
 
 /// The words of a text, as a search without an index compares them.
-pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|c: char| !c.is_alphanumeric());
-    words.filter(|word| !word.is_empty()).map(str::to_lowercase)
+pub(super) fn folded_words(text: &str) -> impl Iterator<Item = String> {
+    words(text).map(|word| fold(&text[word]))
 }

@@ -20,6 +20,7 @@ macro_rules! projection_conformance {
             a_reaction_that_changes_nothing_is_not_stored
             a_message_has_few_different_reactions
             search_finds_what_messages_say_now
+            case_and_accents_make_no_difference_to_a_search
             a_search_is_for_whom_and_when_it_is_asked
             a_search_goes_on_where_it_ended
             a_mark_only_goes_forward_and_not_beyond_the_newest_event
@@ -324,6 +325,27 @@ pub(crate) async fn a_message_has_few_different_reactions(subject: Subject) {
     assert_eq!(more, Err(AppendError::TooManyReactions), "one still has it");
     reacts("u1", "8", false).await.unwrap();
     reacts("u1", "more", true).await.unwrap();
+}
+
+pub(crate) async fn case_and_accents_make_no_difference_to_a_search(subject: Subject) {
+    for (n, body) in ["Café Über", "cafe\u{301} uber", "CAFE ÜBER"]
+        .iter()
+        .enumerate()
+    {
+        let append = subject.append(says("u1", &n.to_string(), body));
+        append.await.unwrap();
+    }
+    for words in ["cafe", "CAFÉ u", "uber cafe\u{301}"] {
+        let found = subject.search(looking_for(words)).await;
+        assert_eq!(found.messages.len(), 3, "{words}");
+    }
+    assert!(
+        subject
+            .search(looking_for("cafés"))
+            .await
+            .messages
+            .is_empty()
+    );
 }
 
 pub(crate) async fn search_finds_what_messages_say_now(subject: Subject) {

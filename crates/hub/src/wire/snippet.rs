@@ -1,6 +1,8 @@
 //! A piece of a text that shows what was found in it.
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
+
+use crate::core::{fold, words};
 
 /// The characters that it has of the text: two lines on a phone.
 const LENGTH: usize = 160;
@@ -55,21 +57,6 @@ impl Query {
     }
 }
 
-fn fold(word: &str) -> String {
-    word.to_lowercase()
-}
-
-/// Where the words of a text are.
-fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let mut rest = 0;
-    std::iter::from_fn(move || {
-        let begin = rest + text[rest..].find(char::is_alphanumeric)?;
-        let length = text[begin..].find(|c: char| !c.is_alphanumeric());
-        rest = length.map_or(text.len(), |length| begin + length);
-        Some(begin..rest)
-    })
-}
-
 /// Where a piece begins that has a word at `at`: with a word, if there is one near.
 fn start(text: &str, at: usize) -> usize {
     let Some((lead, _)) = text[..at].char_indices().nth_back(LEAD - 1) else {
@@ -104,7 +91,8 @@ mod tests {
             ("shell", "hell", &["shell"]),
             ("hellos", "hello x", &["hellos"]),
             ("", "x", &[""]),
-            ("ÄRGER über", "ärger", &["", "ÄRGER", " über"]),
+            ("ÄRGER über", "arge", &["", "ÄRGER", " über"]),
+            ("cafe\u{301}s", "CAFÉS", &["", "cafe\u{301}s", ""]),
         ] {
             assert_eq!(snippet(text, query), parts, "{text} {query}");
         }

@@ -12,7 +12,7 @@ use crate::{
     log::{
         Answer, Bounds, Found, MAX_REACTIONS, MAX_REACTORS, MAX_UNREAD, MAX_WORDS, Page, PageQuery,
         PageSize, Projection, Reaction, ReadError, ReadMark, SearchQuery, Shown, Span,
-        projection::{Finding, may_be_unread, words},
+        projection::{Finding, folded_words, may_be_unread},
     },
 };
 
@@ -219,12 +219,12 @@ fn page(as_of: Bounds, mut present: BTreeMap<u64, Present>, query: &PageQuery) -
 }
 
 fn search(candidates: Vec<Shown>, query: &SearchQuery) -> Found {
-    let mut wanted: Vec<_> = words(&query.words).take(MAX_WORDS).collect();
+    let mut wanted: Vec<_> = folded_words(&query.words).take(MAX_WORDS).collect();
     let Some(beginning) = wanted.pop() else {
         return Found::default();
     };
     let matches = |shown: &Shown| {
-        let said: Vec<_> = words(shown.event.what.text()).collect();
+        let said: Vec<_> = folded_words(shown.event.what.text()).collect();
         said.iter().any(|word| word.starts_with(&beginning))
             && wanted.iter().all(|word| said.contains(word))
     };
