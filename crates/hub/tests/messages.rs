@@ -639,6 +639,7 @@ async fn read_marks_go_forward_count_what_follows_and_are_the_users_own() {
     let joined = ana.ok(join.clone()).await;
     assert_eq!((&joined["read"], &joined["unread"]), (&json!(0), &json!(5)));
     let mut other = guest(&hub, "Ana", "general").await;
+    other.hello("Anna").await;
     let read = |seq: u64| json!({"op": "read", "room": "general", "seq": seq});
     let unread = |seq: u64, unread: u64| json!({"seq": seq, "unread": unread});
     assert_eq!(ana.ok(read(seqs[2])).await, unread(seqs[2], 2));

@@ -139,23 +139,25 @@ impl Session {
 
     /// Tells the user's other sessions how far it has read.
     fn tell_own_others(&self, room: Arc<str>, mark: ReadMark) {
-        let others = self.hub.users.others(self.client.id(), self.id);
+        let user = Arc::clone(self.client.id());
+        let others = self.hub.users.others(&user, self.id);
         if others.is_empty() {
             return;
         }
         // Apart from here, where this session's own state is locked: two may tell each other.
         self.hub.spawn(async move {
             for seat in others {
-                seat.with_session(|session| session.hear_of_read(&room, mark));
+                seat.with_session(|session| session.hear_of_read(&user, &room, mark));
             }
         });
     }
 
-    /// Its user has read a room elsewhere. For a client that takes nothing at present this is dropped: a later one says more.
-    fn hear_of_read(&mut self, room: &str, mark: ReadMark) {
+    /// A user has read a room elsewhere. For a client that takes nothing at present this is dropped: a later one says more.
+    fn hear_of_read(&mut self, user: &str, room: &str, mark: ReadMark) {
         let place = self.rooms.find(room).and_then(|room| self.rooms.get(room));
-        if place.is_some_and(|place| !place.is_channel) && self.outbox.has_room(self.writing.len())
-        {
+        let is_concerned =
+            place.is_some_and(|place| !place.is_channel) && **self.client.id() == *user;
+        if is_concerned && self.outbox.has_room(self.writing.len()) {
             self.outbox.push(event::read(room, mark));
         }
     }

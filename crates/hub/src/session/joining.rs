@@ -226,7 +226,8 @@ impl Session {
                     self.marking(door)
                 }
                 Step::Marking(mark) => {
-                    door.mark = Some(ready!(Pin::new(mark).poll(cx)).map_err(unreadable)?);
+                    // What can't be told now is no reason to stay outside.
+                    door.mark = ready!(Pin::new(mark).poll(cx)).ok();
                     self.opening(door)
                 }
                 Step::Opening(entrance) => {
@@ -288,10 +289,6 @@ impl Session {
     }
 }
 
-fn unreadable(_: ReadError) -> Failure {
-    JoinRefused::Unreadable.into()
-}
-
 impl From<JoinRefused> for Failure {
     fn from(refused: JoinRefused) -> Self {
         match refused {
@@ -307,5 +304,45 @@ impl From<JoinRefused> for Failure {
                 Self::new(ErrorCode::Unavailable, "the room can't be read right now")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::User;
+
+    fn entered(members: usize) -> Entered {
+        let user = Arc::new(User {
+            id: "u_1".into(),
+            name: "Ana".into(),
+            avatar: "0".into(),
+        });
+        Entered {
+            state: RoomState {
+                bounds: Bounds::empty("k3f9".into()),
+                count: members,
+                users: vec![user; members],
+            },
+            resume: None,
+            is_channel: false,
+            mark: None,
+        }
+    }
+
+    #[test]
+    fn a_hello_lists_members_until_there_are_enough_and_counts_all() {
+        let sizes = [600, 500, 400, 1];
+        let rooms = sizes.map(|members| (format!("{members:03}").into(), Ok(entered(members))));
+        let listed = forms(&rooms).into_values().map(|form| match form {
+            RoomResult::Joined(RoomForm {
+                people: Some(people),
+                ..
+            }) => (people.count, people.members.len()),
+            other => panic!("{other:?}"),
+        });
+        // In the order in which they were joined.
+        let expected = [(1, 0), (400, 400), (500, 0), (600, 600)];
+        assert_eq!(listed.collect::<Vec<_>>(), expected);
     }
 }
