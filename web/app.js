@@ -25,19 +25,19 @@ let following = true;
 
 const unsent = new Unsent(storage);
 let who = knownUser(storage.get('user'));
-const guest = knownGuest(storage.get('guest')) ?? randomText();
-storage.set('guest', guest);
+const guest = knownGuest(storage.get('guest'));
 if (who.name) model.me.name = who.name;
 
 const client = new Client({
   url: socketUrl(location, '/ws'),
-  hello: { ...who, guest, client: 'web/1' },
+  hello: { ...who, ...(guest && { guest }), client: 'web/1' },
   onState: (state) => {
     if (!state.ready) model.disconnected();
     showConnection();
   },
   onHello(reply) {
     everReady = true;
+    if (reply.guest) storage.set('guest', reply.guest);
     bodyLimit = reply.limits.body;
     model.me = reply.user;
     changed();

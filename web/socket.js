@@ -284,7 +284,7 @@ export class Link {
 /**
  * @typedef {{id: string, name: string | null, avatar: string}} User
  * @typedef {{frame: number, body: number, rooms: number, backlog: number}} Limits
- * @typedef {{session: string, user: User, now: number, hb: number, limits: Limits, features: string[]}} HelloReply
+ * @typedef {{session: string, user: User, guest?: string, now: number, hb: number, limits: Limits, features: string[]}} HelloReply
  * @typedef {{room: string, resume?: 'ok' | 'reset', reason?: string, epoch: string, head: number, floor: number,
  *   cursor: string, count: number, members: User[]}} JoinReply
  * @typedef {{seq: number, id: string, ts: number, dup: boolean}} SendReply
@@ -359,7 +359,7 @@ class Place {
  * @property {string} url of the server's `/ws`, without query
  * @property {Hello} [hello]
  * @property {(state: LinkState & {ready: boolean}) => void} [onState] `ready`: hello was answered
- * @property {(reply: HelloReply) => void} [onHello] after each hello: the first, those of reconnects, those of `rename`
+ * @property {(reply: HelloReply) => void} [onHello] after each hello: the first, those of reconnects, those of `rename`; a new `guest` is to be kept
  * @property {(reply: JoinReply) => void} [onJoin] after each join, those of reconnects too. What was missed follows as events
  *   (`resume` is `ok`), or the newest ones do: at the first join, and where `resume` is `reset`
  * @property {(room: string, error: RequestError) => void} [onJoinRefused] the room is forgotten
@@ -383,6 +383,7 @@ export class Client {
   /** @type {Env} */ #env;
   /** @type {Link} */ #link;
   /** @type {Hello} */ #hello;
+  /** @type {string | undefined} by which the server knows this user again */ #guest;
   #ready = false;
   #probing = false;
   #lastId = 0;
@@ -394,7 +395,9 @@ export class Client {
   constructor(options) {
     this.#options = options;
     this.#env = environment(options.env);
-    this.#hello = { ...options.hello };
+    const { guest, ...hello } = options.hello;
+    this.#guest = guest;
+    this.#hello = hello;
     this.#link = new Link({
       url: `${options.url}?hb=${HEARTBEAT_S}`,
       protocols: [PROTOCOL],
@@ -502,7 +505,8 @@ export class Client {
   /** @param {Done} done */
   #sayHello(done) {
     const said = this.#hello;
-    this.#request('hello', said, REPLY_MS, (error, ok) => {
+    this.#request('hello', this.#guest ? { ...said, guest: this.#guest } : said, REPLY_MS, (error, ok) => {
+      this.#guest = ok?.guest ?? this.#guest;
       done(error, ok);
       if (error) {
         // A changed name that is refused leaves the old one in force; without a first hello nothing works.
@@ -719,7 +723,7 @@ function hint(ms) {
 }
 
 /**
- * A random text of 26 characters for `cid` and `guest`. `getRandomValues` also exists on plain-http pages, unlike `randomUUID`.
+ * A random text of 26 characters for `cid`. `getRandomValues` also exists on plain-http pages, unlike `randomUUID`.
  * @returns {string}
  */
 export function randomText() {

@@ -290,6 +290,23 @@ test('waking up probes an open link, once, and an unanswered probe drops it', ()
   assert.equal(it.state.phase, 'connecting');
 });
 
+test('the secret that a server gives a new guest is told at every hello from then on, also with a new name', () => {
+  const { net, client: it } = client();
+  net.last.accept();
+  assert.equal(net.last.got('hello')[0].guest, undefined);
+  net.last.reply('hello', { ...HELLO, guest: 'g1' });
+  void it.rename({ name: 'Anna' });
+  assert.equal(net.last.got('hello')[1].guest, 'g1');
+  comeBack(it, net);
+  assert.equal(net.last.got('hello')[0].guest, 'g1');
+  const kept = client({ hello: { name: 'Ana', guest: 'g2' } });
+  kept.net.last.accept();
+  assert.equal(kept.net.last.got('hello')[0].guest, 'g2');
+  kept.net.last.reply('hello', { ...HELLO, guest: 'g3' });
+  comeBack(kept.client, kept.net);
+  assert.equal(kept.net.last.got('hello')[0].guest, 'g3');
+});
+
 test('a name chosen while hello is under way is told before any message', () => {
   const { net, client: it } = client({ hello: {} });
   net.last.accept();

@@ -41,7 +41,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
-    Tail(TailArgs),
+    Tail(Box<TailArgs>),
     Connect(ConnectArgs),
     Echo(EchoArgs),
     Backup(BackupArgs),

@@ -209,13 +209,15 @@ pub(crate) async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Fail
         .map_err(|error| Failure::start(format!("cannot listen on {listen}: {error}")))
 }
 
-/// Says where connections are taken: the one line that scripts wait for. Who else may come is told before.
-pub(crate) fn announce(scheme: &str, addr: SocketAddr) {
+/// Says who else may come.
+pub(crate) fn warn_of_strangers(addr: SocketAddr) {
     if !addr.ip().is_loopback() {
-        output::warning(&format!(
-            "anybody who reaches {addr} may use it: there are no accounts yet"
-        ));
+        output::warning(&format!("anybody who reaches {addr} may use it"));
     }
+}
+
+/// Says where connections are taken: the one line that scripts wait for.
+pub(crate) fn announce(scheme: &str, addr: SocketAddr) {
     output::line(&format!("listening on {scheme}://{addr}"));
 }
 

@@ -40,7 +40,7 @@ fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
     runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(*args).await,
-            Command::Tail(args) => tail::run(args).await,
+            Command::Tail(args) => tail::run(*args).await,
             Command::Connect(args) => connect::run(args).await,
             Command::Echo(args) => echo::run(args).await,
             Command::Backup(args) => backup::run(args),

@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fullduplex_tail::Source;
 
-use crate::traffic::{Rate, TrustedProxies};
+use crate::{
+    auth::{Access, AdminToken},
+    traffic::{Rate, TrustedProxies},
+};
 
 /// What a hub serves, to whom, and within which limits.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +24,10 @@ pub struct Config {
     /// The Content-Security-Policy sent with that folder's files; none by default, because a
     /// tutorial's page may well need inline scripts. The built-in pages always carry a strict one.
     pub static_csp: Option<String>,
+    /// Who is let in.
+    pub access: Access,
+    /// What lets somebody use all of the API, besides tokens with the right for it.
+    pub admin: Option<AdminToken>,
     /// Which pages of other sites may connect.
     pub origins: AllowedOrigins,
     /// Names, besides loopback ones and those of allowed origins, that a `Host` header may carry
@@ -225,6 +232,8 @@ pub struct Timeouts {
     pub http: Duration,
     /// For the body of a request, and then for the log to answer it. Default 30 s, of which a network that works needs one.
     pub request: Duration,
+    /// Before its token expires a client is told, by this much. Default 60 s: time to get another one, over a bad link too.
+    pub expiring: Duration,
     /// For `hello` on a new connection of `fdx.v1.json`. Default 10 s.
     pub hello: Duration,
     /// Without a sign of life before a ping. `None` never pings. Default 20 s, under the 30 to
@@ -264,6 +273,7 @@ impl Default for Timeouts {
             request_head: Duration::from_secs(10),
             http: Duration::from_secs(300),
             request: Duration::from_secs(30),
+            expiring: Duration::from_secs(60),
             hello: Duration::from_secs(10),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),

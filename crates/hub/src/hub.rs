@@ -15,6 +15,8 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    StartError,
+    auth::{Gate, Guests},
     config::Config,
     core::SessionId,
     identity::Identities,
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) opening: Opening,
     pub(crate) logs: Logs,
     pub(crate) identities: Identities,
+    pub(crate) guests: Guests,
+    pub(crate) gate: Gate,
     /// Raised when the hub begins to stop: nobody new is let in.
     pub(crate) draining: Signal,
     /// Raised after that: what is not a session closes with 1001.
@@ -68,15 +72,28 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, rooms: Arc<Rooms>, store: Store, logs: Logs) -> Self {
+    /// # Errors
+    ///
+    /// The keys that the configuration names can't be used.
+    pub(crate) fn new(
+        config: Config,
+        rooms: Arc<Rooms>,
+        store: Store,
+        logs: Logs,
+    ) -> Result<Self, StartError> {
         let Store { log, projection } = store;
-        Self {
+        let gate = Gate::new(&config.access)?;
+        let guests = Guests::new(log.secret())
+            .map_err(|_| StartError::Config("this system has no randomness".into()))?;
+        Ok(Self {
             places: Arc::new(Semaphore::new(config.limits.connections)),
             metrics: Arc::new(Metrics::new()),
             traffic: Traffic::new(&config),
             config,
             rooms,
             identities: Identities::new(log.secret()),
+            guests,
+            gate,
             log,
             projection,
             users: Arc::default(),
@@ -89,7 +106,7 @@ impl Shared {
             sessions: AtomicU64::new(0),
             open: Open::default(),
             refusals: Refusals::default(),
-        }
+        })
     }
 
     pub(crate) fn next_session(&self) -> SessionId {

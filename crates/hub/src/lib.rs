@@ -59,6 +59,15 @@ use tokio::{
 
 #[cfg(feature = "sqlite")]
 pub use crate::export::{ExportError, export};
+use crate::{
+    auth::{Access, Gate},
+    http::{Desk, Doors, Hosts, Pages, StaticDir},
+    hub::Shared,
+    log::{Committed, MemoryLimits, MemoryLog, Store},
+    logs::Logs,
+    rooms::Rooms,
+    tls::Tls,
+};
 pub use crate::{
     config::{
         AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Rates, Site, Timeouts,
@@ -66,14 +75,6 @@ pub use crate::{
     },
     core::{Author, Event, User, What},
     traffic::{NoNetwork, Rate, TrustedProxies},
-};
-use crate::{
-    http::{Desk, Doors, Hosts, Pages, StaticDir},
-    hub::Shared,
-    log::{Committed, MemoryLimits, MemoryLog, Store},
-    logs::Logs,
-    rooms::Rooms,
-    tls::Tls,
 };
 
 /// How often rooms that may be forgotten are looked for. They wait minutes; a second is soon.
@@ -222,7 +223,7 @@ impl Hub {
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
         let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
-        let shared = Arc::new(Shared::new(config, rooms, store, logs));
+        let shared = Arc::new(Shared::new(config, rooms, store, logs)?);
         let desk = Arc::new(Desk {
             shared,
             doors,
@@ -279,6 +280,7 @@ impl Hub {
         } = self;
         let shared = &desk.shared;
         let router = http::router(&desk);
+        shared.fetch_keys();
         let serving = async {
             tokio::select! {
                 never = server::accept(&listener, shared, &router, tls.as_deref()) => never,
@@ -338,9 +340,20 @@ async fn sweep(shared: &Shared) -> ! {
 /// What can be told from the configuration alone.
 fn check(config: &Config, address: SocketAddr) -> Result<(), StartError> {
     let refuse = |why: String| Err(StartError::Config(why));
-    if !config.logs.is_empty() && !config.logs_open && !address.ip().is_loopback() {
+    let is_public = !address.ip().is_loopback();
+    if let Access::Tokens(tokens) = &config.access {
+        Gate::check(&config.access)?;
+        if tokens.cookie.is_some() && config.origins == AllowedOrigins::Any {
+            let why = "with tokens in a cookie any page that may connect acts as the user; list the origins that may";
+            return refuse(why.into());
+        }
+    } else if is_public && !config.logs.is_empty() && !config.logs_open {
         return refuse(format!(
             "anybody who reaches {address} could read the logs; say that they may"
+        ));
+    } else if is_public && config.site == Site::Chat && config.access == Access::Loopback {
+        return refuse(format!(
+            "anybody who reaches {address} could use it; ask for tokens or say that they may"
         ));
     }
     for (at, source) in config.logs.iter().enumerate() {

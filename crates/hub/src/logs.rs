@@ -4,11 +4,12 @@ use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use fullduplex::{CloseCode, Outgoing, ReadHalf, WebSocket, WriteHalf};
 use fullduplex_tail::{Backlog, FileEvent, FollowError, Item, Options, Reader, Source};
+use tokio::time::Instant;
 
 use crate::{
     config::{LogInput, LogSource},
     hub::Shared,
-    session::{Alarm, HIGH_WATER, Heartbeat, Stop},
+    session::{Alarm, HIGH_WATER, Heartbeat, Stop, token_expired},
     signal::Signal,
     wire::{event, log},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Viewer {
     is_text: bool,
     heartbeat: Option<Heartbeat>,
     stopping: Signal,
+    /// When its token expires.
+    end: Option<Instant>,
 }
 
 impl Viewer {
@@ -74,7 +77,14 @@ impl Viewer {
             is_text,
             heartbeat: heartbeat.map(Heartbeat::new),
             stopping: hub.stopping.clone(),
+            end: None,
         }))
+    }
+
+    /// The same, but no longer than this.
+    pub(crate) fn until(mut self: Box<Self>, end: Option<Instant>) -> Box<Self> {
+        self.end = end;
+        self
     }
 
     /// Lives as long as the connection does.
@@ -96,7 +106,8 @@ impl Viewer {
             feed(writer, log::open(&self.name)).await?;
         }
         loop {
-            alarm.set(self.heartbeat.as_ref().map(Heartbeat::deadline));
+            let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
+            alarm.set(heartbeat.into_iter().chain(self.end).min());
             tokio::select! {
                 biased;
                 () = &mut stopping => {
@@ -116,6 +127,9 @@ impl Viewer {
                     flushed.map_err(|_| Stop::Over)?;
                 }
                 () = alarm.rings() => {
+                    if self.end.is_some_and(|end| end <= Instant::now()) {
+                        return Err(token_expired());
+                    }
                     if let Some(heartbeat) = &mut self.heartbeat
                         && heartbeat.is_due(writer.queued() > 0)?
                     {

@@ -13,6 +13,7 @@ use std::{fs, net::SocketAddr, time::Duration};
 
 use fullduplex_hub::{
     AllowedOrigins, Config, Hub, Limits, LogInput, LogSource, Site, StartError, Timeouts,
+    auth::Access,
 };
 use support::{Running, UPGRADE, within};
 use tokio::{
@@ -595,6 +596,7 @@ async fn off_loopback_logs_are_for_whoever_said_that_they_are_open() {
     Hub::new(
         Config {
             logs_open: true,
+            access: Access::Open,
             ..config
         },
         listener,

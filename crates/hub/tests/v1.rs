@@ -79,7 +79,7 @@ async fn anything_before_hello_and_a_bad_hello_end_the_connection() {
     for first in [
         r#"{"op":"ping","id":1}"#,
         r#"{"op":"hello","name":""}"#,
-        r#"{"op":"hello","guest":"short"}"#,
+        r#"{"op":"hello","guest":7}"#,
         "hello",
         "[]",
     ] {

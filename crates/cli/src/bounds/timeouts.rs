@@ -31,6 +31,11 @@ impl Table for Timeouts {
             slot: |timeouts| Time(&mut timeouts.hello, WHILE),
         },
         Row {
+            name: "timeouts.expiring",
+            about: "Before its token expires a client is told, by this much: time to get another one",
+            slot: |timeouts| Time(&mut timeouts.expiring, WHILE),
+        },
+        Row {
             name: "timeouts.write",
             about: "For a client to take some of what is written to it",
             slot: |timeouts| Time(&mut timeouts.write, WHILE),

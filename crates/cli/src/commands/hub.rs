@@ -3,10 +3,12 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use fullduplex_hub::{Config, Hub, NoNetwork, StartError, TrustedProxies, log::sqlite};
+use fullduplex_hub::{
+    Config, Hub, NoNetwork, Site, StartError, TrustedProxies, auth::Access, log::sqlite,
+};
 use tokio::net::TcpListener;
 
-use super::store;
+use super::{access::AccessArgs, store};
 use crate::{
     descriptors,
     exit::{Failure, with_causes},
@@ -23,6 +25,8 @@ const STRICT_POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestor
 /// Flags of the commands that run a hub.
 #[derive(Args, Debug)]
 pub(crate) struct HubArgs {
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     origin: OriginArgs,
     /// Answers to this name, too, while listening on loopback (repeatable)
@@ -75,6 +79,7 @@ pub(crate) struct HubArgs {
 impl HubArgs {
     /// Puts them into `config`, refusing what cannot work together.
     pub(crate) fn apply(self, config: &mut Config) -> Result<(), Failure> {
+        self.access.apply(config)?;
         self.timeouts.apply_to_hub(&mut config.timeouts)?;
         config.timeouts.drain = self.drain.0;
         config.origins = self.origin.allowed();
@@ -103,6 +108,8 @@ pub(crate) struct Listening {
     signals: Signals,
     hangups: Hangups,
     scheme: &'static str,
+    /// Whether nobody is let in without a token.
+    is_guarded: bool,
 }
 
 /// Makes a hub, with a log on disk if it is to be in `store`.
@@ -120,6 +127,7 @@ pub(crate) async fn start(
     } else {
         "http"
     };
+    let is_guarded = matches!(config.access, Access::Tokens(_));
     let hub = new_hub(config, listener, store).await?;
     let signals = Signals::catch()?;
     Ok(Listening {
@@ -127,14 +135,21 @@ pub(crate) async fn start(
         signals,
         hangups: Hangups::catch()?,
         scheme,
+        is_guarded,
     })
 }
 
 /// Refuses what can't be served at this address.
 pub(crate) fn check(config: &Config, addr: SocketAddr) -> Result<(), Failure> {
-    if !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
+    let is_open = !matches!(config.access, Access::Tokens(_));
+    if is_open && !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
         return Err(Failure::usage(format!(
             "anybody who reaches {addr} could read the logs; pass --logs-open if they may"
+        )));
+    }
+    if config.site == Site::Chat && config.access == Access::Loopback && !addr.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "anybody who reaches {addr} could use it; ask for tokens with --auth-secret or --auth-keys, or pass --open if they may"
         )));
     }
     config.check(addr).map_err(|error| refused(&error))
@@ -176,6 +191,9 @@ impl Listening {
 
     /// Says where it listens.
     pub(crate) fn announce(&self) {
+        if !self.is_guarded {
+            listen::warn_of_strangers(self.hub.local_addr());
+        }
         listen::announce(self.scheme, self.hub.local_addr());
     }
 

@@ -34,7 +34,7 @@ are flags, too, are in `fdx config doc`.
 
 Examples:
   fdx serve
-  fdx serve --listen :8000 --allow-origin https://example.com
+  fdx serve --listen :8000 --auth-secret secret --allow-origin https://example.com
   fdx serve --log app=/var/log/app.log
   fdx serve --config /etc/fullduplex/fdx.toml
   fdx serve --plain text --static ./tutorial";

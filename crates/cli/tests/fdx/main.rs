@@ -6,6 +6,7 @@
     reason = "in a test, what goes wrong should stop it"
 )]
 
+mod access;
 mod certificates;
 mod config;
 mod connect;

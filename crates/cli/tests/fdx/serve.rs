@@ -145,7 +145,7 @@ async fn a_loopback_listener_answers_to_its_own_names_and_those_of_the_flags() {
 
 #[tokio::test]
 async fn off_loopback_it_warns_in_one_line() {
-    let program = Program::start(&["serve", "--memory", "--listen", "0.0.0.0:0"]);
+    let program = Program::start(&["serve", "--memory", "--open", "--listen", "0.0.0.0:0"]);
     let url = program.listening().await;
     let told = program.told(|text| text.contains("anybody")).await;
     let warning = format!("anybody who reaches {} may use it", url.addr());

@@ -11,12 +11,7 @@ use crate::read_small;
 /// It can't be read, is no file, or is much too long to be one.
 pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
     let secret = read_small(path)?;
-    if is_for_others(path) {
-        tracing::warn!(
-            "{} holds a secret and can be read by others; use chmod 600",
-            path.display()
-        );
-    }
+    warn_if_for_others(path);
     Ok(secret)
 }
 
@@ -27,6 +22,16 @@ pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read_secret`].
 pub fn read_public(path: &Path) -> io::Result<Vec<u8>> {
     read_small(path)
+}
+
+/// Warns if a file with a secret can be read by others.
+pub(super) fn warn_if_for_others(path: &Path) {
+    if is_for_others(path) {
+        tracing::warn!(
+            "{} holds a secret and can be read by others; use chmod 600",
+            path.display()
+        );
+    }
 }
 
 #[cfg(unix)]

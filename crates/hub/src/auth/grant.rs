@@ -72,6 +72,17 @@ impl Grant {
         }
     }
 
+    /// What somebody may who has shown no token yet.
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            user: None,
+            rooms: Vec::new(),
+            log: false,
+            api: false,
+            expires: None,
+        }
+    }
+
     /// What the holder of the administrator's token may: everything.
     pub fn admin() -> Self {
         Self {

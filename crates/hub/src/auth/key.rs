@@ -83,6 +83,9 @@ pub enum KeyError {
     /// The set has no key that tokens could be checked with.
     #[error("no key of the set is for RS256, ES256 or EdDSA")]
     EmptySet,
+    /// The system has no randomness to make a key from.
+    #[error("this system has no randomness")]
+    NoRandomness,
     /// The set has too many keys.
     #[error("the set has more than {} keys", jwk::MAX_KEYS)]
     TooManyKeys,
@@ -93,9 +96,7 @@ pub(super) fn secret(file: &[u8]) -> Result<hmac::Key, KeyError> {
     if file.trim_ascii_start().starts_with(b"-----BEGIN") {
         return Err(KeyError::NoSecret);
     }
-    // What editors and shells put behind it.
-    let secret = file.strip_suffix(b"\n").unwrap_or(file);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    let secret = without_line_end(file);
     if secret.len() < MIN_SECRET_BYTES {
         return Err(KeyError::ShortSecret);
     }
@@ -273,4 +274,10 @@ fn read(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
+}
+
+/// What editors and shells put behind a secret is no part of it.
+pub(super) fn without_line_end(file: &[u8]) -> &[u8] {
+    let file = file.strip_suffix(b"\n").unwrap_or(file);
+    file.strip_suffix(b"\r").unwrap_or(file)
 }

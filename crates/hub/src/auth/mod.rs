@@ -6,10 +6,15 @@
 //! The signatures are made and checked by `ring`, which TLS uses as well.
 
 mod claims;
+mod fetch;
 mod files;
+mod gate;
 mod grant;
+mod guest;
 mod jwk;
 mod key;
+mod keyring;
+mod settings;
 mod sign;
 #[cfg(test)]
 mod tests;
@@ -20,6 +25,11 @@ pub use self::{
     files::{read_public, read_secret},
     grant::{BadClaims, Grant, Right},
     key::{Algorithm, KeyError, KeySet},
+    settings::{Access, AdminToken, KeySource, Tokens},
     sign::SigningKey,
     token::{Refusal, Rules, Unchecked, verify},
+};
+pub(crate) use self::{
+    gate::{Denied, Gate, end_of},
+    guest::Guests,
 };

@@ -16,8 +16,9 @@ use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Connection, Desk, Reception, measure, not_found, pages, refusal};
+use super::{Connection, Desk, Reception, bearer, measure, not_found, pages, refusal};
 use crate::{
+    auth::{Right, end_of},
     config::{AllowedOrigins, Config, PlainMode},
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
     echo,
@@ -151,12 +152,20 @@ pub(super) async fn chat(
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
     let mut session = Session::new(&desk.shared, dialect, connection.client);
-    if !matches!(dialect, Dialect::V1 { .. }) {
+    if matches!(dialect, Dialect::V1 { .. }) {
+        let access = &desk.shared.config.access;
+        session.keep_token(bearer::token(access, request.uri(), request.headers()));
+    } else {
         let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
         let history = query.history.unwrap_or(0);
         if !is_room_name(room) || history > MAX_BACKLOG {
             let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
             return refusal(StatusCode::BAD_REQUEST, why);
+        }
+        match bearer::admit(&desk, request.uri(), request.headers()).await {
+            Ok(grant) if grant.may(room, Right::Read) => session.set_grant(grant),
+            Ok(_) => return bearer::forbidden("reading this room"),
+            Err(answer) => return answer,
         }
         if let Err(refused) = session.enter(room, history).await {
             let (status, why) = match refused {
@@ -188,6 +197,9 @@ pub(super) async fn echo(
     mut request: Request,
 ) -> Response {
     let stopping = desk.shared.stopping.clone();
+    if let Err(answer) = bearer::admit(&desk, request.uri(), request.headers()).await {
+        return answer;
+    }
     match upgrade::handshake(&mut request, &desk.doors.of(&connection).echo) {
         Ok(handshake) => {
             let metrics = Arc::clone(&desk.shared.metrics);
@@ -250,7 +262,9 @@ pub(super) async fn log(
     query: Result<Query<LogQuery>, QueryRejection>,
     request: Request,
 ) -> Response {
-    let is_named = desk.shared.logs.names().any(|known| known == name);
+    // What there is, is only for who may see it.
+    let is_named =
+        desk.shared.gate.asks_for_tokens() || desk.shared.logs.names().any(|known| known == name);
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if is_named && is_read && !request.headers().contains_key(header::UPGRADE) {
         return pages::logs(request.headers().clone()).await;
@@ -259,7 +273,7 @@ pub(super) async fn log(
         let why = "The query is not valid: hb is a number, and no key comes twice.";
         return refusal(StatusCode::BAD_REQUEST, why);
     };
-    view(&desk, connection, request, &name, &query)
+    view(&desk, connection, request, &name, &query).await
 }
 
 /// The first source at a path of the operator's choice, for the tutorial's page: bare lines, from
@@ -278,18 +292,23 @@ pub(super) async fn first_log(
         mode: Some("text".into()),
         hb: None,
     };
-    view(&desk, connection, request, &name, &query)
+    view(&desk, connection, request, &name, &query).await
 }
 
-fn view(
+async fn view(
     desk: &Desk,
     connection: Connection,
     mut request: Request,
     name: &str,
     query: &LogQuery,
 ) -> Response {
+    let grant = match bearer::admit(desk, request.uri(), request.headers()).await {
+        Ok(grant) if grant.may_follow_logs() => grant,
+        Ok(_) => return bearer::forbidden("following logs"),
+        Err(answer) => return answer,
+    };
     let viewer = match viewer(desk, name, query) {
-        Ok(Some(viewer)) => viewer,
+        Ok(Some(viewer)) => viewer.until(end_of(&grant)),
         Ok(None) => return refusal(StatusCode::NOT_FOUND, "There is no log of this name."),
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };

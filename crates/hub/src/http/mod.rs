@@ -1,6 +1,7 @@
 //! The routes.
 
 mod api;
+mod bearer;
 mod conditional;
 mod doors;
 mod files;
@@ -19,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -178,7 +179,12 @@ struct Source {
     name: String,
 }
 
-async fn list_logs(State(desk): Reception) -> Response {
+async fn list_logs(State(desk): Reception, uri: Uri, headers: HeaderMap) -> Response {
+    match bearer::admit(&desk, &uri, &headers).await {
+        Ok(grant) if grant.may_follow_logs() => {}
+        Ok(_) => return bearer::forbidden("following logs"),
+        Err(answer) => return answer,
+    }
     let names = desk.shared.logs.names().map(|name| Source {
         name: name.to_owned(),
     });

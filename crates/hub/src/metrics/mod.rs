@@ -285,7 +285,7 @@ mod tests {
         };
         let log = Arc::new(MemoryLog::new(limits, Arc::clone(&rooms) as _));
         let logs = Logs::open(&[]).await.unwrap();
-        let hub = Shared::new(config, Arc::clone(&rooms), log.into(), logs);
+        let hub = Shared::new(config, Arc::clone(&rooms), log.into(), logs).unwrap();
         let before = page(&hub);
         let address = IpAddr::from([192, 0, 2, 1]);
         for room in 0..ROOMS {

@@ -85,7 +85,7 @@ impl Session {
     }
 
     fn ask_read(&self, room: &str, seq: u64) -> Result<Asked, Failure> {
-        self.allowed(Right::Mark, room)?;
+        self.allowed(Right::Read, room)?;
         let room: Arc<str> = room.into();
         let projection = &self.hub.projection;
         let mark = projection.set_mark(&room, self.client.id(), seq);

@@ -54,6 +54,7 @@ impl Session {
             && self.writing.is_empty()
             && self.joining.is_none()
             && self.asking.is_none()
+            && !self.standing.is_checking()
         {
             self.outbox.push(event::bye(jitter_ms));
             self.leaving = Leaving::Told;

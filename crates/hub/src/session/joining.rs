@@ -10,6 +10,7 @@ use std::{
 
 use super::Session;
 use crate::{
+    auth::Right,
     core::{Bounds, Cursor, JoinRefused, NoCursor, RoomState},
     entrance::{Entrance, Judged},
     log::{Answer, ReadError, ReadMark},
@@ -256,6 +257,7 @@ impl Session {
     /// Whether the client may want into a room.
     fn check(&self, door: &Door) -> Result<(), Failure> {
         checked_room((&*door.room).into())?;
+        self.may(&door.room, Right::Read)?;
         let room = self.rooms.find(&door.room);
         match room.and_then(|room| self.rooms.get(room)) {
             Some(place) if place.is_channel == door.is_channel => Ok(()),
@@ -272,7 +274,7 @@ impl Session {
     }
 
     fn marking(&self, door: &Door) -> Step {
-        if door.is_channel || !self.client.is_lasting() {
+        if door.is_channel {
             return self.opening(door);
         }
         let mark = self.hub.projection.mark(&door.room, self.client.id());

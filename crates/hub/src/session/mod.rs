@@ -24,6 +24,7 @@ mod rights;
 mod seat;
 #[cfg(test)]
 mod seat_tests;
+mod standing;
 mod takeover;
 mod v1;
 mod writing;
@@ -43,10 +44,11 @@ pub(crate) use self::{
     parcel::Parcel,
     refusals::Refusals,
     seat::Seat,
+    standing::token_expired,
 };
 use self::{
     asking::Asking, bye::Leaving, catch_up::CatchUp, joining::Joining, memberships::Memberships,
-    outbox::Outbox, pace::Pace, writing::AllWriting,
+    outbox::Outbox, pace::Pace, standing::Standing, writing::AllWriting,
 };
 use crate::{
     core::{Batch, Entry, Form, Need, SessionId},
@@ -128,7 +130,8 @@ pub(crate) struct Session {
     asking: Option<Box<Asking>>,
     catch_up: CatchUp,
     client: v1::Client,
-    /// Its place among its user's sessions, if it may have several.
+    standing: Standing,
+    /// Its place among its user's sessions, once it has said who that is.
     present: Option<Present>,
     heartbeat: Option<Heartbeat>,
     hello_by: Option<Instant>,
@@ -189,6 +192,7 @@ impl Session {
             asking: None,
             catch_up: CatchUp::default(),
             client: v1::Client::new(hub, id),
+            standing: Standing::new(hub.gate.initial()),
             present: None,
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
@@ -212,6 +216,7 @@ impl Session {
             && !self.pace.is_paused()
             && self.joining.is_none()
             && self.asking.is_none()
+            && !self.standing.is_checking()
             && self.outbox.has_room(self.writing.len())
     }
 
@@ -228,10 +233,7 @@ impl Session {
         match self.dialect {
             Dialect::V1 { .. } => self.take_command(&text),
             Dialect::Json => self.take_json(&text),
-            Dialect::Text => {
-                self.take_line(&text);
-                Ok(())
-            }
+            Dialect::Text => self.take_line(&text),
         }
     }
 
@@ -391,6 +393,7 @@ impl Session {
             self.check_lag_at,
             self.pace.deadline(),
             heartbeat,
+            self.end_due(),
         ]
         .into_iter()
         .flatten()
@@ -407,6 +410,7 @@ impl Session {
         if self.check_lag_at.is_some_and(|at| at <= now) {
             self.check_lag()?;
         }
+        self.check_end(now)?;
         let Some(heartbeat) = &mut self.heartbeat else {
             return Ok(());
         };
@@ -418,6 +422,7 @@ impl Session {
 
     /// Takes what the log has answered.
     fn poll_log(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        self.poll_checking(cx)?;
         self.poll_writing(cx);
         self.poll_joining(cx);
         self.poll_asking(cx);

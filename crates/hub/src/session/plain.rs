@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use fullduplex::{CloseCode, Prepared};
 
-use super::{HIGH_WATER, Parcel, Session, Stop, prepare};
+use super::{HIGH_WATER, Parcel, Session, Stop, prepare, standing::FORBIDDEN};
 use crate::{
-    core::{Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, What},
+    auth::Right,
+    core::{Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, User, What, shown_name},
     log::AppendError,
     rooms::RoomRef,
     wire::{
         command::MAX_EMAIL_BYTES,
+        event,
         plain::{self, Plain},
     },
 };
@@ -71,21 +73,50 @@ impl Session {
             email: email.into(),
             username: username.into(),
         };
-        self.say(from, message.into());
+        self.say(from, message.into())
+    }
+
+    pub(super) fn take_line(&mut self, text: &str) -> Result<(), Stop> {
+        let line = plain::one_line(text);
+        if line.is_empty() {
+            return Ok(());
+        }
+        self.say(Author::PlainText, line.into())
+    }
+
+    fn say(&mut self, claimed: Author, body: Arc<str>) -> Result<(), Stop> {
+        let Some(room) = self.plain_room else {
+            return Ok(());
+        };
+        if let Some(place) = self.rooms.get(room) {
+            let allowed = self.may(&place.name, Right::Write);
+            allowed.map_err(|failure| Stop::close(FORBIDDEN, &failure.msg))?;
+        }
+        let from = self.author(claimed);
+        self.publish(room, from, What::message(body), None, None);
+        self.pace_plain(room);
         Ok(())
     }
 
-    pub(super) fn take_line(&mut self, text: &str) {
-        let line = plain::one_line(text);
-        if !line.is_empty() {
-            self.say(Author::PlainText, line.into());
-        }
-    }
-
-    fn say(&mut self, from: Author, body: Arc<str>) {
-        let Some(room) = self.plain_room else { return };
-        self.publish(room, from, What::message(body), None, None);
-        self.pace_plain(room);
+    /// Whom a message is from: who the client claims to be, unless a token says.
+    fn author(&self, claimed: Author) -> Author {
+        let grant = self.standing.grant();
+        let Some(id) = grant.user_id() else {
+            return claimed;
+        };
+        let username = match &claimed {
+            Author::PlainJson { username, .. } => shown_name(username),
+            Author::User(_) | Author::PlainText => "".into(),
+        };
+        let shown = [username, shown_name(id), event::PLAIN_NAME.into()];
+        let shown = || shown.into_iter().find(|name| !name.is_empty());
+        let name = grant.name().cloned();
+        let avatar = self.hub.identities.avatar(grant.email().unwrap_or(id));
+        Author::User(Arc::new(User {
+            id: Arc::clone(id),
+            name: name.unwrap_or_else(|| shown().unwrap_or_default().into()),
+            avatar: avatar.into(),
+        }))
     }
 
     /// The log has decided about a message. Nothing tells a plain client that one was not stored but the end of the

@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::{
+    auth,
     rooms::RoomRef,
     wire::reply::{ErrorCode, Failure},
 };
@@ -9,30 +10,32 @@ use crate::{
 /// Something that a client wants to do in a room it has joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Right {
-    /// To read what was stored there.
+    /// To read what was stored there, and to keep a mark of how far.
     Read,
-    /// To keep a mark of how far it has read.
-    Mark,
     /// To store something there. Whose messages it may change is for the log to say, which knows them.
     Write,
+}
+
+impl Right {
+    /// What a token has to allow for it.
+    const fn of_token(self) -> auth::Right {
+        match self {
+            Self::Read => auth::Right::Read,
+            Self::Write => auth::Right::Write,
+        }
+    }
 }
 
 impl Session {
     /// Where a room is, if the client is there and may do this.
     pub(super) fn allowed(&self, right: Right, room: &str) -> Result<RoomRef, Failure> {
-        match right {
-            Right::Read => {}
-            Right::Mark if self.client.is_lasting() => {}
-            Right::Mark => {
-                let why = "marks are for who says hello with a guest secret";
-                return Err(Failure::new(ErrorCode::Forbidden, why));
-            }
-            Right::Write if self.client.user().is_some() => {}
-            Right::Write => {
-                return Err(Failure::new(ErrorCode::Forbidden, "choose a name first"));
-            }
+        if right == Right::Write && self.client.user().is_none() {
+            return Err(Failure::new(ErrorCode::Forbidden, "choose a name first"));
         }
-        let room = self.rooms.find(room);
-        room.ok_or_else(|| Failure::new(ErrorCode::NotJoined, "join the room first"))
+        let Some(found) = self.rooms.find(room) else {
+            return Err(Failure::new(ErrorCode::NotJoined, "join the room first"));
+        };
+        self.may(room, right.of_token())?;
+        Ok(found)
     }
 }

@@ -47,7 +47,7 @@ async fn hub() -> Arc<Shared> {
     };
     let log = MemoryLog::new(limits, Arc::clone(&rooms) as Arc<dyn Committed>);
     let logs = Logs::open(&[]).await.unwrap();
-    Arc::new(Shared::new(config, rooms, Arc::new(log).into(), logs))
+    Arc::new(Shared::new(config, rooms, Arc::new(log).into(), logs).unwrap())
 }
 
 /// How long anything may take that must happen. Less than a client may take for its `hello`: after that a session looks anyway.

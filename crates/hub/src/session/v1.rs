@@ -7,8 +7,10 @@ use serde::Serialize;
 use super::{
     BAD_HELLO, Heartbeat, Session, Stop,
     joining::{self, Door, Outcome},
+    standing::expires_ms,
 };
 use crate::{
+    auth::Grant,
     core::{SessionId, User},
     hub::{Shared, now},
     wire::{
@@ -24,8 +26,10 @@ pub(super) struct Client {
     avatar: Arc<str>,
     /// Who it is to others, once it chose a name.
     user: Option<Arc<User>>,
-    /// Whether it is the same user after it came back.
-    is_lasting: bool,
+    /// Whether the id is that of a guest, or of whom a token names.
+    is_known: bool,
+    /// The secret of a new guest, who is to be told.
+    issued: Option<String>,
 }
 
 impl Client {
@@ -35,7 +39,8 @@ impl Client {
             avatar: hub.identities.avatar(&user_id).into(),
             user_id: user_id.into(),
             user: None,
-            is_lasting: false,
+            is_known: false,
+            issued: None,
         }
     }
 
@@ -44,39 +49,43 @@ impl Client {
         &self.user_id
     }
 
-    /// Whether it is the same user after it came back.
-    pub(super) const fn is_lasting(&self) -> bool {
-        self.is_lasting
-    }
-
     /// Who it is to others.
     pub(super) const fn user(&self) -> Option<&Arc<User>> {
         self.user.as_ref()
     }
 
-    /// Learns what `hello` says. What it does not mention stays.
-    fn learn(&mut self, hello: &Hello<'_>, hub: &Shared) {
-        let mut avatar = None;
-        if let Some(secret) = &hello.guest {
-            self.user_id = hub.identities.guest(secret).into();
-            self.is_lasting = true;
-            avatar = Some(hub.identities.avatar(&self.user_id));
+    /// Learns what `hello` says, and a token, which overrides it. What neither mentions stays.
+    fn learn(&mut self, hello: &Hello<'_>, grant: &Grant, hub: &Shared) {
+        if let Some(id) = grant.user_id() {
+            self.become_user(Arc::clone(id), hub);
+        } else if hello.guest.is_some() || !self.is_known {
+            let secret = hello.guest.as_deref();
+            let secret = secret.filter(|secret| hub.guests.accepts(secret));
+            if secret.is_none() {
+                self.issued = hub.guests.issue().ok();
+            }
+            if let Some(secret) = secret.or(self.issued.as_deref()) {
+                self.become_user(hub.identities.guest(secret).into(), hub);
+            }
         }
-        if let Some(email) = hello
-            .email
-            .as_ref()
-            .filter(|email| !email.trim().is_empty())
-        {
-            avatar = Some(hub.identities.avatar(email));
+        let email = grant.email().or(hello.email.as_deref());
+        if let Some(email) = email.filter(|email| !email.trim().is_empty()) {
+            self.avatar = hub.identities.avatar(email).into();
         }
-        if let Some(avatar) = avatar {
-            self.avatar = avatar.into();
-        }
-        let name = hello.name.as_ref().map(|name| Arc::from(&**name));
-        if let Some(name) = name.or_else(|| self.user.as_ref().map(|user| Arc::clone(&user.name))) {
+        let said = hello.name.as_ref().map(|name| Arc::from(&**name));
+        let before = || self.user.as_ref().map(|user| Arc::clone(&user.name));
+        if let Some(name) = grant.name().cloned().or(said).or_else(before) {
             let (id, avatar) = (Arc::clone(&self.user_id), Arc::clone(&self.avatar));
             self.user = Some(Arc::new(User { id, name, avatar }));
         }
+    }
+
+    fn become_user(&mut self, id: Arc<str>, hub: &Shared) {
+        if self.user_id != id {
+            self.avatar = hub.identities.avatar(&id).into();
+            self.user_id = id;
+        }
+        self.is_known = true;
     }
 }
 
@@ -93,9 +102,10 @@ impl Session {
         let command = self.admit().and(frame.command);
         let result = match command {
             Ok(Command::Hello(hello)) => {
-                self.hello(&hello, id);
+                self.greet(&hello, text, id);
                 Ok(())
             }
+            Ok(Command::Auth { token }) => self.renew(&token, id),
             Ok(Command::Join(join)) => {
                 self.join(Door::new(&join, false), id);
                 Ok(())
@@ -105,11 +115,7 @@ impl Session {
                 Ok(())
             }
             Ok(Command::Leave { room }) => {
-                if let Some(room) = self.rooms.leave(&room) {
-                    self.catch_up.leave(room);
-                    // What waits for its turn behind this one's page has it now.
-                    self.ready.push_back(room);
-                }
+                self.leave(&room);
                 self.reply(id, &reply::Done {});
                 Ok(())
             }
@@ -129,24 +135,34 @@ impl Session {
         Ok(())
     }
 
-    fn hello(&mut self, hello: &Hello<'_>, id: Option<&Id>) {
-        self.hello_by = None;
-        self.client.learn(hello, &self.hub);
+    pub(super) fn leave(&mut self, room: &str) {
+        if let Some(room) = self.rooms.leave(room) {
+            self.catch_up.leave(room);
+            // What waits for its turn behind this one's page has it now.
+            self.ready.push_back(room);
+        }
+    }
+
+    /// Learns who the client is, and shows it to others.
+    pub(super) fn learn(&mut self, hello: &Hello<'_>) {
+        self.client.learn(hello, self.standing.grant(), &self.hub);
         if let Some(user) = &self.client.user {
             self.rooms.rename(user);
         }
+    }
+
+    pub(super) fn hello(&mut self, hello: &Hello<'_>, id: Option<&Id>) {
+        self.learn(hello);
         if let Some(ms) = hello.hb_ms {
             self.heartbeat = Heartbeat::asked(ms);
         }
         if let Some(session) = &hello.session {
             self.take_over(session);
         }
-        if self.client.is_lasting {
-            let (users, seat) = (&self.hub.users, self.rooms.seat());
-            // First out, then in: it may be the same user.
-            self.present = None;
-            self.present = Some(users.enter(&self.client.user_id, self.id, seat));
-        }
+        let (users, seat) = (&self.hub.users, self.rooms.seat());
+        // First out, then in: it may be the same user.
+        self.present = None;
+        self.present = Some(users.enter(&self.client.user_id, self.id, seat));
         match &hello.resume {
             Some(rooms) => {
                 let doors = rooms.iter().map(|(room, since)| Door::resumed(room, since));
@@ -160,6 +176,7 @@ impl Session {
     pub(super) fn welcome(&mut self, id: Option<&Id>, rooms: Option<&[Outcome]>) {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::interval);
         let limits = &self.hub.config.limits;
+        let issued = self.client.issued.take();
         let welcome = reply::Welcome {
             session: &self.hub.identities.session(self.id),
             user: reply::SelfForm {
@@ -167,6 +184,8 @@ impl Session {
                 name: self.client.user.as_ref().map(|user| &*user.name),
                 avatar: &self.client.avatar,
             },
+            guest: issued.as_deref(),
+            expires: expires_ms(self.standing.grant()),
             now: now(),
             hb: u64::try_from(heartbeat.unwrap_or_default().as_millis()).unwrap_or(0),
             limits: reply::Limits {

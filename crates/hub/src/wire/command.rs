@@ -18,8 +18,6 @@ const MAX_ID_BYTES: usize = 64;
 pub(crate) const MAX_CID_BYTES: usize = 64;
 /// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
 pub(crate) const MAX_EMAIL_BYTES: usize = 254;
-/// A guest secret shorter than this could be guessed, a longer one is of no more use.
-pub(crate) const GUEST_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 /// The most messages a join may ask for; also the most a plain client may.
 pub(crate) const MAX_BACKLOG: usize = 200;
 /// The messages a join gets that does not say how many it wants: a screenful or two.
@@ -36,6 +34,9 @@ pub(crate) enum Id {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
     Hello(Hello<'a>),
+    Auth {
+        token: Cow<'a, str>,
+    },
     Join(Join<'a>),
     /// To be in a room without being seen there.
     Sub(Join<'a>),
@@ -49,8 +50,10 @@ pub(crate) enum Command<'a> {
 }
 
 /// Who the client is.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Hello<'a> {
+    #[serde(borrow)]
+    pub(crate) token: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) name: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -106,6 +109,12 @@ struct Head<'a> {
 }
 
 #[derive(Deserialize)]
+struct Auth<'a> {
+    #[serde(borrow)]
+    token: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
 struct JoinFields<'a> {
     #[serde(borrow)]
     room: Cow<'a, str>,
@@ -126,6 +135,10 @@ impl<'a> Command<'a> {
     fn parse(op: &str, text: &'a str, max_body: usize) -> Result<Self, Failure> {
         match op {
             "hello" => Ok(Self::Hello(fields::<Hello<'_>>(text)?.checked()?)),
+            "auth" => {
+                let Auth { token } = fields(text)?;
+                Ok(Self::Auth { token })
+            }
             "join" => Join::parse(text, DEFAULT_BACKLOG).map(Self::Join),
             "sub" => Join::parse(text, 0).map(Self::Sub),
             "leave" => {
@@ -184,13 +197,6 @@ impl Hello<'_> {
             .is_some_and(|email| email.len() > MAX_EMAIL_BYTES)
         {
             return Err(bad(format!("email is at most {MAX_EMAIL_BYTES} bytes")));
-        }
-        if self
-            .guest
-            .as_ref()
-            .is_some_and(|guest| !GUEST_BYTES.contains(&guest.len()))
-        {
-            return Err(bad("guest has 16 to 128 bytes"));
         }
         Ok(self)
     }
@@ -371,10 +377,8 @@ mod tests {
                 r#"{"op":"hello","id":7,"name":"a\u0000b"}"#,
                 ErrorCode::BadRequest,
             ),
-            (
-                r#"{"op":"hello","id":7,"guest":"short"}"#,
-                ErrorCode::BadRequest,
-            ),
+            (r#"{"op":"hello","id":7,"guest":7}"#, ErrorCode::BadRequest),
+            (r#"{"op":"auth","id":7}"#, ErrorCode::BadRequest),
             (r#"{"op":"dance","id":7}"#, ErrorCode::Unsupported),
         ] {
             assert_eq!(parse(text).id, Some(Id::Number(7)), "{text}");

@@ -87,7 +87,7 @@ fn every_command_of_the_document_is_understood() {
         understood,
         [
             "hello", "join", "join", "join", "hello", "leave", "send", "send", "edit", "react",
-            "delete", "history", "search", "read", "sub", "pub", "ping"
+            "delete", "history", "search", "read", "sub", "pub", "ping", "auth"
         ]
     );
     assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
@@ -159,6 +159,7 @@ fn check_command(op: &str, command: Command<'_>) {
             assert_eq!((&*room, seq), ("general", 1048));
         }
         ("ping", Command::Ping) => {}
+        ("auth", Command::Auth { token }) => assert!(token.ends_with(".c2lnbmVk")),
         (op, command) => panic!("{op} was read as {command:?}"),
     }
 }
@@ -214,6 +215,8 @@ fn every_reply_of_the_document_is_what_we_send() {
             name: Some("Ana"),
             avatar: "9c1d2e3f",
         },
+        guest: None,
+        expires: None,
         now: 1_767_225_600_000,
         hb: 20_000,
         limits: reply::Limits {
@@ -334,6 +337,8 @@ fn the_documents_way_back_into_several_rooms_is_what_we_answer() {
             name: Some("Ana"),
             avatar: "9c1d2e3f",
         },
+        guest: None,
+        expires: None,
         now: 1_767_225_600_000,
         hb: 20_000,
         limits: reply::Limits {
@@ -486,6 +491,20 @@ fn every_event_of_a_log_in_the_document_is_what_we_send() {
 }
 
 #[test]
+fn what_the_document_says_of_tokens_is_what_we_send() {
+    let id = Frame::parse(r#"{"op":"ping","id":"auth"}"#, 1).id;
+    let expires = Some(1_767_229_230_000);
+    assert_same(
+        &reply::success(id.as_ref(), &reply::Renewed { expires }).unwrap(),
+        &reply_to("auth"),
+    );
+    let minute = std::time::Duration::from_secs(60);
+    assert_same(&event::expiring(minute), &example("ev", "expiring"));
+    let kick = event::kick("general", "forbidden");
+    assert_same(&kick, &example("ev", "kick"));
+}
+
+#[test]
 fn every_error_code_of_the_document_has_a_cause_here() {
     use reply::ErrorCode::*;
     let table = DOCUMENT
@@ -498,6 +517,7 @@ fn every_error_code_of_the_document_has_a_cause_here() {
     for code in [
         BadRequest,
         TooLarge,
+        TokenExpired,
         Forbidden,
         NotJoined,
         NotFound,
@@ -514,7 +534,7 @@ fn every_error_code_of_the_document_has_a_cause_here() {
             "{name}"
         );
     }
-    assert_eq!(table.matches("\n| `").count(), 11);
+    assert_eq!(table.matches("\n| `").count(), 12);
 }
 
 #[test]

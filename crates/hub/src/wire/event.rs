@@ -1,6 +1,6 @@
 //! What the server tells `fdx.v1.json` clients unasked.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -190,6 +190,19 @@ struct Bye {
 }
 
 #[derive(Serialize)]
+struct Expiring {
+    ev: &'static str,
+    in_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Kick<'a> {
+    ev: &'static str,
+    room: &'a str,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
 struct GapEvent<'a> {
     ev: &'static str,
     room: &'a str,
@@ -243,6 +256,23 @@ pub(crate) fn bye(jitter_ms: u32) -> String {
         reason: "restart",
         reconnect_ms: 0,
         jitter_ms,
+    })
+}
+
+/// The client's token ends after this time, and the connection with it.
+pub(crate) fn expiring(left: Duration) -> String {
+    to_json(&Expiring {
+        ev: "expiring",
+        in_ms: u64::try_from(left.as_millis()).unwrap_or(0),
+    })
+}
+
+/// The server has taken the client out of a room.
+pub(crate) fn kick(room: &str, reason: &'static str) -> String {
+    to_json(&Kick {
+        ev: "kick",
+        room,
+        reason,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::{core::Reset, log::ReadMark};
 pub(crate) enum ErrorCode {
     BadRequest,
     TooLarge,
+    TokenExpired,
     Forbidden,
     NotJoined,
     NotFound,
@@ -58,6 +59,12 @@ impl Failure {
 pub(crate) struct Welcome<'a> {
     pub(crate) session: &'a str,
     pub(crate) user: SelfForm<'a>,
+    /// What a new guest is to keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) guest: Option<&'a str>,
+    /// When the token does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<u64>,
     pub(crate) now: u64,
     pub(crate) hb: u64,
     pub(crate) limits: Limits,
@@ -90,6 +97,13 @@ pub(crate) struct Limits {
     pub(crate) body: usize,
     pub(crate) rooms: usize,
     pub(crate) backlog: usize,
+}
+
+/// The reply to `auth`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Renewed {
+    /// When the token expires; never if none.
+    pub(crate) expires: Option<u64>,
 }
 
 /// The reply to `join` and `sub`, and how a stream by HTTP begins.

@@ -2,35 +2,57 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use axum::extract::FromRequestParts;
+use http::{header, request::Parts};
+use tokio::time::Instant;
 
-use super::Problem;
+use super::{super::bearer, Desk, Problem};
 use crate::{
-    auth::{Grant, Right},
+    auth::{Grant, Right, end_of},
     core::{User, is_name},
     hub::Shared,
-    wire::{command::GUEST_BYTES, event::PLAIN_NAME, reply::ErrorCode},
+    wire::{event::PLAIN_NAME, reply::ErrorCode},
 };
 
 /// Whom a request is from, as far as it says, and what they may.
 #[derive(Debug)]
-pub(super) struct Caller<'a> {
-    /// A guest's secret, as in `hello`.
-    secret: Option<&'a str>,
-    grant: Grant,
+pub(super) struct Caller {
+    /// The user's id, if it is one that lasts.
+    user_id: Option<Arc<str>>,
+    grant: Arc<Grant>,
 }
 
-impl<'a> Caller<'a> {
-    pub(super) fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
-        let authorization = headers.get(header::AUTHORIZATION);
-        let secret = authorization.map(|text| text.to_str().ok().and_then(bearer));
-        if secret.is_some_and(|secret| !secret.is_some_and(is_guest)) {
-            let why = "Authorization is Bearer and a guest's secret of 16 to 128 bytes";
+impl FromRequestParts<Arc<Desk>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+        let hub = &desk.shared;
+        if !bearer::is_admin(desk, &parts.headers) && !hub.gate.asks_for_tokens() {
+            return Self::guest(parts, hub);
+        }
+        let grant = bearer::grant(desk, &parts.uri, &parts.headers).await?;
+        Ok(Self {
+            user_id: grant.user_id().cloned(),
+            grant,
+        })
+    }
+}
+
+impl Caller {
+    /// Who has a guest's secret, as in `hello`, or says nothing about who it is.
+    fn guest(parts: &Parts, hub: &Shared) -> Result<Self, Problem> {
+        let secret = bearer::in_header(&parts.headers);
+        let is_bad = match secret {
+            Some(secret) => !hub.guests.accepts(secret),
+            None => parts.headers.contains_key(header::AUTHORIZATION),
+        };
+        if is_bad {
+            let why = "Authorization is Bearer and a guest's secret: one that hello gave, or 16 to 128 bytes";
             return Err(Problem::new(ErrorCode::Unauthorized, why));
         }
         Ok(Self {
-            secret: secret.flatten(),
-            grant: Grant::open(),
+            user_id: secret.map(|secret| hub.identities.guest(secret).into()),
+            grant: hub.gate.initial(),
         })
     }
 
@@ -75,35 +97,31 @@ impl<'a> Caller<'a> {
 
     /// Whether what it sends now and what it sends again are known to be of the same user.
     pub(super) const fn is_known(&self) -> bool {
-        self.secret.is_some()
+        self.user_id.is_some()
     }
 
     /// The user's id, if it is one that lasts.
-    pub(super) fn user_id(&self, hub: &Shared) -> Option<Arc<str>> {
-        Some(hub.identities.guest(self.secret?).into())
+    pub(super) fn user_id(&self) -> Option<Arc<str>> {
+        self.user_id.clone()
     }
 
-    /// Who it is to others, under this name.
+    /// Until when it may be answered.
+    pub(super) fn end(&self) -> Option<Instant> {
+        end_of(&self.grant)
+    }
+
+    /// Who it is to others: under this name, unless a token says another.
     pub(super) fn user(&self, hub: &Shared, name: Option<&str>) -> Result<Arc<User>, Problem> {
+        let name = self.grant.name().map(|name| &**name).or(name);
         let name = name.map_or(PLAIN_NAME, str::trim);
         if !is_name(name) {
             let why = "name has 1 to 64 characters, none of them a control character";
             return Err(Problem::bad_request(why));
         }
         let stranger = || hub.identities.stranger(hub.next_session()).into();
-        let id: Arc<str> = self.user_id(hub).unwrap_or_else(stranger);
-        let avatar = hub.identities.avatar(&id).into();
-        let name = name.into();
+        let id: Arc<str> = self.user_id.clone().unwrap_or_else(stranger);
+        let avatar = hub.identities.avatar(self.grant.email().unwrap_or(&id));
+        let (avatar, name) = (avatar.into(), name.into());
         Ok(Arc::new(User { id, name, avatar }))
     }
-}
-
-fn is_guest(secret: &str) -> bool {
-    GUEST_BYTES.contains(&secret.len())
-}
-
-/// The token of `Bearer` credentials (RFC 6750 §2.1).
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -4,7 +4,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Params, Problem, Reception, count, ok};
@@ -38,9 +38,9 @@ struct ConnectionForm<'a> {
 pub(super) async fn list(
     State(desk): Reception,
     Params(query): Params<ListQuery>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
-    Caller::of(&headers)?.may_administer()?;
+    caller.may_administer()?;
     let after = query.after.as_deref().map(number).transpose()?;
     let limit = count(query.limit, 1)?;
     let mut found = desk.shared.open.list(after, limit);
@@ -58,9 +58,9 @@ pub(super) async fn list(
 pub(super) async fn kick(
     State(desk): Reception,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
-    Caller::of(&headers)?.may_administer()?;
+    caller.may_administer()?;
     let number = number(&id)?;
     if desk.shared.open.kick(number) || desk.streams.kick(number) {
         Ok(StatusCode::NO_CONTENT.into_response())

@@ -6,7 +6,6 @@ use axum::{
     extract::{Extension, State},
     response::Response,
 };
-use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Connection, Desk, MAX_WAIT, Params, Problem, Reception, Room, events, ok};
@@ -43,9 +42,8 @@ pub(super) async fn read(
     Extension(connection): Extension<Connection>,
     Room(room): Room,
     Params(query): Params<MessagesQuery>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
-    let caller = Caller::of(&headers)?;
     caller.may(&room, Right::Read)?;
     let limit = page_limit(query.limit)?;
     let Some(wait) = query.wait else {
@@ -68,12 +66,12 @@ pub(super) async fn read(
 
 async fn page(
     desk: &Desk,
-    caller: &Caller<'_>,
+    caller: &Caller,
     room: &Arc<str>,
     span: Span,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let viewer = caller.user_id(&desk.shared);
+    let viewer = caller.user_id();
     let query = PageQuery {
         room: Arc::clone(room),
         span,

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
+    auth::Denied,
     core::JoinRefused,
     http::measure::whole_seconds,
     log::{AppendError, ReadError},
@@ -59,7 +60,7 @@ impl Problem {
 const fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
-        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Unauthorized | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden | ErrorCode::NotJoined => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Conflict => StatusCode::CONFLICT,
@@ -78,6 +79,12 @@ impl From<Failure> for Problem {
             retry_ms,
             ..Self::new(failure.code, failure.msg)
         }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Failure::from(denied).into()
     }
 }
 
@@ -107,7 +114,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.code {
-            ErrorCode::Unauthorized => {
+            ErrorCode::Unauthorized | ErrorCode::TokenExpired => {
                 let scheme = HeaderValue::from_static("Bearer");
                 headers.insert(header::WWW_AUTHENTICATE, scheme);
             }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use http::HeaderMap;
 use serde::Deserialize;
 
 use super::{Caller, Params, Problem, Reception, ok};
@@ -28,9 +27,8 @@ pub(super) struct Search {
 pub(super) async fn search(
     State(desk): Reception,
     Params(query): Params<Search>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
-    let caller = Caller::of(&headers)?;
     let query = Query {
         q: query.q.into(),
         room: query.room.map(Into::into),
@@ -49,7 +47,7 @@ pub(super) async fn search(
         None
     };
     let hub = &desk.shared;
-    let viewer = caller.user_id(hub);
+    let viewer = caller.user_id();
     let query = search_query(search, rooms, viewer.clone());
     let words = Arc::clone(&query.words);
     let found = hub.projection.search(query).await?;

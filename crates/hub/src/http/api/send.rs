@@ -27,11 +27,11 @@ pub(super) async fn send(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
     Room(room): Room,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let hub = &desk.shared;
-    let caller = Caller::of(&headers)?;
     caller.may(&room, Right::Write)?;
     let text = json_body(&headers, body, hub).await?;
     let posted = Posted::parse(&text, hub.config.limits.body)?;

@@ -52,9 +52,9 @@ pub(super) async fn follow(
     Extension(connection): Extension<Connection>,
     Room(room): Room,
     Params(query): Params<FollowQuery>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = Caller::of(&headers)?;
     caller.may(&room, Right::Read)?;
     let backlog = count(query.backlog, 0)?;
     let place = desk.place(&connection)?;
@@ -68,7 +68,7 @@ pub(super) async fn follow(
         hub.metrics.resumed(judged);
     }
     let number = hub.identities.session_number(followed.follower.session());
-    let user = caller.user_id(hub);
+    let user = caller.user_id();
     let (entry, kicked) = desk.streams.enter(number, user, &room, address);
     let first = Some(first(&room, &followed));
     let stopping = hub.stopping.clone();
@@ -80,6 +80,7 @@ pub(super) async fn follow(
             if kicked { End::Kicked } else { End::Stopping }
         }),
         is_over: false,
+        end: caller.end(),
         alarm: Alarm::default(),
         said: Instant::now(),
         connection,
@@ -105,6 +106,8 @@ struct Events {
     first: Option<String>,
     ends: Pin<Box<dyn Future<Output = End> + Send>>,
     is_over: bool,
+    /// When its token expires.
+    end: Option<Instant>,
     alarm: Alarm,
     said: Instant,
     connection: Connection,
@@ -124,7 +127,7 @@ enum End {
 impl Events {
     /// What is to be said next. None at the end.
     fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
-        if self.is_over {
+        if self.is_over || self.has_expired() {
             return Poll::Ready(None);
         }
         if let Some(first) = self.first.take() {
@@ -151,9 +154,17 @@ impl Events {
             if due <= Instant::now() {
                 return Poll::Ready(Some(STILL_HERE.to_owned()));
             }
-            self.alarm.set(Some(due));
+            self.alarm
+                .set(Some(self.end.map_or(due, |end| end.min(due))));
             ready!(self.alarm.poll(cx));
+            if self.has_expired() {
+                return Poll::Ready(None);
+            }
         }
+    }
+
+    fn has_expired(&self) -> bool {
+        self.end.is_some_and(|end| end <= Instant::now())
     }
 
     /// What it says when the hub stops: the return of all is spread, as that of sessions is.
