@@ -217,7 +217,7 @@ impl Hub {
         let tls = config.tls.as_ref().map(Tls::read).transpose()?;
         let static_dir = static_dir(&config)?;
         let doors = Doors::new(&config).map_err(StartError::Config)?;
-        let hosts = Hosts::new(&config, local_addr.ip());
+        let hosts = Arc::new(Hosts::new(&config, local_addr.ip()));
         let pages = Pages::new(&config).map_err(StartError::Config)?;
         let followers = Arc::new(Semaphore::new(config.limits.followers));
         let logs = Logs::open(&config.logs).await?;
@@ -301,10 +301,12 @@ impl Hub {
 
 /// Answers those who look after the hub, if there is a listener for them.
 async fn look_after(listener: Option<TcpListener>, desk: &Arc<Desk>) -> ! {
+    let listener = listener.and_then(|listener| Some((listener.local_addr().ok()?, listener)));
     match listener {
-        Some(listener) => {
-            let router = http::operator_router(desk);
-            server::accept_operators(&listener, &desk.shared.config.timeouts, &router).await
+        Some((address, listener)) => {
+            let config = &desk.shared.config;
+            let router = http::operator_router(desk, Hosts::new(config, address.ip()));
+            server::accept_operators(&listener, &config.timeouts, &router).await
         }
         None => std::future::pending().await,
     }

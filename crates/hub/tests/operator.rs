@@ -29,8 +29,13 @@ use tokio::{
 
 /// Asks one of the operators' listener.
 async fn ask(addr: SocketAddr, path: &str) -> String {
+    ask_as(addr, "localhost", path).await
+}
+
+/// The same by another name.
+async fn ask_as(addr: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     within(stream.read_to_string(&mut answer)).await.unwrap();
@@ -187,6 +192,9 @@ async fn a_listener_apart_answers_also_while_the_hub_stops_and_says_so() {
             .contains("\nfdx_connections 1\n")
     );
     assert!(ask(addr, "/").await.starts_with("HTTP/1.1 404 "));
+    // A page of any site could send its requests here, by a name of its own.
+    let foreign = ask_as(addr, "evil.example", "/metrics").await;
+    assert!(foreign.starts_with("HTTP/1.1 421 "), "{foreign}");
     let stopping = hub.begin_stop();
     let stops = async {
         loop {

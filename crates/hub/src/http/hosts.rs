@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{StatusCode, Version, header, uri::Authority};
 
-use super::{Desk, refusal};
+use super::refusal;
 use crate::config::{AllowedOrigins, Config};
 
 /// The hosts a request may name.
@@ -111,8 +111,12 @@ fn is_loopback(host: &str) -> bool {
 
 /// Answers 400 to requests that do not say to whom they are, and 421 to those meant for somebody
 /// else.
-pub(super) async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    match desk.hosts.judge(&request) {
+pub(super) async fn check(
+    State(hosts): State<Arc<Hosts>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match hosts.judge(&request) {
         Ok(()) => next.run(request).await,
         Err((status, why)) => refusal(status, why),
     }

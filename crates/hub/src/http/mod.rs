@@ -64,7 +64,7 @@ pub(crate) struct Desk {
     pub(crate) shared: Arc<Shared>,
     pub(crate) doors: Doors,
     pub(crate) static_dir: Option<StaticDir>,
-    pub(crate) hosts: Hosts,
+    pub(crate) hosts: Arc<Hosts>,
     pub(crate) pages: Pages,
     /// Places for requests that wait for events.
     pub(crate) followers: Arc<Semaphore>,
@@ -119,7 +119,7 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
     router
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(
-            Arc::clone(desk),
+            Arc::clone(&desk.hosts),
             hosts::check,
         ))
         .layer(middleware::from_fn_with_state(
@@ -134,14 +134,18 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
         .with_state(Arc::clone(desk))
 }
 
-/// What the operator is told on a listener apart.
-pub(crate) fn operator_router(desk: &Arc<Desk>) -> Router {
+/// What the operator is told on a listener apart, at an address with this rule for hosts.
+pub(crate) fn operator_router(desk: &Arc<Desk>, hosts: Hosts) -> Router {
     Router::new()
         .route("/healthz", get(operator::healthz))
         .route("/readyz", get(operator::whole_readyz))
         .route("/metrics", get(operator::all_metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::new(hosts),
+            hosts::check,
+        ))
         .layer(middleware::from_fn(no_sniffing))
         .with_state(Arc::clone(desk))
 }
