@@ -57,7 +57,7 @@ impl Entrance {
         }
     }
 
-    /// Begins anew: the room was forgotten before it was joined, as nobody was in it.
+    /// Begins anew: the room was forgotten before it was joined, as nobody was in it, or the log dropped what follows the cursor.
     pub(crate) fn again(&mut self, hub: &Arc<Shared>) {
         self.step = opening(hub, &self.room, self.address, self.backlog);
     }

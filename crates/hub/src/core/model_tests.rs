@@ -673,6 +673,49 @@ fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
 }
 
 #[test]
+fn of_a_room_that_was_not_filled_only_the_log_can_judge() {
+    let mut world = World::new(1);
+    for _ in 0..3 {
+        world.say(0, 1);
+    }
+    let cursor = Cursor {
+        epoch: "epoch".into(),
+        mark: world.log[0][1].mark(),
+    };
+    assert!(world.shard.open("room 0", ADDRESS, 3).is_ok());
+    assert_eq!(world.shard.judge("room 0", &cursor), None);
+    world.join(0, 0, 3, 0, 1);
+    assert_eq!(world.shard.judge("room 0", &cursor), Some(Ok(())));
+}
+
+#[test]
+fn nobody_goes_on_from_where_the_log_dropped_what_follows_since_it_was_judged() {
+    let mut world = World::new(1);
+    for _ in 0..3 {
+        world.say(0, 1);
+    }
+    world.join(0, 0, 3, 0, 1);
+    let [first, second] = [0, 1].map(|at| world.log[0][at].mark());
+    let cursor = Cursor {
+        epoch: "epoch".into(),
+        mark: first,
+    };
+    assert_eq!(world.shard.judge("room 0", &cursor), Some(Ok(())));
+    world.shard.trim("room 0", second);
+    let mut join = |session, seq| {
+        let member = Member::new(SessionId(session), Woken::default(), None, true);
+        let joined = world.shard.join("room 0", member, Begin::After(seq));
+        joined.map(|joined| joined.cursor)
+    };
+    assert_eq!(join(1, first.seq), None);
+    assert_eq!(join(2, second.seq), Some(second.seq + 1));
+    assert_eq!(
+        world.shard.judge("room 0", &cursor),
+        Some(Err(Reset::Truncated))
+    );
+}
+
+#[test]
 fn s26_what_is_erased_leaves_the_ring_and_does_not_come_back_from_an_earlier_read() {
     let mut world = World::new(1);
     world.join(0, 0, 0, 0, 1);

@@ -93,6 +93,7 @@ impl<F, W: Wake + Clone> Room<F, W> {
 
     /// Whether all that follows a cursor can be had. None if only the log can tell.
     pub(crate) fn judge(&self, cursor: &Cursor) -> Option<Result<(), Reset>> {
+        self.epoch.as_ref()?;
         let seq = cursor.mark.seq;
         let chk = self.ring.chk_at(seq);
         let following = self.ring.from(seq.saturating_add(1)).len();

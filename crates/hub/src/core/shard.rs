@@ -222,13 +222,17 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.room(*self.by_name.get(name)?)?.judge(cursor)
     }
 
-    /// Puts a member into a room. None if that has not been opened and filled.
+    /// Puts a member into a room. None if that has not been opened and filled, or if some of what follows the position where the member
+    /// begins was dropped since that was judged.
     ///
     /// The caller sees to it that no session joins a room twice.
     pub(crate) fn join(&mut self, name: &str, member: Member<W>, begin: Begin) -> Option<Joined> {
         let slot = *self.by_name.get(name)?;
         let room = self.slots[slot.0].as_mut()?;
         room.epoch.as_ref()?;
+        if matches!(begin, Begin::After(seq) if seq < room.floor.seq) {
+            return None;
+        }
         if let Some(since) = room.empty_since.take() {
             self.empty.remove(&(since, slot));
         }

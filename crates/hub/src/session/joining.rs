@@ -240,7 +240,7 @@ impl Session {
                         self.ready.push_back(room);
                         return Poll::Ready(Ok(door.entered(state, judged)));
                     }
-                    // Forgotten since it was opened, as nobody was in it.
+                    // It changed since it was opened; see `Entrance::again`.
                     self.opening(door)
                 }
                 Step::Inside => {
