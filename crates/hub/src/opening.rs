@@ -62,6 +62,11 @@ impl Shared {
             bytes: limits.ring_bytes,
         };
         let mut waiting = Waiting::new();
+        let mut filling = Filling {
+            hub: self,
+            room: &room,
+            is_done: false,
+        };
         loop {
             let erasures = self.rooms.erasures(name);
             let tail = self.log.tail(name, Start::Newest, size).await;
@@ -82,11 +87,31 @@ impl Shared {
                     self.rooms.give_up(name, *birth);
                 }
             }
+            filling.is_done = true;
             for ((_, one), start) in waiting.into_iter().zip(starts) {
                 // Who has gone meanwhile needs no answer.
                 one.send(start).ok();
             }
             return;
+        }
+    }
+}
+
+/// A room on its way out of the log.
+struct Filling<'a> {
+    hub: &'a Shared,
+    room: &'a (Arc<str>, Birth),
+    is_done: bool,
+}
+
+impl Drop for Filling<'_> {
+    /// After a panic nobody waits for it, and the next one who comes begins anew.
+    fn drop(&mut self) {
+        if !self.is_done {
+            let (name, birth) = self.room;
+            let waiting = self.hub.opening.lock().remove(self.room);
+            self.hub.rooms.give_up(name, *birth);
+            drop(waiting);
         }
     }
 }

@@ -11,7 +11,10 @@ mod support;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use fullduplex::CloseCode;
@@ -37,6 +40,8 @@ struct HeldBack {
     arrived: mpsc::UnboundedSender<()>,
     committed: Arc<dyn Committed>,
     last: Mutex<u64>,
+    /// Whether reading panics.
+    is_broken: AtomicBool,
 }
 
 impl Log for HeldBack {
@@ -64,6 +69,7 @@ impl Log for HeldBack {
     }
 
     fn tail(&self, _room: &Arc<str>, _start: Start, _max: PageSize) -> Answer<Tail, ReadError> {
+        assert!(!self.is_broken.load(Ordering::Relaxed), "a bug");
         Answer::given(Ok(Tail {
             bounds: Bounds::empty("test".into()),
             events: Vec::new(),
@@ -103,6 +109,7 @@ async fn start() -> (Running, Arc<HeldBack>, mpsc::UnboundedReceiver<()>) {
             arrived,
             committed: Arc::clone(&committed),
             last: Mutex::default(),
+            is_broken: AtomicBool::new(false),
         };
         let limits = MemoryLimits {
             room_events: 1,
@@ -326,4 +333,17 @@ async fn what_is_being_stored_is_answered_before_the_goodbye_and_nothing_is_take
     assert_eq!(ana.closed().await.0, CloseCode::SERVICE_RESTART);
     within(stopped).await.unwrap();
     assert!(arrivals.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn s38_a_panic_while_a_room_is_opened_is_an_error_and_the_next_who_comes_opens_it() {
+    let (hub, log, _arrivals) = start().await;
+    let mut ana = hub.member("Ana", "general").await;
+    log.is_broken.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let refused = ana.err(json!({"op": "join", "room": "other"})).await;
+        assert_eq!(refused, "unavailable");
+    }
+    log.is_broken.store(false, Ordering::Relaxed);
+    ana.ok(json!({"op": "join", "room": "other"})).await;
 }
