@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,7 +11,8 @@ use tokio::sync::oneshot;
 
 /// Resolves when the log has decided.
 ///
-/// Cancel safe: polling again after a drop of an outer future goes on where it was.
+/// Cancel safe: polling again after a drop of an outer future goes on where it was. It resolves once; polled after that it is
+/// [`Lost::lost`].
 #[must_use = "what is not waited for can't be known"]
 #[derive(Debug)]
 pub struct Answer<T, E>(State<T, E>);
@@ -19,6 +21,7 @@ pub struct Answer<T, E>(State<T, E>);
 enum State<T, E> {
     Given(Result<T, E>),
     Waiting(oneshot::Receiver<Result<T, E>>),
+    Taken,
 }
 
 /// An error for what nobody answers any more.
@@ -40,18 +43,19 @@ impl<T, E> Answer<T, E> {
     }
 }
 
-impl<T: Clone + Unpin, E: Lost + Clone + Unpin> Future for Answer<T, E> {
+impl<T: Unpin, E: Lost + Unpin> Future for Answer<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Waiting(receiver) = &mut self.0 {
-            let result = ready!(Pin::new(receiver).poll(cx));
-            self.0 = State::Given(result.unwrap_or_else(|_| Err(E::lost())));
-        }
-        match &self.0 {
-            State::Given(result) => Poll::Ready(result.clone()),
-            State::Waiting(_) => Poll::Pending,
-        }
+        let answered = match &mut self.0 {
+            State::Waiting(receiver) => ready!(Pin::new(receiver).poll(cx)).ok(),
+            State::Given(_) | State::Taken => None,
+        };
+        let given = match mem::replace(&mut self.0, State::Taken) {
+            State::Given(result) => Some(result),
+            State::Waiting(_) | State::Taken => answered,
+        };
+        Poll::Ready(given.unwrap_or_else(|| Err(E::lost())))
     }
 }
 
