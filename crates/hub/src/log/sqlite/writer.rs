@@ -395,6 +395,7 @@ impl Writer {
             return;
         };
         let mut go_on = || -> rusqlite::Result<bool> {
+            self.conn.busy_timeout(self.limits.write)?;
             self.conn.execute_batch("BEGIN IMMEDIATE")?;
             let is_done = erasing.go_on(&self.conn, self.state.last_seq)?;
             self.conn.execute_batch("COMMIT")?;
