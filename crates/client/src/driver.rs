@@ -162,7 +162,7 @@ impl Desk {
             };
             match verdict {
                 Verdict::GoOn => {}
-                Verdict::Dead => return Over::Lost("no answer".into()),
+                Verdict::Lost(why) => return Over::Lost(why),
                 Verdict::Refused(why) => return Over::Ended(RequestError::Ended(why.into())),
             }
         }

@@ -64,8 +64,8 @@ pub(crate) struct Message {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GoOn,
-    /// The server does not answer.
-    Dead,
+    /// The connection is of no use; another one may be.
+    Lost(String),
     /// The server will not have this client.
     Refused(String),
 }
@@ -211,7 +211,7 @@ impl Session {
             .front()
             .is_some_and(|waiting| waiting.by <= now)
         {
-            return Verdict::Dead;
+            return Verdict::Lost("no answer".into());
         }
         for room in &mut self.rooms {
             room.not_before.take_if(|at| *at <= now);
@@ -432,6 +432,7 @@ impl Session {
                     }
                 }
                 Ok(None) => return Verdict::Refused("the answer to hello is none".into()),
+                Err(error) if error.passes() => return Verdict::Lost(error.to_string()),
                 Err(error) => return Verdict::Refused(error.to_string()),
             },
             Asked::Join(room) => self.join_answered(&room, result.and_then(typed), now),

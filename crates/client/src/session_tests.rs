@@ -264,7 +264,10 @@ fn unanswered_messages_are_sent_again_with_their_cid_in_order_and_not_for_ever()
             .map(|send| send["cid"].clone())
             .collect();
         assert_eq!(cids, ["c1", "c2"]);
-        assert_eq!(world.pass(Duration::from_secs(10)), Verdict::Dead);
+        assert_eq!(
+            world.pass(Duration::from_secs(10)),
+            Verdict::Lost("no answer".into())
+        );
         world.lose();
         world.connect();
         assert!(
@@ -362,6 +365,17 @@ fn a_hello_that_is_refused_ends_and_nonsense_is_passed_over() {
     world.session.opened(world.now);
     let verdict = world.refuse("hello", &json!({"code": "unauthorized", "msg": "who?"}));
     assert!(matches!(verdict, Verdict::Refused(_)));
+}
+
+#[test]
+fn a_hello_that_is_refused_for_now_is_said_again_on_another_connection() {
+    let mut world = World::joined();
+    for code in ["unavailable", "not_ready", "rate_limited"] {
+        world.lose();
+        world.session.opened(world.now);
+        let verdict = world.refuse("hello", &json!({"code": code, "msg": "later"}));
+        assert_eq!(verdict, Verdict::Lost(format!("later ({code})")));
+    }
 }
 
 #[test]
