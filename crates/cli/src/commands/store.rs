@@ -1,9 +1,9 @@
 //! Where rooms are kept.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, num::NonZero, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
-use fullduplex_hub::log::sqlite::{Durability, OpenError, Options, Retention};
+use fullduplex_hub::log::sqlite::{Durability, OpenError, Options, Retention, RoomRetention};
 
 use crate::{
     exit::{Failure, with_causes},
@@ -49,7 +49,7 @@ pub(crate) struct StoreArgs {
     #[command(flatten)]
     folder: FolderArgs,
     /// Keeps the newest messages in memory only, until it ends
-    #[arg(long, help_heading = HEADING, conflicts_with_all = ["folder", "durability", "keep", "keep_days"])]
+    #[arg(long, help_heading = HEADING, conflicts_with_all = ["folder", "durability", "keep", "keep_days", "keep_room"])]
     memory: bool,
     /// What a failing power may take: nothing (full), or what was acknowledged in the last moments (normal)
     #[arg(long, value_name = "MODE", default_value = "full", help_heading = HEADING)]
@@ -61,6 +61,39 @@ pub(crate) struct StoreArgs {
     /// Keeps them for so many days [default: for ever]
     #[arg(long, value_name = "DAYS", help_heading = HEADING, value_parser = clap::value_parser!(u32).range(1..))]
     keep_days: Option<u32>,
+    /// Keeps so many events of rooms with this name, where * is any text, and for so many days (repeatable; the first that fits a room counts)
+    #[arg(long, value_name = "NAME=COUNT[/DAYS]", help_heading = HEADING)]
+    keep_room: Vec<KeepRoom>,
+}
+
+/// What is kept of some rooms.
+#[derive(Clone, Debug)]
+struct KeepRoom(RoomRetention);
+
+impl FromStr for KeepRoom {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const HOW: &str = "write it like general=1000, or team-*=1000/30 for 30 days";
+        let (rooms, keep) = text.rsplit_once('=').ok_or(HOW)?;
+        let (events, days) = match keep.split_once('/') {
+            Some((events, days)) => (events, Some(days)),
+            None => (keep, None),
+        };
+        if rooms.is_empty() {
+            return Err(HOW);
+        }
+        let events: NonZero<u64> = events.parse().map_err(|_| HOW)?;
+        let days = days.map(NonZero::<u32>::from_str).transpose();
+        let days = days.map_err(|_| HOW)?;
+        Ok(Self(RoomRetention {
+            rooms: rooms.to_owned(),
+            keep: Retention {
+                events: events.get(),
+                age: days.map(|days| DAY * days.get()),
+            },
+        }))
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,7 +117,7 @@ impl StoreArgs {
                 DurabilityArg::Full => Durability::Full,
                 DurabilityArg::Normal => Durability::Normal,
             },
-            rooms: Vec::new(),
+            rooms: self.keep_room.into_iter().map(|keep| keep.0).collect(),
             retention: Retention {
                 events: self.keep,
                 age: self.keep_days.map(|days| DAY * days),

@@ -321,10 +321,47 @@ async fn nobody_else_reads_what_was_said() {
 }
 
 #[tokio::test]
+async fn of_each_room_as_much_is_kept_as_the_first_rule_for_it_says() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("fdx.toml");
+    let rules = r#"keep-room = ["a=b=2", "team-*=4/30", "team-long=1000"]"#;
+    fs::write(&config, rules).unwrap();
+    let data = folder.path().join("data");
+    let serve = ["serve", "--config", text(&config), "--data", text(&data)];
+    let (server, url) = Program::listen(&serve).await;
+    let mut ana = V1::connect(&url, "Ana").await.unwrap();
+    let mut kept = Vec::new();
+    for room in ["a=b", "team-long", "general"] {
+        let join = json!({"op": "join", "room": room, "backlog": 0});
+        ana.ok(join.clone()).await;
+        for n in 0..10 {
+            let cid = format!("{room} {n}");
+            ana.ok(json!({"op": "send", "room": room, "cid": cid, "body": "x"}))
+                .await;
+        }
+        let history = json!({"op": "history", "room": room, "limit": 100});
+        let events = ana.ok(history).await["events"].take();
+        kept.push(events.as_array().unwrap().len());
+    }
+    // A rule lets some more pass before it drops.
+    assert_eq!(
+        (kept[0] <= 3, kept[1] <= 5, kept[2]),
+        (true, true, 10),
+        "{kept:?}"
+    );
+    stop(server).await;
+}
+
+#[tokio::test]
 async fn to_keep_nothing_is_no_choice() {
     let folder = TempDir::new().unwrap();
     let data = text(folder.path());
-    for keep in ["--keep", "--keep-days"] {
+    let bad_rooms = ["general", "=5", "general=0", "general=5/0", "general=x"];
+    let bad_rooms = bad_rooms.map(|value| ("--keep-room", value));
+    for (keep, value) in [("--keep", "0"), ("--keep-days", "0")]
+        .into_iter()
+        .chain(bad_rooms)
+    {
         let serve = [
             "serve",
             "--listen",
@@ -332,7 +369,7 @@ async fn to_keep_nothing_is_no_choice() {
             "--data",
             data,
             keep,
-            "0",
+            value,
         ];
         let ended = run(&serve, "").await;
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
