@@ -673,7 +673,7 @@ fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
 }
 
 #[test]
-fn of_a_room_that_was_not_filled_only_the_log_can_judge() {
+fn of_what_a_ring_was_not_filled_with_only_the_log_can_judge() {
     let mut world = World::new(1);
     for _ in 0..3 {
         world.say(0, 1);
@@ -686,6 +686,51 @@ fn of_a_room_that_was_not_filled_only_the_log_can_judge() {
     assert_eq!(world.shard.judge("room 0", &cursor), None);
     world.join(0, 0, 3, 0, 1);
     assert_eq!(world.shard.judge("room 0", &cursor), Some(Ok(())));
+    // Nor of a place that the ring has not come to.
+    world.store(0, What::message("x"));
+    let cursor = Cursor {
+        mark: world.log[0][3].mark(),
+        ..cursor
+    };
+    assert_eq!(world.shard.judge("room 0", &cursor), None);
+}
+
+#[test]
+fn a_ring_has_no_hole_where_more_was_said_than_is_in_it_since_the_log_was_read() {
+    let mut world = World::new(2);
+    world.join(0, 1, 0, 0, 2);
+    for _ in 0..3 {
+        world.say(0, 1);
+    }
+    assert!(world.shard.open("room 0", ADDRESS, 3).is_ok());
+    let (bounds, events) = (world.bounds(0), world.log[0].clone());
+    // The other room takes its ring away.
+    for (room, len) in [(0, 300), (0, 300), (1, 300), (1, 300), (1, 300), (0, 1)] {
+        world.say(room, len);
+    }
+    let [.., third, _, missing, last] = &world.log[0][..] else {
+        panic!("six events");
+    };
+    let (third, missing, last) = (third.seq, missing.seq, last.seq);
+    let is_old = world
+        .shard
+        .fill("room 0", Birth(2), &bounds, events, 0, world.now);
+    assert!(!is_old);
+    let member = Member::new(SessionId(1), Woken::default(), None, true);
+    let begin = Begin::After(third);
+    let slot = world.shard.join("room 0", member, begin).unwrap().slot;
+    let mut read = |cursor| {
+        world
+            .shard
+            .read(slot, SessionId(1), cursor, 0, 9, usize::MAX)
+    };
+    let gap = Gap {
+        from: third + 1,
+        to: missing,
+    };
+    assert_eq!(read(third + 1).gap, Some(gap));
+    let seqs = read(missing + 1).entries.into_iter().map(|e| e.event.seq);
+    assert_eq!(seqs.collect::<Vec<_>>(), [last]);
 }
 
 #[test]
