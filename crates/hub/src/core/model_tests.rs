@@ -869,6 +869,28 @@ fn an_empty_room_makes_place_for_a_new_one() {
 }
 
 #[test]
+fn a_room_that_was_opened_and_nobody_joined_is_forgotten() {
+    let mut world = World::new(1);
+    let open = |world: &mut World| match world.shard.open("room 0", ADDRESS, 3) {
+        Ok(Opened::Lacks(birth)) => birth,
+        opened => panic!("{opened:?}"),
+    };
+    let birth = open(&mut world);
+    assert_eq!(world.quota.used(), 1);
+    let bounds = world.bounds(0);
+    let fill = world
+        .shard
+        .fill("room 0", birth, &bounds, Vec::new(), 0, world.now);
+    assert!(!fill);
+    world.shard.sweep(LIMITS.empty_room_ttl);
+    assert_eq!(world.quota.used(), 0);
+    // Nor is one kept that could not be filled.
+    let birth = open(&mut world);
+    world.shard.give_up("room 0", birth);
+    assert_eq!(world.quota.used(), 0);
+}
+
+#[test]
 fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     let mut world = World::new(1);
     world.shard.keep("general");

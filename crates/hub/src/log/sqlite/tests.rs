@@ -417,7 +417,7 @@ async fn what_queues_during_a_commit_shares_the_next_and_its_failure() {
 async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refused() {
     let folder = TempDir::new().unwrap();
     let limits = Limits {
-        write: Duration::from_millis(300),
+        write: Duration::from_secs(1),
         ..Limits::default()
     };
     let (subject, log) = limited(folder.path(), limits);
