@@ -11,7 +11,8 @@ mod support;
 
 use std::time::Duration;
 
-use fullduplex_hub::{AllowedOrigins, Config, Limits, Timeouts};
+use fullduplex::CloseCode;
+use fullduplex_hub::{AllowedOrigins, Config, Limits, Timeouts, auth::AdminToken};
 use serde_json::json;
 use support::{
     Running,
@@ -452,6 +453,66 @@ async fn the_connections_are_for_who_looks_after_the_server() {
             assert_eq!(refused.problem(), (status, code.into()));
         }
     }
+}
+
+#[tokio::test]
+async fn who_administers_sees_the_connections_and_sends_clients_away() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let hub = Running::start(Config {
+        admin: Some(AdminToken::new(token.as_bytes()).unwrap()),
+        ..Config::default()
+    })
+    .await;
+    let path = "/api/v1/connections";
+    let admin = format!("Authorization: Bearer {token}\r\n");
+    let mut ana = hub.guest("general").await;
+    let plain = hub.connect("/ws?room=plain").await;
+    let mut stream = hub.sse("/sse/general", GUEST).await;
+    stream.event("ok").await;
+    let mut found = Vec::new();
+    let mut after = String::new();
+    for _ in 0..3 {
+        let page = hub.get(&format!("{path}?limit=1{after}"), &admin).await;
+        let page = page.json();
+        found.push(page["connections"][0].clone());
+        after = format!("&after={}", page["next"].as_str().unwrap());
+    }
+    let last = hub.get(&format!("{path}?limit=1{after}"), &admin).await;
+    assert_eq!(last.json(), json!({"connections": [], "next": null}));
+    let of = |dialect: &str| {
+        let one = found.iter().find(|one| one["dialect"] == dialect);
+        one.unwrap_or_else(|| panic!("no {dialect} in {found:?}"))
+    };
+    let [v1, json, sse] = ["v1", "json", "sse"].map(of);
+    assert_eq!(
+        (&v1["name"], &v1["rooms"]),
+        (&json!("Ana"), &json!(["general"]))
+    );
+    assert_eq!(
+        (&json["user"], &json["rooms"]),
+        (&json!(null), &json!(["plain"]))
+    );
+    // A guest is the same user by either way.
+    assert_eq!((&sse["user"], &sse["rooms"]), (&v1["user"], &v1["rooms"]));
+    assert!(
+        found.iter().all(|one| one["address"] == "127.0.0.1"),
+        "{found:?}"
+    );
+
+    for one in [v1, sse] {
+        let one = format!("{path}/{}", one["id"].as_str().unwrap());
+        assert_eq!(hub.request("DELETE", &one, &admin).await.status, 204);
+        within(async { while hub.request("DELETE", &one, &admin).await.status == 204 {} }).await;
+        let gone = hub.request("DELETE", &one, &admin).await;
+        assert_eq!(gone.problem(), (404, "not_found".into()));
+    }
+    assert_eq!(ana.closed().await, (CloseCode::new(4005), "kicked".into()));
+    assert_eq!(stream.next().await, None);
+    let left = hub.get(path, &admin).await.json();
+    assert_eq!(left["connections"], json!([json]));
+    drop(plain);
+    let nobody = hub.request("DELETE", &format!("{path}/s_1"), &admin).await;
+    assert_eq!(nobody.problem(), (400, "bad_request".into()));
 }
 
 #[tokio::test]

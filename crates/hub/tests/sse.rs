@@ -26,7 +26,16 @@ fn soon() -> Timeouts {
 
 #[tokio::test]
 async fn a_stream_begins_with_where_it_is_and_goes_on_with_what_comes() {
-    let hub = Running::start(Config::default()).await;
+    let timeouts = Timeouts {
+        // Nothing but what is said wakes it.
+        stream_heartbeat: Duration::from_secs(3_600),
+        ..Timeouts::default()
+    };
+    let hub = Running::start(Config {
+        timeouts,
+        ..Config::default()
+    })
+    .await;
     let mut empty = hub.sse("/sse/a%20b", "").await;
     for header in [
         "content-type: text/event-stream",
