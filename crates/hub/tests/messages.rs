@@ -14,7 +14,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use fullduplex_hub::{Config, Limits};
+use fullduplex_hub::Config;
 use serde_json::{Value, json};
 use support::{Running, V1};
 
@@ -842,17 +842,11 @@ async fn s25_hostile_text_passes_as_text_and_hostile_names_do_not() {
     }
 }
 
+#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_client_that_asks_without_waiting_is_answered_one_by_one() {
-    let limits = Limits {
-        ring_events: 300,
-        ..Limits::default()
-    };
-    let hub = Running::start(Config {
-        limits,
-        ..Config::default()
-    })
-    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Running::durable(Config::default(), folder.path()).await;
     let mut ana = guest(&hub, "Ana", "general").await;
     for n in 0..300 {
         ana.say("general", &n.to_string(), "hi").await;

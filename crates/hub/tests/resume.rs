@@ -10,21 +10,13 @@
 
 mod support;
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use fullduplex_hub::{Config, Hub, Limits, log::sqlite::Options};
+use fullduplex_hub::{Config, Limits};
 use serde_json::{Value, json};
 use support::{Running, V1, within};
-use tokio::net::TcpListener;
 
 const GUEST: &str = "0123456789abcdef";
-
-async fn durable(folder: &Path) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = Options::new(folder);
-    let hub = Hub::durable(Config::default(), listener, &options).await;
-    Running::run(hub.unwrap())
-}
 
 /// Says hello as Ana, and wants to go on in these rooms.
 async fn come_back(hub: &Running, cursors: &BTreeMap<&str, String>) -> (V1, Value) {
@@ -42,7 +34,7 @@ fn cursor(epoch: &Value, event: &Value) -> String {
 #[tokio::test]
 async fn hello_brings_a_client_back_into_all_its_rooms_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let mut hub = durable(folder.path()).await;
+    let mut hub = Running::durable(Config::default(), folder.path()).await;
     let rooms = ["a", "b", "c"];
     let (mut ana, none) = come_back(&hub, &BTreeMap::new()).await;
     assert_eq!(none, json!({}));
@@ -69,7 +61,7 @@ async fn hello_brings_a_client_back_into_all_its_rooms_also_after_a_restart() {
     for is_restarted in [false, true] {
         if is_restarted {
             within(hub.begin_stop()).await.unwrap();
-            hub = durable(folder.path()).await;
+            hub = Running::durable(Config::default(), folder.path()).await;
         }
         let (mut ana, back) = come_back(&hub, &cursors).await;
         for room in rooms {
@@ -116,7 +108,8 @@ async fn hello_brings_a_client_back_into_all_its_rooms_also_after_a_restart() {
 
 #[tokio::test]
 async fn what_rooms_have_follows_the_reply_to_hello_however_much_is_said_meanwhile() {
-    let hub = Running::start(Config::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Running::durable(Config::default(), folder.path()).await;
     let names: Vec<_> = (0..20).map(|n| format!("room {n}")).collect();
     let mut cursors = BTreeMap::new();
     let mut bo = hub.v1().await;
@@ -137,7 +130,7 @@ async fn what_rooms_have_follows_the_reply_to_hello_however_much_is_said_meanwhi
     });
     for _ in 0..20 {
         let mut ana = hub.v1().await;
-        ana.send(&json!({"op": "hello", "id": 0, "resume": cursors}))
+        ana.send(&json!({"op": "hello", "id": 0, "guest": GUEST, "resume": cursors}))
             .await;
         let first = ana.any_event().await;
         assert_eq!(first["re"], 0, "before anything of a room");

@@ -44,6 +44,14 @@ impl Running {
         Self::run(Hub::new(config, listener).await.unwrap())
     }
 
+    /// With its log in a folder, whose answers take their time.
+    #[cfg(feature = "sqlite")]
+    pub async fn durable(config: Config, folder: &std::path::Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = fullduplex_hub::log::sqlite::Options::new(folder);
+        Self::run(Hub::durable(config, listener, &options).await.unwrap())
+    }
+
     pub fn run(hub: Hub) -> Self {
         let addr = hub.local_addr();
         let (stop, stopped) = oneshot::channel();
