@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use fullduplex::ConnectError;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Event, Joined, PROTOCOL, RequestError, Sent, driver,
-    session::{Ask, Done, Message},
+    Event, Joined, PROTOCOL, Page, RequestError, Sent, Span, driver,
+    session::{Ask, Done, Entry, Message},
+    wire::from,
 };
 
 /// What is asked for, and the task has not taken yet.
@@ -139,7 +140,7 @@ impl Events {
 }
 
 impl Client {
-    /// Joins a room, now and after every reconnect; at first with so many of its newest events.
+    /// Joins a room, now and after every reconnect; at first with so many of its newest events, up to 200.
     ///
     /// # Errors
     ///
@@ -149,13 +150,20 @@ impl Client {
     ///
     /// Dropped before it returns, the room may be joined or not.
     pub async fn join(&self, room: &str, backlog: usize) -> Result<Joined, RequestError> {
-        let room = room.into();
-        self.ask(|done| Ask::Join {
-            room,
-            backlog,
-            done,
-        })
-        .await
+        self.enter(Entry::Join, room, backlog).await
+    }
+
+    /// Joins a room as a channel: who does so is not seen in it, sees nobody, and otherwise has what [`join`](Self::join) gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    pub async fn subscribe(&self, room: &str, backlog: usize) -> Result<Joined, RequestError> {
+        self.enter(Entry::Subscribe, room, backlog).await
     }
 
     /// Leaves a room; messages for it that are not acknowledged fail.
@@ -179,8 +187,7 @@ impl Client {
     ///
     /// Dropped before it returns, the message may be sent or not; once it is handed over it is sent.
     pub async fn send(&self, room: &str, body: &str) -> Result<Sent, RequestError> {
-        let command = json!({"op": "send", "room": room, "body": body});
-        self.post(room, command).await
+        self.post("send", room, [("body", body.into())]).await
     }
 
     /// Publishes any JSON in a joined room, and otherwise does as [`send`](Self::send).
@@ -193,8 +200,81 @@ impl Client {
     ///
     /// As [`send`](Self::send).
     pub async fn publish(&self, room: &str, data: Value) -> Result<Sent, RequestError> {
-        let command = json!({"op": "pub", "room": room, "data": data});
-        self.post(room, command).await
+        self.post("pub", room, [("data", data)]).await
+    }
+
+    /// Gives one's own message at a position another body, and otherwise does as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn edit(&self, room: &str, target: u64, body: &str) -> Result<Sent, RequestError> {
+        let fields = [("target", target.into()), ("body", body.into())];
+        self.post("edit", room, fields).await
+    }
+
+    /// Deletes one's own message at a position, and otherwise does as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn delete(&self, room: &str, target: u64) -> Result<Sent, RequestError> {
+        self.post("delete", room, [("target", target.into())]).await
+    }
+
+    /// Sets a reaction to the message at a position, or takes it back, and otherwise does as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn react(
+        &self,
+        room: &str,
+        target: u64,
+        emoji: &str,
+        on: bool,
+    ) -> Result<Sent, RequestError> {
+        let target = ("target", target.into());
+        let fields = [target, ("emoji", emoji.into()), ("on", on.into())];
+        self.post("react", room, fields).await
+    }
+
+    /// Messages of a joined room as they are now, at most so many, up to 200. Not repeated when the connection is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing changes by it.
+    pub async fn history(
+        &self,
+        room: &str,
+        span: Span,
+        limit: usize,
+    ) -> Result<Page, RequestError> {
+        let mut fields = command("history", room, [("limit", limit.into())]);
+        let (key, seq) = match span {
+            Span::Newest => return self.page(fields).await,
+            Span::Before(seq) => ("before", seq),
+            Span::After(seq) => ("after", seq),
+            Span::Around(seq) => ("around", seq),
+        };
+        fields.insert(key.into(), seq.into());
+        self.page(fields).await
     }
 
     /// Any other command of the protocol, by its fields without `id`: `{"op": "history", …}`. It is not repeated.
@@ -220,11 +300,34 @@ impl Client {
         drop(self.asks.send(Ask::Close).await);
     }
 
-    async fn post(&self, room: &str, command: Value) -> Result<Sent, RequestError> {
+    async fn page(&self, command: Map<String, Value>) -> Result<Page, RequestError> {
+        from(self.call(command).await?).ok_or(RequestError::Answer)
+    }
+
+    async fn enter(
+        &self,
+        entry: Entry,
+        room: &str,
+        backlog: usize,
+    ) -> Result<Joined, RequestError> {
+        let room = room.into();
+        self.ask(|done| Ask::Enter {
+            entry,
+            room,
+            backlog,
+            done,
+        })
+        .await
+    }
+
+    async fn post<const N: usize>(
+        &self,
+        op: &str,
+        room: &str,
+        fields: [(&str, Value); N],
+    ) -> Result<Sent, RequestError> {
         let cid = random_text();
-        let Value::Object(mut command) = command else {
-            return Err(RequestError::Answer);
-        };
+        let mut command = command(op, room, fields);
         command.insert("cid".into(), cid.clone().into());
         let room = room.into();
         self.ask(|done| {
@@ -243,6 +346,12 @@ impl Client {
         self.asks.send(ask(done)).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
+}
+
+fn command<const N: usize>(op: &str, room: &str, fields: [(&str, Value); N]) -> Map<String, Value> {
+    let fixed = [("op", op.into()), ("room", room.into())];
+    let all = fixed.into_iter().chain(fields);
+    all.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// 128 random bits.

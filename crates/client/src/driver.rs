@@ -26,17 +26,21 @@ pub(crate) async fn run(
     events: mpsc::Sender<Event>,
     ends: oneshot::Sender<RequestError>,
 ) {
+    // Nobody needs to hear of a failure while the last one is not told.
+    let (fails, failures) = mpsc::channel(1);
     let mut connections = options
         .client
         .reconnect()
         .first_delay(FIRST_DELAY)
         .max_delay(MAX_DELAY)
-        .healthy_after(HEALTHY_AFTER);
+        .healthy_after(HEALTHY_AFTER)
+        .on_retry(move |retrying| drop(fails.try_send(retrying.error.to_string())));
     let mut desk = Desk {
         session: Session::new(options.hello),
         asks,
         is_asked: true,
         events,
+        failures,
     };
     let why = desk.live(&mut connections).await;
     desk.session.ended(&why);
@@ -56,6 +60,8 @@ struct Desk {
     /// Whether there is anybody who could ask.
     is_asked: bool,
     events: mpsc::Sender<Event>,
+    /// Why a connection could not be opened.
+    failures: mpsc::Receiver<String>,
 }
 
 /// How a connection ended.
@@ -77,6 +83,9 @@ impl Desk {
                 Ok(opened) => opened,
                 Err(error) => return RequestError::Ended(error.to_string().into()),
             };
+            while let Ok(reason) = self.failures.try_recv() {
+                self.session.tell_lost(reason);
+            }
             let over = self.talk(ws).await;
             self.session.lost();
             match over {
@@ -103,7 +112,7 @@ impl Desk {
         }
     }
 
-    /// Takes or gives one thing. Cancel safe. Says why the application is done with this client, if it is.
+    /// Takes, gives or tells one thing. Cancel safe. Says why the application is done with this client, if it is.
     async fn serve_application(&mut self) -> Option<RequestError> {
         tokio::select! {
             ask = self.asks.recv(), if self.is_asked && self.session.has_room() => match ask {
@@ -118,6 +127,7 @@ impl Desk {
                     permit.send(event);
                 }
             },
+            Some(reason) = self.failures.recv() => self.session.tell_lost(reason),
             () = self.events.closed(), if !self.is_asked => return Some(ended()),
             else => std::future::pending().await,
         }

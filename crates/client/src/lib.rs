@@ -41,7 +41,7 @@ use serde_json::{Map, Value};
 
 pub use crate::{
     client::{Client, Events, Options, connect},
-    wire::{Gap, Joined, Placed, Resume, Sent, User, Welcome, What},
+    wire::{Gap, Joined, Page, Placed, Reaction, Resume, Sent, Shown, Span, User, Welcome, What},
 };
 use crate::{session::hint, wire::Refusal};
 
@@ -58,7 +58,7 @@ pub enum Event {
     Joined(Box<Joined>),
     /// The next event of a room.
     Placed(Box<Placed>),
-    /// Events of a room that this client will not get.
+    /// Events of a room that this client will not get: it was too slow, or away for too long, for what the server keeps.
     Gap(Gap),
     /// An event without a place in a room's order: presence, typing, and what else there may be.
     Other(Map<String, Value>),
@@ -69,7 +69,7 @@ pub enum Event {
         /// Why.
         error: RequestError,
     },
-    /// The connection was lost, or could not be opened. It is tried again.
+    /// The connection was lost, or could not be opened, also at first. It is tried again.
     Lost {
         /// Why, for people.
         reason: String,

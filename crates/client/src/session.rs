@@ -34,7 +34,8 @@ pub(crate) type Done<T> = oneshot::Sender<Result<T, RequestError>>;
 /// What the application asks for.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Join {
+    Enter {
+        entry: Entry,
         room: String,
         backlog: usize,
         done: Done<Joined>,
@@ -48,6 +49,22 @@ pub(crate) enum Ask {
         done: Done<Value>,
     },
     Close,
+}
+
+/// How to be in a room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entry {
+    Join,
+    Subscribe,
+}
+
+impl Entry {
+    const fn op(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Subscribe => "sub",
+        }
+    }
 }
 
 /// A message on its way into a room.
@@ -73,6 +90,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 struct Room {
     name: String,
+    entry: Entry,
     backlog: usize,
     place: Place,
     stand: Stand,
@@ -276,11 +294,12 @@ impl Session {
     /// The application asks for something other than the end.
     pub(crate) fn ask(&mut self, ask: Ask, now: Instant) {
         match ask {
-            Ask::Join {
+            Ask::Enter {
+                entry,
                 room,
                 backlog,
                 done,
-            } => self.join(room, backlog, done),
+            } => self.enter(entry, room, backlog, done),
             Ask::Leave { room } => self.leave(&room),
             Ask::Send(message) => self.send(message),
             Ask::Call { command, done } => self.calls.push_back((command, done)),
@@ -305,13 +324,14 @@ impl Session {
         Verdict::GoOn
     }
 
-    fn join(&mut self, name: String, backlog: usize, done: Done<Joined>) {
+    fn enter(&mut self, entry: Entry, name: String, backlog: usize, done: Done<Joined>) {
         if self.rooms.iter().any(|room| room.name == name) {
             drop(done.send(Err(RequestError::Joined)));
             return;
         }
         self.rooms.push(Room {
             name,
+            entry,
             backlog,
             place: Place::default(),
             stand: Stand::Out,
@@ -367,7 +387,7 @@ impl Session {
             }
             room.stand = Stand::Asked;
             let mut command =
-                object(json!({"op": "join", "room": room.name, "backlog": room.backlog}));
+                object(json!({"op": room.entry.op(), "room": room.name, "backlog": room.backlog}));
             if let Some(cursor) = room.place.cursor() {
                 command.insert("since".into(), cursor.into());
             }

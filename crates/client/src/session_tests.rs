@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     Event, Joined, RequestError, Sent,
-    session::{Ask, Message, Session, Verdict},
+    session::{Ask, Entry, Message, Session, Verdict},
 };
 
 type Answer<T> = oneshot::Receiver<Result<T, RequestError>>;
@@ -108,7 +108,8 @@ impl World {
 
     fn join(&mut self, room: &str) -> Answer<Joined> {
         let (done, answer) = oneshot::channel();
-        let ask = Ask::Join {
+        let ask = Ask::Enter {
+            entry: Entry::Join,
             room: room.into(),
             backlog: 50,
             done,

@@ -1,5 +1,7 @@
 //! The frames of `fdx.v1.json`, as `docs/hub-protocol.md` has them. What is not known is passed over.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -41,7 +43,7 @@ pub enum Resume {
     Reset,
 }
 
-/// The answer to `join`.
+/// The answer to `join` or `sub`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Joined {
@@ -59,7 +61,8 @@ pub struct Joined {
     pub floor: u64,
     /// The cursor of the head.
     pub cursor: String,
-    /// How many users are here.
+    /// How many users are here; 0 for who [subscribed](crate::Client::subscribe).
+    #[serde(default)]
     pub count: usize,
     /// They, where they are few.
     #[serde(default)]
@@ -153,6 +156,60 @@ pub struct Sent {
     pub ts: u64,
     /// Whether it was there already, from an earlier try.
     pub dup: bool,
+}
+
+/// Which messages of a room [`history`](crate::Client::history) asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// The newest.
+    Newest,
+    /// Those next before a position.
+    Before(u64),
+    /// Those next after a position; of 0, the first.
+    After(u64),
+    /// Those around a position, itself included.
+    Around(u64),
+}
+
+/// Messages and data of a room, the oldest first.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Page {
+    /// They, as they are now.
+    pub events: Vec<Shown>,
+    /// The position that now is: what came later is not in it, and comes as events.
+    pub as_of: u64,
+    /// Whether there are older ones.
+    pub more_before: bool,
+    /// Whether there are newer ones.
+    pub more_after: bool,
+    /// The position below which nothing is kept.
+    pub floor: u64,
+}
+
+/// A message with what became of it, or data.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Shown {
+    /// It, with its present body.
+    #[serde(flatten)]
+    pub event: Placed,
+    /// The position of the edit that the body is from.
+    #[serde(default)]
+    pub edited: Option<u64>,
+    /// Who reacted how, by emoji.
+    #[serde(default)]
+    pub reactions: BTreeMap<String, Reaction>,
+}
+
+/// Reactions of one kind to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Reaction {
+    /// How many users have it set.
+    pub count: u64,
+    /// Whether oneself has.
+    pub me: bool,
 }
 
 /// Positions of a room that this client will not get.

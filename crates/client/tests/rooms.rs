@@ -9,7 +9,9 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use fullduplex_client::{Client, Event, Events, Options, RequestError, Resume, What, connect};
+use fullduplex_client::{
+    Client, Event, Events, Options, RequestError, Resume, Span, What, connect,
+};
 use fullduplex_hub::{Config, Hub, log::sqlite};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
@@ -147,5 +149,133 @@ async fn what_the_server_refuses_is_an_error_and_a_client_that_is_done_ends() {
         "{end}"
     );
     drop(nobody);
+    server.stop().await;
+}
+
+/// Reads until there is an event with a place.
+async fn placed(events: &mut Events) -> (u64, What) {
+    loop {
+        let event = timeout(SOON, events.next()).await.unwrap().unwrap();
+        if let Event::Placed(event) = event {
+            return (event.seq, event.what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_are_changed_and_history_shows_what_became_of_them() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, address) = Server::start("127.0.0.1:0".parse().unwrap(), &data).await;
+    let (ana, mut events) = client(address, "ana");
+    let (bo, _events) = client(address, "bo");
+    for client in [&ana, &bo] {
+        client.join("general", 0).await.unwrap();
+    }
+    let first = ana.send("general", "frist").await.unwrap().seq;
+    let second = ana.send("general", "second").await.unwrap().seq;
+    let edit = ana.edit("general", first, "first").await.unwrap().seq;
+    bo.react("general", first, "+1", true).await.unwrap();
+    bo.react("general", first, "-1", true).await.unwrap();
+    bo.react("general", first, "-1", false).await.unwrap();
+    let delete = ana.delete("general", second).await.unwrap().seq;
+    let refused = bo.edit("general", first, "mine").await.unwrap_err();
+    assert!(matches!(&refused, RequestError::Refused { code, .. } if code == "forbidden"));
+
+    let page = bo.history("general", Span::Newest, 200).await.unwrap();
+    assert_eq!(
+        (page.as_of, page.more_before, page.more_after),
+        (delete, false, false)
+    );
+    let [one, two] = &page.events[..] else {
+        panic!("{page:?}")
+    };
+    let body =
+        |what: &What| matches!(what, What::Message { body: Some(body), .. } if body == "first");
+    assert!(body(&one.event.what), "{one:?}");
+    assert_eq!((one.event.seq, one.edited), (first, Some(edit)));
+    let reactions: Vec<_> = one.reactions.iter().collect();
+    assert!(
+        matches!(&reactions[..], [(emoji, reaction)] if *emoji == "+1" && reaction.count == 1 && reaction.me)
+    );
+    assert!(matches!(two.event.what, What::Message { body: None, .. }));
+
+    for (span, wanted) in [
+        (Span::Before(second), first),
+        (Span::After(first), second),
+        (Span::After(0), first),
+        (Span::Around(second), second),
+    ] {
+        let page = bo.history("general", span, 1).await.unwrap();
+        let seqs: Vec<_> = page.events.iter().map(|shown| shown.event.seq).collect();
+        assert_eq!(seqs, [wanted], "{span:?}");
+    }
+
+    for seq in [first, second] {
+        assert_eq!(placed(&mut events).await.0, seq);
+    }
+    let (_, what) = placed(&mut events).await;
+    assert!(matches!(what, What::Edit { target, .. } if target == first));
+    for on in [true, true, false] {
+        let (_, what) = placed(&mut events).await;
+        assert!(
+            matches!(what, What::React { target, on: is_on, .. } if target == first && is_on == on)
+        );
+    }
+    let (_, what) = placed(&mut events).await;
+    assert!(matches!(what, What::Delete { target } if target == second));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_subscribes_is_not_counted_and_goes_on_in_the_channel_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, address) = Server::start("127.0.0.1:0".parse().unwrap(), &data).await;
+    let (feed, _events) = client(address, "feed");
+    let (follower, mut events) = client(address, "follower");
+    assert_eq!(feed.subscribe("prices", 0).await.unwrap().count, 0);
+    let sent = feed.publish("prices", 1.into()).await.unwrap();
+    let joined = follower.subscribe("prices", 1).await.unwrap();
+    assert_eq!((joined.head, joined.count), (sent.seq, 0));
+    assert_eq!(placed(&mut events).await.1, What::Data { data: 1.into() });
+    server.stop().await;
+
+    let (server, _) = Server::start(address, &data).await;
+    feed.publish("prices", 2.into()).await.unwrap();
+    let resume = loop {
+        match timeout(SOON, events.next()).await.unwrap().unwrap() {
+            Event::Joined(joined) => break joined.resume,
+            Event::Placed(event) => panic!("before the room was joined: {event:?}"),
+            _ => {}
+        }
+    };
+    assert_eq!(resume, Some(Resume::Ok));
+    assert_eq!(placed(&mut events).await.1, What::Data { data: 2.into() });
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_yet_is_told_of_and_found_when_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    drop(taken);
+    let (_ana, mut events) = client(address, "ana");
+    let first = timeout(SOON, events.next()).await.unwrap().unwrap();
+    assert!(
+        matches!(&first, Event::Lost { reason } if reason.contains("refused")),
+        "{first:?}"
+    );
+    let (server, _) = Server::start(address, &data).await;
+    let welcomed = async {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Lost { .. } => {}
+                Event::Welcome(_) => return true,
+                event => panic!("{event:?}"),
+            }
+        }
+        false
+    };
+    assert!(timeout(SOON, welcomed).await.unwrap());
     server.stop().await;
 }
