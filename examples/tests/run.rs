@@ -2,15 +2,24 @@
 //! Method: each is started as a program of its own, on a port that the system picks, and talked to; it ends with its handle.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::{future::Future, process::Stdio, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use fullduplex::{
     Client, CloseCode, CloseFrame, ConnectError, Message, Server, WebSocket, connect,
 };
+use fullduplex_hub::{self as hub, Hub, log::sqlite};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command},
+    sync::oneshot,
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -23,20 +32,18 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// A program that runs until this is dropped.
 struct Example {
-    _child: Child,
+    child: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Example {
     fn start(program: &str, args: &[&str]) -> Self {
         let mut command = Command::new(program);
-        command.args(args).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(args).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self {
-            _child: child,
-            output,
-        }
+        Self { child, output }
     }
 
     /// Starts a server; its address is the last word of its first line.
@@ -46,6 +53,22 @@ impl Example {
         let uri = line.strip_prefix("listening on ").expect("says where");
         let uri = uri.to_owned();
         (example, uri)
+    }
+
+    /// Types a line.
+    async fn types(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        input
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
+    }
+
+    /// Sends it a signal.
+    async fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id().unwrap());
+        let status = Command::new("sh").args(["-c", &command]).status().await;
+        assert!(status.unwrap().success());
     }
 
     async fn line(&mut self) -> String {
@@ -113,7 +136,7 @@ async fn the_readmes_client_hears_itself_from_the_readmes_server() {
 /// The README's Rust code is these programs, so that it compiles and does what it says.
 #[test]
 fn the_readmes_code_is_short_and_is_that_of_the_examples() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(folder.join("../README.md")).unwrap();
     let programs = ["hello_server", "hello_client"].map(|name| {
         let source = std::fs::read_to_string(folder.join(name).with_extension("rs")).unwrap();
@@ -290,7 +313,7 @@ async fn the_heartbeat_client_comes_back_after_each_loss() {
     tokio::spawn(server.serve(move |ws: WebSocket| {
         let taken = taken.clone();
         async move {
-            let (give_back, kept) = tokio::sync::oneshot::channel::<WebSocket>();
+            let (give_back, kept) = oneshot::channel::<WebSocket>();
             taken.send((ws, give_back)).unwrap();
             drop(kept.await);
         }
@@ -443,21 +466,212 @@ async fn log_print_without_a_file_says_how_to_use_it() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("usage: log_print FILE [ADDR]"));
 }
 
-/// Every example is one file of less than eighty lines, whose first line is the command that runs it, and which the README
-/// lists.
+/// The server that `fdx serve` is.
+struct Rooms {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Rooms {
+    async fn start(address: &str, data: &Path) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let options = sqlite::Options::new(data);
+        let hub = Hub::durable(hub::Config::default(), listener, &options);
+        Self::run(hub.await.unwrap())
+    }
+
+    fn run(hub: Hub) -> Self {
+        let address = hub.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(hub.run(async {
+            drop(stopped.await);
+        }));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("ws://{}/ws", self.address)
+    }
+
+    async fn restart(self, data: &Path) -> Self {
+        let address = self.address.to_string();
+        self.stop.send(()).unwrap();
+        within(self.task).await.unwrap();
+        Self::start(&address, data).await
+    }
+}
+
+/// The text that somebody sees once so many edits are in it.
+async fn text_of(editor: &mut Example, edits: usize) -> Vec<String> {
+    let (mut lines, end) = (Vec::new(), format!("--- {edits} edits"));
+    loop {
+        let line = editor.line().await;
+        if line == end {
+            return lines;
+        }
+        assert!(!line.starts_with("not done"), "{line}");
+        if line.starts_with("---") {
+            lines.clear();
+        } else if !line.starts_with("offline") {
+            lines.push(line);
+        }
+    }
+}
+
+#[tokio::test]
+async fn shared_text_is_the_same_for_all_though_they_write_at_once_and_are_cut_off() {
+    const CUTS: usize = 3;
+    const EACH: usize = 10;
+    let data = tempfile::tempdir().unwrap();
+    let mut rooms = Rooms::start("127.0.0.1:0", data.path()).await;
+    let url = rooms.url();
+    let editor = |name| Example::start(env!("CARGO_BIN_EXE_shared_text"), &[&url, "notes", name]);
+    let (mut ana, mut bo) = (editor("ana"), editor("bo"));
+    ana.types("0+ title").await;
+    let text = text_of(&mut ana, 1).await;
+    let title = text[0].split_whitespace().next().unwrap().to_owned();
+    for cut in 0..CUTS {
+        for at in 0..EACH {
+            ana.types(&format!("{title}+ ana {cut} {at}")).await;
+            bo.types(&format!("{title}+ bo {cut} {at}")).await;
+        }
+        ana.types(&format!("{title} title by ana")).await;
+        bo.types(&format!("{title} title by bo")).await;
+        rooms = rooms.restart(data.path()).await;
+    }
+    let edits = 1 + CUTS * 2 * (EACH + 1);
+    let text = text_of(&mut ana, edits).await;
+    assert_eq!(text_of(&mut bo, edits).await, text);
+    // Nothing is lost, and nothing there twice.
+    assert!(text[0].contains("title by "), "{text:?}");
+    assert_eq!(text.len(), 1 + CUTS * 2 * EACH);
+    for name in ["ana", "bo"] {
+        let by = |line: &&String| line.contains(&format!("  {name} "));
+        // The newest is uppermost, and each one's are in the order in which they were typed.
+        let typed = text.iter().skip(1).filter(by).rev();
+        let typed = typed.map(|line| line.rsplit_once("  ").unwrap().1.to_owned());
+        let wanted =
+            (0..CUTS).flat_map(|cut| (0..EACH).map(move |at| format!("{name} {cut} {at}")));
+        assert!(typed.eq(wanted), "{text:?}");
+    }
+    // A line that is deleted still has a place, which one that comes new learns from the history.
+    ana.types(&format!("{title}-")).await;
+    let text = text_of(&mut ana, edits + 1).await;
+    text_of(&mut bo, edits + 1).await;
+    bo.types(&format!("{title} too late")).await;
+    bo.types(&format!("{title}+ new title")).await;
+    let after = text_of(&mut bo, edits + 3).await;
+    assert!(after[0].ends_with("  new title"));
+    assert_eq!(after[1..], text);
+    let mut cy = editor("cy");
+    assert_eq!(text_of(&mut cy, edits + 3).await, after);
+    assert_eq!(text_of(&mut ana, edits + 3).await, after);
+    cy.types("what?").await;
+    assert_eq!(cy.line().await, "type LINE+ TEXT, LINE TEXT or LINE-");
+}
+
+/// The position and price of a line that tells one.
+fn price(line: &str) -> Option<(u64, i64)> {
+    let (seq, cents) = line.split_once(' ')?;
+    Some((seq.parse().ok()?, cents.parse().ok()?))
+}
+
+#[tokio::test]
+async fn ticker_costs_nothing_for_who_is_stopped_and_others_do_not_notice() {
+    // Far more than fits into sockets, and than the server keeps.
+    const PRICES: i64 = 3_000;
+    const STEP: i64 = 100;
+    let pad = "x".repeat(12 << 10);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hub = Hub::new(hub::Config::default(), listener).await.unwrap();
+    let rooms = Rooms::run(hub);
+    let (url, authority) = (rooms.url(), rooms.address.to_string());
+    let start = |what| Example::start(env!("CARGO_BIN_EXE_ticker"), &[what, &url, "prices"]);
+    let (feed, mut quick, mut slow) = (start("feed"), start("follow"), start("follow"));
+    for follower in [&mut quick, &mut slow] {
+        for _ in 0..3 {
+            let line = follower.line().await;
+            let (_, cents) = price(&line).expect(&line);
+            assert!((9_000..11_000).contains(&cents), "{line}");
+        }
+    }
+    slow.signal("STOP").await;
+    drop(feed);
+    let resident = async || {
+        let page = get(&authority, "/metrics").await;
+        let value = page.split_once("\nprocess_resident_memory_bytes ").unwrap();
+        let value = value.1.lines().next().unwrap();
+        value.parse::<f64>().unwrap()
+    };
+    let before = resident().await;
+    let options = fullduplex_client::Options::new(&url).unwrap().name("flood");
+    let (flood, events) = fullduplex_client::connect(options);
+    drop(events);
+    within(flood.subscribe("prices", 0)).await.unwrap();
+    let mut last = None;
+    for n in 1..=PRICES {
+        let data = serde_json::json!({"cents": -n, "book": &pad});
+        let sent = within(flood.publish("prices", data)).await.unwrap();
+        // Who keeps up gets every one.
+        if n % STEP == 0 {
+            let mut wanted = n - STEP + 1;
+            while wanted <= n {
+                let shown = price(&quick.line().await).expect("prices alone");
+                if shown.1 > 0 {
+                    assert_eq!(wanted, 1, "{shown:?} was published before");
+                    continue;
+                }
+                assert_eq!(shown.1, -wanted);
+                wanted += 1;
+            }
+        }
+        last = Some((sent.seq, -n));
+    }
+    let grown = resident().await - before;
+    assert!(grown < 20e6, "{grown} bytes of 36 million");
+    // Who goes on gets what there is, in order, and is told of the rest.
+    slow.signal("CONT").await;
+    let (mut seq, mut is_told) = (0, false);
+    loop {
+        let line = slow.line().await;
+        let Some(shown) = price(&line) else {
+            is_told |= line.starts_with("missed ");
+            continue;
+        };
+        assert!(shown.0 > seq, "{line} after {seq}");
+        seq = shown.0;
+        if Some(shown) == last {
+            break;
+        }
+    }
+    assert!(is_told);
+}
+
+/// Every example is a file of less than eighty lines, or a folder of such, whose first line is the command that runs it, and which the
+/// README lists.
 #[test]
 fn every_example_is_short_says_how_to_run_it_and_is_listed() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
     let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
-        let name = path.file_stem().unwrap().to_str().unwrap();
+    for path in sources(folder) {
         let source = std::fs::read_to_string(&path).unwrap();
-        assert!(source.lines().count() < 80, "{name} is too long");
+        let file = path.strip_prefix(folder).unwrap();
+        assert!(
+            source.lines().count() < 80,
+            "{} is too long",
+            file.display()
+        );
+        let name = match file.parent().unwrap().to_str().unwrap() {
+            "" => file.file_stem().unwrap().to_str().unwrap(),
+            name if file.ends_with("main.rs") => name,
+            _ => continue,
+        };
         let command = format!("//! `cargo run -p fullduplex-examples --bin {name}");
         assert!(
             source.starts_with(&command),
@@ -470,11 +684,26 @@ fn every_example_is_short_says_how_to_run_it_and_is_listed() {
                 .any(|line| line.starts_with("//! Seed")),
             "{name} has no seed"
         );
-        assert!(
-            readme.contains(&format!("({name}.rs)")),
-            "{name} is not listed"
-        );
+        let link = format!("({})", file.display());
+        assert!(readme.contains(&link), "{name} is not listed");
         seen += 1;
     }
-    assert_eq!(seen, 14);
+    assert_eq!(seen, 16);
+}
+
+/// The files of all examples.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| !path.ends_with("tests"))
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
