@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks what no compiler does: the text of the repository, and that every requirement has a test that names it."""
+"""Checks what no compiler does: the text of the repository, and that requirements and guarantees have their tests."""
 
 import re
 import subprocess
@@ -12,6 +12,12 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {*range(1, 97)}
 # A Rust test function, with whatever attributes stand between.
 TEST = re.compile(r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn ((?:p\d+_)+)")
+# What the page of guarantees names: a file under `crates/`, and a test in it, or in a suite that several logs go through.
+GUARANTEES = ROOT / "docs" / "guarantees.md"
+NAMED = re.compile(r"`([\w./-]+\.rs)::(\w+)`")
+ANY_TEST = re.compile(
+    r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)|\bfn (\w+)\(subject: Subject\)"
+)
 # A test that does not run proves nothing.
 IGNORED = re.compile(r"#\[ignore\b")
 # A function that gives a future, as users of a library see it, with its documentation and attributes.
@@ -61,6 +67,18 @@ def faults_of(path: Path, text: str) -> list[str]:
     return faults
 
 
+def faults_of_guarantees() -> list[str]:
+    """Which tests the page of guarantees names and are not there."""
+    named = NAMED.findall(GUARANTEES.read_text())
+    faults = [] if named else [f"{GUARANTEES.relative_to(ROOT)}: names no test"]
+    for name, test in named:
+        path = ROOT / "crates" / name
+        tests = ANY_TEST.findall(path.read_text()) if path.is_file() else []
+        if not any(test in found for found in tests):
+            faults.append(f"{GUARANTEES.relative_to(ROOT)}: there is no test {test} in {name}")
+    return faults
+
+
 def main() -> int:
     faults = []
     tested = set()
@@ -84,6 +102,7 @@ def main() -> int:
                 for documentation, async_name, name in FUTURE.findall(text)
                 if "# Cancel safety" not in documentation
             ]
+    faults += faults_of_guarantees()
     faults += [f"requirement {number}: no test is named p{number:02}_..." for number in sorted(REQUIREMENTS - tested)]
     for fault in faults:
         print(fault)
