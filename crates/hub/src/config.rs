@@ -256,9 +256,18 @@ pub struct Timeouts {
     pub drain: Duration,
     /// For everybody to be gone after a shutdown began, and [`drain`](Self::drain) passed. Default 4 s; what is left is cut off.
     pub shutdown: Duration,
-    /// Presence changes are collected for this long. Default 100 ms: at once for a person, and a
+    /// Presence changes, and who types, are collected for this long. Default 100 ms: at once for a person, and a
     /// crowd that arrives together is told in one event.
     pub presence: Duration,
+    /// The same for presence in a room with more users or connections than [`Limits::listed_users`]: each change is told to all of
+    /// them. Default 1 s.
+    pub presence_crowd: Duration,
+    /// A user whose last connection was lost is shown as away after this long. Default 3 s: who only changes networks was never
+    /// gone.
+    pub presence_away: Duration,
+    /// A user whose last connection was lost has left after this long. Default 15 s, some attempts to come back; with 0, at once.
+    /// Who closes the connection has left at once.
+    pub presence_left: Duration,
     /// A room is forgotten after it was empty for this long. Default 10 minutes: a reload, or a
     /// night train's tunnel, does not lose it.
     pub empty_room: Duration,
@@ -284,6 +293,9 @@ impl Default for Timeouts {
             drain: Duration::ZERO,
             shutdown: Duration::from_secs(4),
             presence: Duration::from_millis(100),
+            presence_crowd: Duration::from_secs(1),
+            presence_away: Duration::from_secs(3),
+            presence_left: Duration::from_secs(15),
             empty_room: Duration::from_secs(600),
             empty_room_grace: Duration::from_secs(60),
         }

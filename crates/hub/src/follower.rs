@@ -12,7 +12,9 @@ use fullduplex::Prepared;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    core::{Batch, Cursor, Entry, Gap, JoinRefused, NoCursor, RoomState, SessionId},
+    core::{
+        Batch, Cursor, Departure, Entry, Gap, JoinRefused, NoCursor, RoomState, SessionId, Watch,
+    },
     entrance::{Entrance, Judged},
     hub::Shared,
     log::{Answer, PageSize, ReadError, Start, Tail},
@@ -76,7 +78,9 @@ impl Follower {
         let mut entrance = Entrance::new(hub, name, address, backlog, since);
         loop {
             let (begin, judged) = poll_fn(|cx| entrance.poll(hub, cx)).await?;
-            if let Some((room, joined)) = hub.rooms.join(name, &visitor, None, false, begin) {
+            if let Some((room, joined)) =
+                hub.rooms.join(name, &visitor, None, Watch::Nothing, begin)
+            {
                 let follower = Self {
                     hub: Arc::clone(hub),
                     visitor,
@@ -201,6 +205,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.hub.rooms.leave(self.room, self.visitor.session);
+        let session = self.visitor.session;
+        self.hub.rooms.leave(self.room, session, Departure::Left);
     }
 }

@@ -77,7 +77,7 @@ pub use crate::{
     traffic::{NoNetwork, Rate, TrustedProxies},
 };
 
-/// How often rooms that may be forgotten are looked for. They wait minutes; a second is soon.
+/// How often rooms and users are looked for that may be forgotten. They wait many seconds; one more is soon.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest file of certificates or keys. 1 MiB: a long chain has some 20 KiB.
@@ -285,7 +285,7 @@ impl Hub {
             tokio::select! {
                 never = server::accept(&listener, shared, &router, tls.as_deref()) => never,
                 never = watch(tls.as_ref()) => never,
-                never = tell_presence(shared) => never,
+                never = tell_news(shared) => never,
                 never = sweep(shared) => never,
                 () = shutdown => {}
             }
@@ -320,16 +320,16 @@ async fn watch(tls: Option<&Arc<Tls>>) -> ! {
     }
 }
 
-/// Tells presence changes, those of a short while together.
-async fn tell_presence(shared: &Shared) -> ! {
+/// Tells who came and left and who types, what happened in a short while together.
+async fn tell_news(shared: &Shared) -> ! {
     loop {
-        shared.rooms.presence_due().await;
+        shared.rooms.news_due().await;
         sleep(shared.config.timeouts.presence).await;
-        shared.rooms.flush_presence();
+        shared.rooms.tell_news();
     }
 }
 
-/// Forgets rooms that nobody came back to.
+/// Forgets users and rooms that nobody came back to.
 async fn sweep(shared: &Shared) -> ! {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -7,18 +7,18 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::Duration,
 };
 
 use fullduplex::Prepared;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     config::{Limits, Timeouts},
     core::{
-        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Event, JoinRefused, Joined,
-        Mark, Member, Opened, Quota, Reset, RoomState, Round, SessionId, Shard, ShardLimits, Slot,
-        User, Wake,
+        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, JoinRefused,
+        Joined, Mark, Member, Opened, Person, Quota, Reset, RoomState, Round, SessionId, Shard,
+        ShardLimits, Slot, User, Wake, Watch,
     },
     delivery::DueRoom,
     lane::Lanes,
@@ -101,8 +101,8 @@ pub(crate) struct Rooms {
     lanes: Lanes,
     hasher: RandomState,
     started: Instant,
-    /// Notified when presence changes wait to be told.
-    presence_due: Notify,
+    /// Notified when some room has news to tell.
+    news_due: Notify,
 }
 
 impl Rooms {
@@ -118,6 +118,9 @@ impl Rooms {
             listed_users: limits.listed_users,
             empty_room_ttl: timeouts.empty_room,
             empty_room_grace: timeouts.empty_room_grace,
+            away_after: timeouts.presence_away,
+            left_after: timeouts.presence_left,
+            crowd_pause: timeouts.presence_crowd,
         };
         let total = Arc::new(Quota::new(limits.rooms, limits.rooms_per_address));
         let shard = || Mutex::new(Shard::new(shard_limits, Arc::clone(&total)));
@@ -126,7 +129,7 @@ impl Rooms {
             lanes: Lanes::new(),
             hasher: RandomState::new(),
             started: Instant::now(),
-            presence_due: Notify::new(),
+            news_due: Notify::new(),
         };
         rooms.lock(rooms.shard_of(DEFAULT_ROOM)).keep(DEFAULT_ROOM);
         rooms
@@ -168,7 +171,7 @@ impl Rooms {
         events: Vec<Event>,
         erasures: u64,
     ) -> bool {
-        let now = self.started.elapsed();
+        let now = self.now();
         let mut rooms = self.lock(self.shard_of(name));
         rooms.fill(name, birth, bounds, events, erasures, now)
     }
@@ -194,7 +197,7 @@ impl Rooms {
         name: &str,
         visitor: &Visitor,
         user: Option<&Arc<User>>,
-        wants_presence: bool,
+        watch: Watch,
         begin: Begin,
     ) -> Option<(RoomRef, Joined)> {
         let shard = self.shard_of(name);
@@ -202,26 +205,54 @@ impl Rooms {
             shard,
             seat: Arc::clone(&visitor.seat),
         };
-        let member = Member::new(visitor.session, wake, user.cloned(), wants_presence);
-        let joined = self.lock(shard).join(name, member, begin)?;
-        self.tell_presence(shard);
+        let member = Member::new(visitor.session, wake, user.cloned(), watch);
+        let joined = self.change(shard, |rooms| rooms.join(name, member, begin))?;
         let slot = joined.slot;
         Some((RoomRef { shard, slot }, joined))
     }
 
-    pub(crate) fn leave(&self, room: RoomRef, session: SessionId) {
-        let now = self.started.elapsed();
-        self.lock(room.shard).leave(room.slot, session, now);
-        self.tell_presence(room.shard);
+    pub(crate) fn leave(&self, room: RoomRef, session: SessionId, departure: Departure) {
+        let now = self.now();
+        self.change(room.shard, |rooms| {
+            rooms.leave(room.slot, session, departure, now);
+        });
     }
 
     pub(crate) fn rename(&self, room: RoomRef, session: SessionId, user: &Arc<User>) {
-        self.lock(room.shard).rename(room.slot, session, user);
-        self.tell_presence(room.shard);
+        let now = self.now();
+        self.change(room.shard, |rooms| {
+            rooms.rename(room.slot, session, user, now);
+        });
     }
 
-    pub(crate) fn state(&self, room: RoomRef) -> Option<RoomState> {
-        self.lock(room.shard).state(room.slot)
+    /// A member types, or types no more; see [`Shard::typing`].
+    pub(crate) fn typing(&self, room: RoomRef, session: SessionId, is_on: bool) {
+        let now = self.now();
+        self.change(room.shard, |rooms| {
+            rooms.typing(room.slot, session, is_on, now);
+        });
+    }
+
+    /// What a room is like now, for a member that watches it so from now on.
+    pub(crate) fn state(
+        &self,
+        room: RoomRef,
+        session: SessionId,
+        watch: Watch,
+    ) -> Option<RoomState> {
+        let mut rooms = self.lock(room.shard);
+        rooms.watch(room.slot, session, watch);
+        rooms.state(room.slot, watch)
+    }
+
+    /// Some of the people in a room; see [`Shard::page`].
+    pub(crate) fn page(
+        &self,
+        room: RoomRef,
+        after: Option<&str>,
+        max: usize,
+    ) -> Option<(Vec<Person>, bool, usize)> {
+        self.lock(room.shard).page(room.slot, after, max)
     }
 
     /// What follows the cursors; see [`Shard::read`].
@@ -243,23 +274,24 @@ impl Rooms {
         self.lock(room.shard).lag(room.slot, cursor)
     }
 
-    /// Waits until presence changes wait to be told. Cancel safe.
-    pub(crate) async fn presence_due(&self) {
-        self.presence_due.notified().await;
+    /// Waits until some room has news to tell. Cancel safe.
+    pub(crate) async fn news_due(&self) {
+        self.news_due.notified().await;
     }
 
-    /// Tells all presence changes so far, one event per room.
-    pub(crate) fn flush_presence(&self) {
+    /// Tells what happened in all rooms so far; what has to wait makes [`news_due`](Self::news_due) ready again.
+    pub(crate) fn tell_news(&self) {
+        let now = self.now();
         for shard in 0..SHARDS {
-            self.lock(shard).flush_presence();
+            self.change(shard, |rooms| rooms.tell_news(now));
         }
     }
 
-    /// Forgets rooms that have been empty for long enough.
+    /// Forgets users and rooms that nobody came back to for long enough.
     pub(crate) fn sweep(&self) {
-        let now = self.started.elapsed();
+        let now = self.now();
         for shard in 0..SHARDS {
-            self.lock(shard).sweep(now);
+            self.change(shard, |rooms| rooms.sweep(now));
         }
     }
 
@@ -292,14 +324,22 @@ impl Rooms {
     }
 
     fn reclaim(&self) -> bool {
-        let now = self.started.elapsed();
+        let now = self.now();
         (0..SHARDS).any(|shard| self.lock(shard).reclaim(now))
     }
 
-    fn tell_presence(&self, shard: usize) {
-        if self.lock(shard).is_presence_due() {
-            self.presence_due.notify_one();
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Changes rooms in a way that may be news to somebody.
+    fn change<T>(&self, shard: usize, change: impl FnOnce(&mut RoomShard) -> T) -> T {
+        let mut rooms = self.lock(shard);
+        let result = change(&mut rooms);
+        if rooms.is_news_due() {
+            self.news_due.notify_one();
         }
+        result
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, RoomShard> {
@@ -310,7 +350,7 @@ impl Rooms {
 impl Committed for Rooms {
     fn committed(&self, event: Event) {
         let shard = self.shard_of(&event.room);
-        let due = self.lock(shard).commit(event);
+        let due = self.change(shard, |rooms| rooms.commit(event));
         if let Some(slot) = due {
             let room = RoomRef { shard, slot };
             self.lanes.of(shard as u64).push_room(self.due(room));

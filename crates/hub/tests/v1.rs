@@ -468,7 +468,7 @@ async fn presence_tells_who_came_who_left_and_new_names() {
     support::bye(&mut bo2.ws).await;
     bo.hello("Bob").await;
     seen.until(&mut ana, &["Ana", "Bob"]).await;
-    drop(bo);
+    support::bye(&mut bo.ws).await;
     seen.until(&mut ana, &["Ana"]).await;
 }
 

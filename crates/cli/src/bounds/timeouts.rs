@@ -61,6 +61,21 @@ impl Table for Timeouts {
             slot: |timeouts| Time(&mut timeouts.presence, WHILE),
         },
         Row {
+            name: "timeouts.presence-crowd",
+            about: "The same in a room with more users or connections than are listed: each change is told to all of them",
+            slot: |timeouts| Time(&mut timeouts.presence_crowd, WHILE),
+        },
+        Row {
+            name: "timeouts.presence-away",
+            about: "Before a user whose last connection was lost is shown as away: who only changes networks was never gone",
+            slot: |timeouts| Time(&mut timeouts.presence_away, WHILE),
+        },
+        Row {
+            name: "timeouts.presence-left",
+            about: "Before such a user has left: some attempts to come back. With 0, at once",
+            slot: |timeouts| Time(&mut timeouts.presence_left, WHILE),
+        },
+        Row {
             name: "timeouts.empty-room",
             about: "A room's memory is given up after it was empty for this long: a train's tunnel",
             slot: |timeouts| Time(&mut timeouts.empty_room, WHILE),

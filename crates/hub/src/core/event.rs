@@ -289,38 +289,3 @@ static IS_ESCAPED: [bool; 256] = {
         }
     }
 };
-
-/// A change of presence in a room, shared by all its members.
-#[derive(Debug)]
-pub(crate) struct Notice<F> {
-    pub(crate) room: Arc<str>,
-    /// Who came, or changed the name.
-    pub(crate) came: Vec<Arc<User>>,
-    /// The ids of those who left.
-    pub(crate) left: Vec<Arc<str>>,
-    /// How many named users are here now.
-    pub(crate) count: usize,
-    frame: OnceLock<F>,
-}
-
-impl<F> Notice<F> {
-    pub(crate) fn new(
-        room: Arc<str>,
-        came: Vec<Arc<User>>,
-        left: Vec<Arc<str>>,
-        count: usize,
-    ) -> Self {
-        Self {
-            room,
-            came,
-            left,
-            count,
-            frame: OnceLock::new(),
-        }
-    }
-
-    /// The frame, encoded on first use.
-    pub(crate) fn frame(&self, encode: impl FnOnce(&Self) -> F) -> &F {
-        self.frame.get_or_init(|| encode(self))
-    }
-}

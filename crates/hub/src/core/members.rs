@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{event::User, own_number::OwnNumberMap, shard::Slot};
+use super::{event::User, notice::Watch, own_number::OwnNumberMap, shard::Slot};
 
 /// Names one connection's session for as long as the process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,8 +22,8 @@ pub(crate) struct Member<W> {
     pub(crate) wake: W,
     /// Who this session is, once it chose a name.
     pub(crate) user: Option<Arc<User>>,
-    /// Whether presence is of interest: plain sessions have no form for it.
-    pub(crate) wants_presence: bool,
+    /// What it wants to be told besides what the log keeps: plain sessions have no form for it.
+    pub(crate) watch: Watch,
     /// Whether the session was told that there is something to read, and has not read it all yet.
     awake: bool,
 }
@@ -33,13 +33,13 @@ impl<W: Wake> Member<W> {
         session: SessionId,
         wake: W,
         user: Option<Arc<User>>,
-        wants_presence: bool,
+        watch: Watch,
     ) -> Self {
         Self {
             session,
             wake,
             user,
-            wants_presence,
+            watch,
             awake: false,
         }
     }
@@ -98,6 +98,10 @@ impl<W: Wake + Clone> Members<W> {
         self.list.is_empty()
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Member<W>> {
         self.index.get(&session).map(|&at| &mut self.list[at])
     }
@@ -132,9 +136,9 @@ impl<W: Wake + Clone> Members<W> {
         }
     }
 
-    /// Wakes every member that cares for presence and is not awake yet.
-    pub(crate) fn rouse_for_presence(&mut self, room: Slot) {
-        for member in self.list.iter_mut().filter(|member| member.wants_presence) {
+    /// Wakes every member that watches so and is not awake yet.
+    pub(crate) fn rouse_watching(&mut self, watches: impl Fn(Watch) -> bool, room: Slot) {
+        for member in self.list.iter_mut().filter(|member| watches(member.watch)) {
             member.rouse(room);
         }
     }

@@ -8,11 +8,13 @@
 //! that reaches the end. Nothing is queued per member, so a slow one costs nothing: when its
 //! cursor falls off the ring it is told so.
 
+mod attendance;
 mod census;
 mod cursor;
 mod event;
 mod members;
 mod name;
+mod notice;
 mod own_number;
 mod position;
 mod presence;
@@ -21,17 +23,21 @@ mod ring;
 mod room;
 mod round;
 mod shard;
+mod typing;
 mod words;
 
+pub(crate) use attendance::Departure;
 pub(crate) use census::Census;
 pub(crate) use cursor::MAX_SEQ;
 pub use cursor::{Cursor, MAX_MISSED, NoCursor, Reset, judge};
 pub use event::{Author, Event, User, What};
-pub(crate) use event::{Entry, Form, Notice};
+pub(crate) use event::{Entry, Form};
 pub(crate) use members::{Member, SessionId, Wake};
 pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_emoji, is_name, is_room_name, shown_name};
+pub(crate) use notice::{News, Notice, Watch};
 pub(crate) use own_number::OwnNumberMap;
 pub use position::{Bounds, Chk, Mark};
+pub(crate) use presence::{Changes, Person};
 pub(crate) use quota::{JoinRefused, Quota, payer};
 pub(crate) use ring::Gap;
 pub(crate) use room::{Birth, RoomState};

@@ -21,6 +21,9 @@ const LIMITS: ShardLimits = ShardLimits {
     listed_users: 2,
     empty_room_ttl: Duration::from_secs(10),
     empty_room_grace: Duration::from_secs(3),
+    away_after: Duration::from_secs(2),
+    left_after: Duration::from_secs(5),
+    crowd_pause: Duration::ZERO,
 };
 
 #[derive(Debug, Clone)]
@@ -35,6 +38,7 @@ enum Op {
     Leave {
         session: u64,
         room: usize,
+        is_lost: bool,
     },
     Rename {
         session: u64,
@@ -84,8 +88,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(session, room, backlog, late)| {
                 Op::Join { session, room, backlog, late: late.saturating_sub(5) }
             }),
-        1 => (session.clone(), room.clone())
-            .prop_map(|(session, room)| Op::Leave { session, room }),
+        1 => (session.clone(), room.clone(), any::<bool>())
+            .prop_map(|(session, room, is_lost)| Op::Leave { session, room, is_lost }),
         1 => (session.clone(), room.clone(), 0..3u8)
             .prop_map(|(session, room, name)| Op::Rename { session, room, name }),
         6 => (room.clone(), 0..900usize).prop_map(|(room, len)| Op::Publish { room, len }),
@@ -126,15 +130,22 @@ struct Membership {
 #[derive(Debug, Default)]
 struct ModelRoom {
     members: BTreeMap<u64, Membership>,
+    /// Users whose last connection was lost, and when.
+    lost: BTreeMap<Arc<str>, Duration>,
     empty_since: Option<Duration>,
 }
 
 impl ModelRoom {
-    fn users(&self) -> BTreeSet<&str> {
-        self.members
-            .values()
-            .filter_map(|m| Some(&*m.user.as_ref()?.id))
-            .collect()
+    fn connected(&self) -> impl Iterator<Item = &str> {
+        let users = self.members.values();
+        users.filter_map(|member| Some(&*member.user.as_ref()?.id))
+    }
+
+    /// Everybody here, and whether they are away.
+    fn users(&self, now: Duration) -> BTreeMap<&str, bool> {
+        let is_away = |since: &Duration| now >= *since + LIMITS.away_after;
+        let lost = self.lost.iter().map(|(id, since)| (&**id, is_away(since)));
+        lost.chain(self.connected().map(|id| (id, false))).collect()
     }
 }
 
@@ -168,6 +179,8 @@ struct World {
     /// What is in the log and was not handed on.
     stored: VecDeque<Event>,
     now: Duration,
+    /// When it was last looked who and what may be forgotten.
+    swept: Duration,
 }
 
 impl World {
@@ -184,6 +197,7 @@ impl World {
             seq: 0,
             stored: VecDeque::new(),
             now: Duration::ZERO,
+            swept: Duration::ZERO,
         }
     }
 
@@ -195,7 +209,11 @@ impl World {
                 backlog,
                 late,
             } => self.join(session, room, backlog, late, max_rooms),
-            Op::Leave { session, room } => self.leave(session, room),
+            Op::Leave {
+                session,
+                room,
+                is_lost,
+            } => self.leave(session, room, is_lost),
             Op::Rename {
                 session,
                 room,
@@ -209,7 +227,7 @@ impl World {
                 };
                 let slot = member.slot;
                 member.user = Some(Arc::clone(&user));
-                self.shard.rename(slot, SessionId(session), &user);
+                self.shard.rename(slot, SessionId(session), &user, self.now);
             }
             Op::Publish { room, len } => self.publish(room, len),
             Op::Delete { room, back } => self.delete(room, back),
@@ -222,17 +240,24 @@ impl World {
             Op::Begin { room, max } => self.begin(room, max),
             Op::End { absent } => self.end(absent),
             Op::FlushPresence => {
-                self.shard.flush_presence();
-                assert!(!self.shard.is_presence_due());
+                self.shard.tell_news(self.now);
+                assert!(!self.shard.is_news_due());
             }
             Op::Sweep { seconds } => {
                 self.now += Duration::from_secs(seconds);
                 self.shard.sweep(self.now);
+                self.swept = self.now;
                 let now = self.now;
                 self.rooms.retain(|_, room| {
                     room.empty_since
                         .is_none_or(|since| now.abs_diff(since) < LIMITS.empty_room_ttl)
                 });
+                for room in self.rooms.values_mut() {
+                    room.lost
+                        .retain(|_, since| now < *since + LIMITS.left_after);
+                }
+                let waited: usize = self.rooms.values().map(|room| room.lost.len()).sum();
+                assert_eq!(self.shard.waits.len(), waited);
             }
         }
         assert_eq!(self.quota.used(), self.rooms.len());
@@ -292,7 +317,7 @@ impl World {
         }
         let (woken, user) = (Woken::default(), user(session, 0));
         let id = SessionId(session);
-        let member = Member::new(id, woken.clone(), user.clone(), true);
+        let member = Member::new(id, woken.clone(), user.clone(), Watch::List);
         let joined = self
             .shard
             .join(
@@ -306,22 +331,27 @@ impl World {
             .unwrap();
         let model = self.rooms.get_mut(&room).unwrap();
         model.empty_since = None;
+        if let Some(user) = &user {
+            model.lost.remove(&user.id);
+        }
         let member = Membership {
             slot: joined.slot,
             cursor: joined.cursor,
-            notices: joined.notices,
+            notices: joined.state.notices,
             user,
             woken,
             is_reading: backlog > 0,
         };
         model.members.insert(session, member);
         let state = joined.state;
-        assert_eq!(state.count, model.users().len());
-        let listed: BTreeSet<_> = state.users.iter().map(|user| &*user.id).collect();
+        let users = model.users(self.swept);
+        assert_eq!(state.count, users.len());
+        let people = state.people.iter();
+        let listed: BTreeMap<_, _> = people.map(|one| (&*one.user.id, one.is_away)).collect();
         let expected = if state.count <= 2 {
-            model.users()
+            users
         } else {
-            BTreeSet::new()
+            BTreeMap::new()
         };
         assert_eq!(listed, expected);
         let known = self.known(room);
@@ -372,7 +402,7 @@ impl World {
         }
     }
 
-    fn leave(&mut self, session: u64, room: usize) {
+    fn leave(&mut self, session: u64, room: usize, is_lost: bool) {
         let now = self.now;
         let Some(model) = self.rooms.get_mut(&room) else {
             return;
@@ -383,7 +413,19 @@ impl World {
         if model.members.is_empty() {
             model.empty_since = Some(now);
         }
-        self.shard.leave(member.slot, SessionId(session), now);
+        let departure = if is_lost {
+            Departure::Lost
+        } else {
+            Departure::Left
+        };
+        if let Some(user) = &member.user
+            && is_lost
+            && model.connected().all(|id| *id != *user.id)
+        {
+            model.lost.insert(Arc::clone(&user.id), now);
+        }
+        self.shard
+            .leave(member.slot, SessionId(session), departure, now);
     }
 
     fn publish(&mut self, room: usize, len: usize) {
@@ -451,7 +493,9 @@ impl World {
     /// The newest event of a room that the shard knows of: handed on, or read from the log.
     fn known(&self, room: usize) -> u64 {
         let mut members = self.rooms[&room].members.values();
-        let state = members.next().and_then(|one| self.shard.state(one.slot));
+        let state = members
+            .next()
+            .and_then(|one| self.shard.state(one.slot, Watch::List));
         state.map_or(0, |state| state.bounds.head.seq)
     }
 
@@ -551,7 +595,13 @@ impl World {
             batch = read(member, &mut self.shard);
         }
         member.notices = batch.notices_read;
-        let known = self.shard.state(member.slot).unwrap().bounds.head.seq;
+        let known = self
+            .shard
+            .state(member.slot, Watch::List)
+            .unwrap()
+            .bounds
+            .head
+            .seq;
         let owed: Vec<_> = self.log[room]
             .iter()
             .filter(|event| event.seq >= member.cursor && event.seq <= known)
@@ -656,7 +706,10 @@ fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
     world.hand_on();
     let floor = world.log[0][1].mark();
     world.shard.trim("room 0", floor);
-    assert_eq!(world.shard.state(slot).unwrap().bounds.floor, floor);
+    assert_eq!(
+        world.shard.state(slot, Watch::List).unwrap().bounds.floor,
+        floor
+    );
     let batch = world.shard.read(slot, SessionId(0), 3, 0, 9, usize::MAX);
     let texts: Vec<_> = batch.entries.iter().map(|e| e.event.what.text()).collect();
     assert_eq!(texts, ["x", ""]);
@@ -668,7 +721,10 @@ fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
     let now = Duration::ZERO;
     let is_old = world.shard.fill("room 0", birth, &bounds, events, 0, now);
     assert!(!is_old);
-    assert_eq!(world.shard.state(slot).unwrap().bounds.floor, floor);
+    assert_eq!(
+        world.shard.state(slot, Watch::List).unwrap().bounds.floor,
+        floor
+    );
     assert_eq!(world.shard.lag(slot, 2), None);
 }
 
@@ -859,7 +915,7 @@ fn an_empty_room_makes_place_for_a_new_one() {
     world.join(0, 1, 0, 0, 2);
     world.join(1, 2, 0, 0, 2);
     assert!(!world.shard.reclaim(world.now));
-    world.leave(0, 0);
+    world.leave(0, 0, false);
     assert!(!world.shard.reclaim(world.now), "it may be come back to");
     world.now += LIMITS.empty_room_grace;
     assert!(world.shard.reclaim(world.now));
@@ -894,7 +950,7 @@ fn a_room_that_was_opened_and_nobody_joined_is_forgotten() {
 fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     let mut world = World::new(1);
     world.shard.keep("general");
-    let member = |id| Member::new(SessionId(id), Woken::default(), None, false);
+    let member = |id| Member::new(SessionId(id), Woken::default(), None, Watch::Nothing);
     let birth = world.shard.open("general", ADDRESS, 0).unwrap();
     let Opened::Lacks(birth) = birth else {
         panic!("it has to be filled")
@@ -918,8 +974,11 @@ fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
         .unwrap()
         .slot;
     world.join(0, 0, 0, 0, 1);
-    world.shard.leave(slot, SessionId(0), Duration::ZERO);
+    world
+        .shard
+        .leave(slot, SessionId(0), Departure::Left, Duration::ZERO);
     assert!(!world.shard.reclaim(Duration::MAX));
     world.shard.sweep(Duration::MAX);
-    assert!(world.shard.state(slot).is_some());
+    let begin = Begin::Newest { count: 0, from: 0 };
+    assert!(world.shard.join("general", member(0), begin).is_some());
 }

@@ -4,13 +4,15 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     cursor::{Cursor, Reset, judge},
-    event::{Entry, Event, User, What},
+    event::{Entry, Event, What},
     members::{Members, Wake},
+    notice::{Notices, Watch},
     position::{Bounds, Mark},
-    presence::Presence,
+    presence::{Person, Presence},
     ring::Ring,
     round::Round,
     shard::Slot,
+    typing::Typing,
 };
 
 #[derive(Debug)]
@@ -26,11 +28,15 @@ pub(crate) struct Room<F, W> {
     pub(crate) floor: Mark,
     pub(crate) ring: Ring<F>,
     pub(crate) members: Members<W>,
-    pub(crate) presence: Presence<F>,
+    pub(crate) presence: Presence,
+    /// When its changes were told last.
+    pub(super) presence_told: Option<Duration>,
+    pub(super) typing: Typing,
+    pub(crate) notices: Notices<F>,
     /// Since when nobody is here.
     pub(crate) empty_since: Option<Duration>,
-    /// Whether this room waits for its presence changes to be told.
-    pub(crate) presence_due: bool,
+    /// Whether this room has something to tell that waits for others.
+    pub(super) news_due: bool,
     /// Whether it has events that were in no round.
     pub(crate) is_due: bool,
     /// The newest position that was in one.
@@ -51,20 +57,27 @@ impl<F, W: Wake + Clone> Room<F, W> {
             floor: Mark::START,
             ring: Ring::new(),
             members: Members::new(),
-            presence: Presence::new(),
+            presence: Presence::default(),
+            presence_told: None,
+            typing: Typing::default(),
+            notices: Notices::new(),
             empty_since: None,
-            presence_due: false,
+            news_due: false,
             is_due: false,
             told: 0,
         }
     }
 
-    /// What the room is like now; more than `max_listed` users are not listed.
-    pub(crate) fn state(&self, max_listed: usize) -> RoomState {
+    /// What the room is like now, for who watches it so; more than `max_listed` users are not listed.
+    pub(crate) fn state(&self, watch: Watch, max_listed: usize) -> RoomState {
         RoomState {
             bounds: self.bounds(),
             count: self.presence.count(),
-            users: self.presence.list(max_listed),
+            people: match watch {
+                Watch::List => self.presence.list(max_listed),
+                Watch::Count | Watch::Nothing => Vec::new(),
+            },
+            notices: self.notices.number(),
         }
     }
 
@@ -194,6 +207,8 @@ pub(crate) struct RoomState {
     pub(crate) bounds: Bounds,
     /// How many named users are here.
     pub(crate) count: usize,
-    /// They, unless they are too many to list.
-    pub(crate) users: Vec<Arc<User>>,
+    /// They, if they were asked for and are not too many to list.
+    pub(crate) people: Vec<Person>,
+    /// The number of the newest notice, which says no more than this.
+    pub(crate) notices: u64,
 }

@@ -8,10 +8,12 @@ use std::{
 };
 
 use super::{
+    attendance::Departure,
     census::Census,
     cursor::{Cursor, Reset},
-    event::{Entry, Event, Notice, User},
+    event::{Author, Entry, Event, User, What},
     members::{Member, SessionId, Wake},
+    notice::{Notice, Watch},
     position::{Bounds, Mark},
     quota::{JoinRefused, Quota},
     ring::Gap,
@@ -21,7 +23,7 @@ use super::{
 
 /// Where a room is within its shard. Valid while somebody is in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Slot(usize);
+pub(crate) struct Slot(pub(super) usize);
 
 /// What a shard may keep.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,12 @@ pub(crate) struct ShardLimits {
     pub(crate) empty_room_ttl: Duration,
     /// How long an empty room is remembered at least, however many others are wanted.
     pub(crate) empty_room_grace: Duration,
+    /// How long a user whose connection was lost seems to be here.
+    pub(crate) away_after: Duration,
+    /// How long such a user is waited for in all.
+    pub(crate) left_after: Duration,
+    /// In a room with more than are listed, the time between two notices of who is here.
+    pub(crate) crowd_pause: Duration,
 }
 
 /// Rooms, found by name or slot.
@@ -45,10 +53,10 @@ pub(crate) struct ShardLimits {
 /// `F` is an encoded frame, `W` wakes a session.
 #[derive(Debug)]
 pub(crate) struct Shard<F, W> {
-    limits: ShardLimits,
+    pub(super) limits: ShardLimits,
     /// Counts the rooms of all shards.
     rooms_total: Arc<Quota>,
-    slots: Vec<Option<Room<F, W>>>,
+    pub(super) slots: Vec<Option<Room<F, W>>>,
     free: Vec<Slot>,
     /// Rooms ever made.
     births: u64,
@@ -62,8 +70,12 @@ pub(crate) struct Shard<F, W> {
     erasures: u64,
     /// Empty rooms, longest empty first.
     empty: BTreeSet<(Duration, Slot)>,
-    /// Rooms with presence changes not told yet.
-    presence_due: Vec<Slot>,
+    /// Rooms with something to tell that is not in the log: they do so together.
+    pub(super) news_due: Vec<Slot>,
+    /// Rooms where somebody types.
+    pub(super) typing: Vec<Slot>,
+    /// Users who are waited for, by when that is over.
+    pub(super) waits: BTreeSet<(Duration, Slot, Arc<str>)>,
 }
 
 /// What a session learns when it joins.
@@ -73,8 +85,6 @@ pub(crate) struct Joined {
     pub(crate) state: RoomState,
     /// From where this member reads: its cursor in the room's events.
     pub(crate) cursor: u64,
-    /// Its cursor in the room's presence notices.
-    pub(crate) notices: u64,
 }
 
 /// A room that was opened.
@@ -138,7 +148,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             bytes: 0,
             erasures: 0,
             empty: BTreeSet::new(),
-            presence_due: Vec::new(),
+            news_due: Vec::new(),
+            typing: Vec::new(),
+            waits: BTreeSet::new(),
         }
     }
 
@@ -236,10 +248,12 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         if let Some(since) = room.empty_since.take() {
             self.empty.remove(&(since, slot));
         }
-        if let Some(user) = &member.user {
-            room.presence.enter(user);
-        }
+        let (user, watch) = (member.user.clone(), member.watch);
         room.members.insert(member);
+        if let Some(user) = &user {
+            self.enter(slot, user);
+        }
+        let room = self.room(slot)?;
         let joined = Joined {
             slot,
             cursor: match begin {
@@ -248,20 +262,24 @@ impl<F, W: Wake + Clone> Shard<F, W> {
                 }
                 Begin::After(seq) => seq.saturating_add(1),
             },
-            notices: room.presence.version(),
-            state: room.state(self.limits.listed_users),
+            state: room.state(watch, self.limits.listed_users),
         };
-        self.presence_changed(slot);
         Some(joined)
     }
 
-    /// What the room is like now.
-    pub(crate) fn state(&self, slot: Slot) -> Option<RoomState> {
-        Some(self.room(slot)?.state(self.limits.listed_users))
+    /// What the room is like now, for who watches it so.
+    pub(crate) fn state(&self, slot: Slot, watch: Watch) -> Option<RoomState> {
+        Some(self.room(slot)?.state(watch, self.limits.listed_users))
     }
 
     /// Takes a session out of a room.
-    pub(crate) fn leave(&mut self, slot: Slot, session: SessionId, now: Duration) {
+    pub(crate) fn leave(
+        &mut self,
+        slot: Slot,
+        session: SessionId,
+        departure: Departure,
+        now: Duration,
+    ) {
         let Some(room) = self.room_mut(slot) else {
             return;
         };
@@ -269,29 +287,37 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             return;
         };
         if let Some(user) = member.user {
-            room.presence.exit(&user);
+            self.exit(slot, &user, departure, now);
         }
+        let Some(room) = self.slots[slot.0].as_mut() else {
+            return;
+        };
         if room.members.is_empty() && room.made_from.is_some() {
             room.empty_since = Some(now);
             self.empty.insert((now, slot));
         }
-        self.presence_changed(slot);
     }
 
     /// Shows a session's user differently from now on.
-    pub(crate) fn rename(&mut self, slot: Slot, session: SessionId, user: &Arc<User>) {
+    pub(crate) fn rename(
+        &mut self,
+        slot: Slot,
+        session: SessionId,
+        user: &Arc<User>,
+        now: Duration,
+    ) {
         let Some(room) = self.room_mut(slot) else {
             return;
         };
         let Some(member) = room.members.get_mut(session) else {
             return;
         };
+        let old = member.user.replace(Arc::clone(user));
         // First in, then out: the same user under a new name never seems to leave.
-        room.presence.enter(user);
-        if let Some(old) = member.user.replace(Arc::clone(user)) {
-            room.presence.exit(&old);
+        self.enter(slot, user);
+        if let Some(old) = old {
+            self.exit(slot, &old, Departure::Left, now);
         }
-        self.presence_changed(slot);
     }
 
     /// Appends an event that came back from the log to its room. If the room has become due by that, the caller sees to it that
@@ -308,8 +334,12 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         if event.seq <= old_head {
             return room.becomes_due(event.seq).then_some(slot);
         }
+        if let (What::Message { .. }, Author::User(user)) = (&event.what, &event.from) {
+            room.typing.end(&user.id);
+        }
         let is_due = room.append(event, limits.ring_entries, limits.ring_bytes);
         self.ring_changed(slot, old_head, old_bytes);
+        self.news_changed(slot);
         is_due.then_some(slot)
     }
 
@@ -389,20 +419,11 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let unread = room.ring.from(cursor);
         let behind = unread.len();
         let entries = some_of(unread, max_entries, max_bytes).collect();
-        let wanted = if member.wants_presence {
-            notices
-        } else {
-            room.presence.version()
-        };
         let batch = Batch {
             gap: None,
             entries,
-            notices: room
-                .presence
-                .notices_after(wanted)
-                .map(Arc::clone)
-                .collect(),
-            notices_read: room.presence.version(),
+            notices: room.notices.after(notices, member.watch),
+            notices_read: room.notices.number(),
             behind,
         };
         if batch.reaches_head() {
@@ -423,27 +444,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             .then(|| room.ring.from(cursor).len())
     }
 
-    /// Whether a room has presence changes to tell.
-    pub(crate) const fn is_presence_due(&self) -> bool {
-        !self.presence_due.is_empty()
-    }
-
-    /// Makes one notice per room of all presence changes so far, and wakes those concerned.
-    pub(crate) fn flush_presence(&mut self) {
-        let max_listed = self.limits.listed_users;
-        for slot in std::mem::take(&mut self.presence_due) {
-            let Some(room) = self.room_mut(slot) else {
-                continue;
-            };
-            room.presence_due = false;
-            if room.presence.flush(&Arc::clone(&room.name), max_listed) {
-                room.members.rouse_for_presence(slot);
-            }
-        }
-    }
-
-    /// Forgets rooms that have been empty for long enough.
+    /// Forgets users and rooms that nobody came back to for long enough.
     pub(crate) fn sweep(&mut self, now: Duration) {
+        self.sweep_people(now);
         while let Some(&(since, slot)) = self.empty.first() {
             if now.saturating_sub(since) < self.limits.empty_room_ttl {
                 break;
@@ -507,6 +510,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         if let Some(since) = room.empty_since {
             self.empty.remove(&(since, slot));
         }
+        for (due, id) in room.presence.waited_for() {
+            self.waits.remove(&(due, slot, Arc::clone(id)));
+        }
         self.by_name.remove(&room.name);
         self.by_head.remove(&(room.ring.head().seq, slot));
         self.bytes -= room.ring.bytes();
@@ -546,16 +552,6 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         }
     }
 
-    fn presence_changed(&mut self, slot: Slot) {
-        let Some(room) = self.slots[slot.0].as_mut() else {
-            return;
-        };
-        if room.presence.has_changed() && !room.presence_due {
-            room.presence_due = true;
-            self.presence_due.push(slot);
-        }
-    }
-
     fn born(&self, name: &str, birth: Birth) -> Option<Slot> {
         let slot = *self.by_name.get(name)?;
         (self.room(slot)?.birth == birth).then_some(slot)
@@ -565,7 +561,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.slots.get(slot.0)?.as_ref()
     }
 
-    fn room_mut(&mut self, slot: Slot) -> Option<&mut Room<F, W>> {
+    pub(super) fn room_mut(&mut self, slot: Slot) -> Option<&mut Room<F, W>> {
         self.slots.get_mut(slot.0)?.as_mut()
     }
 }

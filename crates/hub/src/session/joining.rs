@@ -11,7 +11,7 @@ use std::{
 use super::Session;
 use crate::{
     auth::Right,
-    core::{Bounds, Cursor, JoinRefused, NoCursor, RoomState},
+    core::{Bounds, Cursor, JoinRefused, NoCursor, RoomState, Watch},
     entrance::{Entrance, Judged},
     log::{Answer, ReadError, ReadMark},
     wire::{
@@ -48,6 +48,7 @@ pub(super) struct Door {
     backlog: usize,
     /// What the client has.
     since: Option<Result<Cursor, NoCursor>>,
+    watch: Watch,
     mark: Option<ReadMark>,
     step: Step,
 }
@@ -79,6 +80,11 @@ impl Door {
             is_channel,
             backlog: join.backlog,
             since: join.since.as_ref().map(|since| since.parse()),
+            watch: if is_channel {
+                Watch::Nothing
+            } else {
+                join.watch
+            },
             mark: None,
             step: Step::Outside,
         }
@@ -90,6 +96,7 @@ impl Door {
             room: room.into(),
             backlog: DEFAULT_BACKLOG,
             since: Some(since.into()),
+            watch: Watch::List,
         };
         Self::new(&join, false)
     }
@@ -110,18 +117,19 @@ impl Entered {
         let RoomState {
             bounds: Bounds { epoch, floor, head },
             count,
-            users,
+            people,
+            ..
         } = &self.state;
         let cursor = Cursor {
             epoch: Arc::clone(epoch),
             mark: *head,
         };
-        let listed = users.iter().filter(|_| users.len() <= max_members);
+        let listed = people.iter().filter(|_| people.len() <= max_members);
         let people = PeopleForm {
             count: *count,
             read: self.mark.map(|mark| mark.seq),
             unread: self.mark.map(|mark| mark.unread),
-            members: listed.map(|user| (&**user).into()).collect(),
+            members: listed.map(Into::into).collect(),
         };
         RoomForm {
             room,
@@ -234,8 +242,9 @@ impl Session {
                 Step::Opening(entrance) => {
                     let (begin, judged) = ready!(entrance.poll(&self.hub, cx))?;
                     let (user, is_channel) = (self.client.user(), door.is_channel);
-                    if let Some((room, state)) =
-                        self.rooms.join(&door.room, user, is_channel, begin)
+                    if let Some((room, state)) = self
+                        .rooms
+                        .join(&door.room, user, is_channel, door.watch, begin)
                     {
                         self.ready.push_back(room);
                         return Poll::Ready(Ok(door.entered(state, judged)));
@@ -245,7 +254,7 @@ impl Session {
                 }
                 Step::Inside => {
                     let room = self.rooms.find(&door.room);
-                    match room.and_then(|room| self.rooms.state(room)) {
+                    match room.and_then(|room| self.rooms.state(room, door.watch)) {
                         Some(state) => return Poll::Ready(Ok(door.entered(state, None))),
                         None => self.opening(door),
                     }

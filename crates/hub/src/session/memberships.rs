@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 use fullduplex::Prepared;
 
 use crate::{
-    core::{Batch, Begin, OwnNumberMap, RoomState, User},
+    core::{Batch, Begin, Departure, OwnNumberMap, RoomState, User, Watch},
     rooms::{RoomRef, Rooms, Visitor},
     session::Seat,
     traffic::Client,
@@ -17,11 +17,11 @@ use crate::{
 pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
-    /// Whether there is a form for presence.
-    wants_presence: bool,
     /// Sorted by name. No table: one for a single room takes four times its memory, and most sessions have one.
     by_name: Vec<(Arc<str>, RoomRef)>,
     joined: Joined,
+    /// How it leaves those it is still in when it ends.
+    departure: Departure,
 }
 
 /// A session's place in a room.
@@ -30,20 +30,20 @@ pub(crate) struct Membership {
     pub(crate) name: Arc<str>,
     /// The position of the next event the session needs.
     pub(crate) cursor: u64,
-    /// How many presence notices it had.
+    /// The number of the newest notice that it had.
     pub(crate) notices: u64,
     /// It is here without being seen.
     pub(crate) is_channel: bool,
 }
 
 impl Memberships {
-    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor, wants_presence: bool) -> Self {
+    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor) -> Self {
         Self {
             rooms,
             visitor,
-            wants_presence,
             by_name: Vec::new(),
             joined: Joined::default(),
+            departure: Departure::Lost,
         }
     }
 
@@ -96,13 +96,11 @@ impl Memberships {
         name: &Arc<str>,
         user: Option<&Arc<User>>,
         is_channel: bool,
+        watch: Watch,
         begin: Begin,
     ) -> Option<(RoomRef, RoomState)> {
         let user = user.filter(|_| !is_channel);
-        let wants_presence = self.wants_presence && !is_channel;
-        let (room, joined) = self
-            .rooms
-            .join(name, &self.visitor, user, wants_presence, begin)?;
+        let (room, joined) = self.rooms.join(name, &self.visitor, user, watch, begin)?;
         if self.by_name.is_empty() {
             self.by_name.reserve_exact(1);
         }
@@ -112,7 +110,7 @@ impl Memberships {
         let place = Membership {
             name: Arc::clone(name),
             cursor: joined.cursor,
-            notices: joined.notices,
+            notices: joined.state.notices,
             is_channel,
         };
         self.joined.insert(room, place);
@@ -123,7 +121,8 @@ impl Memberships {
         let at = self.place_of(name).ok()?;
         let (_, room) = self.by_name.remove(at);
         self.joined.remove(room);
-        self.rooms.leave(room, self.visitor.session);
+        let session = self.visitor.session;
+        self.rooms.leave(room, session, Departure::Left);
         Some(room)
     }
 
@@ -135,8 +134,16 @@ impl Memberships {
         }
     }
 
-    pub(crate) fn state(&self, room: RoomRef) -> Option<RoomState> {
-        self.rooms.state(room)
+    /// Says how the session ends; until then it looks as if its connection was lost.
+    pub(crate) const fn depart(&mut self, departure: Departure) {
+        self.departure = departure;
+    }
+
+    /// What a room is like now, watched so from now on.
+    pub(crate) fn state(&mut self, room: RoomRef, watch: Watch) -> Option<RoomState> {
+        let state = self.rooms.state(room, self.visitor.session, watch)?;
+        self.joined.get_mut(room)?.notices = state.notices;
+        Some(state)
     }
 
     /// What this session has to read next in a room.
@@ -181,7 +188,8 @@ impl Memberships {
 impl Drop for Memberships {
     fn drop(&mut self) {
         for room in self.joined.rooms() {
-            self.rooms.leave(room, self.visitor.session);
+            let session = self.visitor.session;
+            self.rooms.leave(room, session, self.departure);
         }
     }
 }

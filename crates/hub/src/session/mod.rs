@@ -18,6 +18,7 @@ mod open;
 mod outbox;
 mod pace;
 mod parcel;
+mod people;
 mod plain;
 mod refusals;
 mod rights;
@@ -175,7 +176,7 @@ impl Session {
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(id.0))),
             client,
         };
-        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor, is_v1);
+        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor);
         let heartbeat = match dialect {
             Dialect::V1 { heartbeat } => heartbeat.map(Heartbeat::new),
             Dialect::Json | Dialect::Text => None,
@@ -333,12 +334,15 @@ impl Session {
             if parcel.is_full() {
                 return packed;
             }
-            let frame = notice.frame(|notice| prepare(event::pres(notice)));
+            let frame = notice.frame(|notice| prepare(event::notice(notice)));
             parcel.push(frame.clone());
-            let unread = batch.notices.len() - packed - 1;
             if let Some(place) = self.rooms.get_mut(room) {
-                place.notices = batch.notices_read - unread as u64;
+                place.notices = notice.number;
             }
+        }
+        if let Some(place) = self.rooms.get_mut(room) {
+            // Some were not for this session.
+            place.notices = place.notices.max(batch.notices_read);
         }
         batch.notices.len()
     }

@@ -7,7 +7,9 @@ use fullduplex::{CloseCode, Prepared};
 use super::{HIGH_WATER, Parcel, Session, Stop, prepare, standing::FORBIDDEN};
 use crate::{
     auth::Right,
-    core::{Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, User, What, shown_name},
+    core::{
+        Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, User, Watch, What, shown_name,
+    },
     log::AppendError,
     rooms::RoomRef,
     wire::{
@@ -36,7 +38,7 @@ impl Session {
                 from: opening.await?,
             };
             // Else it was forgotten between the two, as nobody was in it.
-            if let Some((room, _)) = self.rooms.join(&name, None, false, begin) {
+            if let Some((room, _)) = self.rooms.join(&name, None, false, Watch::Nothing, begin) {
                 self.plain_room = Some(room);
                 if self.rooms.is_behind(room) {
                     // What was said before it came it can't have been too slow for.

@@ -8,6 +8,7 @@
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -20,8 +21,11 @@ use std::{
 
 use fullduplex::{CloseCode, Forwarded, WebSocket};
 
-use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, too_slow};
-use crate::{delivery::Delivery, lane::Lane, rooms::RoomRef};
+use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, takeover::REPLACED, too_slow};
+use crate::{core::Departure, delivery::Delivery, lane::Lane, rooms::RoomRef};
+
+/// The close codes after which a client does not come back.
+const FOR_GOOD: RangeInclusive<u16> = 4000..=4099;
 
 /// A session, as rooms and its lane know it.
 #[derive(Debug)]
@@ -177,7 +181,7 @@ impl Seat {
         let _open = hub.open.enter(number, &taken.0);
         poll_fn(|cx| taken.poll(cx)).await;
         let Some(Live {
-            session,
+            mut session,
             mut ws,
             stop: Some(stop),
             ..
@@ -185,6 +189,7 @@ impl Seat {
         else {
             return;
         };
+        session.rooms.depart(departure(&stop, &ws));
         // Out of the rooms first: the closing handshake may take its time.
         drop(session);
         ws.close(stop.frame()).await;
@@ -329,6 +334,19 @@ impl Live {
         let all = all?;
         self.session.check_bye()?;
         Ok((all, sent))
+    }
+}
+
+/// Whether the client wanted to go, or is not to come back. A new connection in place of its old one is there already, or soon.
+fn departure(stop: &Stop, ws: &WebSocket) -> Departure {
+    let is_meant = match stop {
+        Stop::Over => ws.outcome().is_some_and(|end| end.received.is_some()),
+        Stop::Close(frame) => FOR_GOOD.contains(&frame.code().get()) && frame.code() != REPLACED,
+    };
+    if is_meant {
+        Departure::Left
+    } else {
+        Departure::Lost
     }
 }
 

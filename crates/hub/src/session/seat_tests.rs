@@ -28,7 +28,7 @@ use tokio::{
 use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session, too_slow};
 use crate::{
     config::Config,
-    core::DEFAULT_ROOM,
+    core::{DEFAULT_ROOM, Watch},
     delivery::Delivery,
     hub::Shared,
     log::{Committed, MemoryLimits, MemoryLog},
@@ -132,6 +132,10 @@ const CLIENT: Client = Client {
 async fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
     let mut session = Session::new(hub, dialect, CLIENT);
     session.enter(DEFAULT_ROOM, 0).await.unwrap();
+    if dialect == V1 {
+        let room = session.plain_room.unwrap();
+        session.rooms.state(room, Watch::List).unwrap();
+    }
     session
 }
 
@@ -235,7 +239,7 @@ async fn so_does_one_while_a_session_is_told_alone() {
     let mut comes = session(&hub, V1).await;
     comes.take_command(NAMED).unwrap();
     comes.take_command(JOIN).unwrap();
-    hub.rooms.flush_presence();
+    hub.rooms.tell_news();
     for guest in &others {
         guest.until(1).await;
     }

@@ -114,6 +114,12 @@ impl Session {
                 self.join(Door::new(&join, true), id);
                 Ok(())
             }
+            Ok(Command::Members {
+                room,
+                limit,
+                cursor,
+            }) => self.members(&room, limit, cursor.as_deref(), id),
+            Ok(Command::Typing { room, on }) => self.typing(&room, on),
             Ok(Command::Leave { room }) => {
                 self.leave(&room);
                 self.reply(id, &reply::Done {});

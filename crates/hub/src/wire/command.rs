@@ -7,10 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 use super::{
     asking::Ask,
     from_json_object,
+    people::{self, PresenceForm},
     reply::{ErrorCode, Failure},
     writing::Write,
 };
-use crate::core::{is_name, is_room_name};
+use crate::core::{Watch, is_name, is_room_name};
 
 /// The longest textual command id, in bytes: it comes back with the reply.
 const MAX_ID_BYTES: usize = 64;
@@ -40,6 +41,15 @@ pub(crate) enum Command<'a> {
     Join(Join<'a>),
     /// To be in a room without being seen there.
     Sub(Join<'a>),
+    Members {
+        room: Cow<'a, str>,
+        limit: usize,
+        cursor: Option<Cow<'a, str>>,
+    },
+    Typing {
+        room: Cow<'a, str>,
+        on: bool,
+    },
     Leave {
         room: Cow<'a, str>,
     },
@@ -76,6 +86,7 @@ pub(crate) struct Join<'a> {
     pub(crate) room: Cow<'a, str>,
     pub(crate) backlog: usize,
     pub(crate) since: Option<Cow<'a, str>>,
+    pub(crate) watch: Watch,
 }
 
 /// A frame taken apart: the id to answer to, and what is wanted or why that can't be told.
@@ -121,6 +132,7 @@ struct JoinFields<'a> {
     backlog: Option<usize>,
     #[serde(borrow)]
     since: Option<Cow<'a, str>>,
+    presence: Option<PresenceForm>,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +153,8 @@ impl<'a> Command<'a> {
             }
             "join" => Join::parse(text, DEFAULT_BACKLOG).map(Self::Join),
             "sub" => Join::parse(text, 0).map(Self::Sub),
+            "members" => people::members(text),
+            "typing" => people::typing(text),
             "leave" => {
                 let Leave { room } = fields(text)?;
                 Ok(Self::Leave {
@@ -168,6 +182,7 @@ impl<'a> Join<'a> {
             room,
             backlog,
             since,
+            presence,
         } = fields(text)?;
         let backlog = backlog.unwrap_or(default_backlog);
         if backlog > MAX_BACKLOG {
@@ -177,6 +192,7 @@ impl<'a> Join<'a> {
             room: checked_room(room)?,
             backlog,
             since,
+            watch: presence.map_or(Watch::List, Into::into),
         })
     }
 }

@@ -6,11 +6,14 @@ use serde_json::Value;
 
 use super::{
     asking::{Ask, Search},
-    command::{Command, Frame, Join},
-    event, log, plain, reply, shown,
+    command::{Command, Frame, Id, Join},
+    event, log, people, plain, reply, shown,
 };
 use crate::{
-    core::{Author, Bounds, Chk, Cursor, Event, Gap, Mark, Notice, Reset, User, What},
+    core::{
+        Author, Bounds, Changes, Chk, Cursor, Event, Gap, Mark, News, Notice, Person, Reset, User,
+        Watch, What,
+    },
     log::{Found, Page, Reaction, ReadMark, Shown, Span},
 };
 
@@ -86,8 +89,9 @@ fn every_command_of_the_document_is_understood() {
     assert_eq!(
         understood,
         [
-            "hello", "join", "join", "join", "hello", "leave", "send", "send", "edit", "react",
-            "delete", "history", "search", "read", "sub", "pub", "ping", "auth"
+            "hello", "join", "join", "join", "join", "hello", "members", "typing", "leave", "send",
+            "send", "edit", "react", "delete", "history", "search", "read", "sub", "pub", "ping",
+            "auth"
         ]
     );
     assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
@@ -111,8 +115,10 @@ fn check_command(op: &str, command: Command<'_>) {
                 room,
                 backlog,
                 since,
+                watch,
             }),
         ) => {
+            assert!(matches!(watch, Watch::Count | Watch::List));
             assert_eq!((&*room, backlog), ("general", 50));
             let cursor = since.map(|text| text.parse::<Cursor>().unwrap());
             assert!(cursor.is_none_or(|cursor| cursor.mark.seq == 1042));
@@ -123,11 +129,25 @@ fn check_command(op: &str, command: Command<'_>) {
                 room,
                 backlog,
                 since: None,
+                watch: Watch::List,
             }),
         ) => {
             assert_eq!((&*room, backlog), ("prices", 1));
         }
-        ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
+        (
+            "members",
+            Command::Members {
+                room,
+                limit,
+                cursor,
+            },
+        ) => assert_eq!(
+            (&*room, limit, cursor.as_deref()),
+            ("general", 2, Some("u_5f2c"))
+        ),
+        ("typing", Command::Typing { room, on: true }) | ("leave", Command::Leave { room }) => {
+            assert_eq!(room, "general");
+        }
         ("send" | "edit" | "delete" | "react" | "pub", Command::Write(write)) => {
             let known = stored()
                 .into_iter()
@@ -234,20 +254,17 @@ fn every_reply_of_the_document_is_what_we_send() {
     );
 
     let id = |n: u64| Frame::parse(&format!(r#"{{"op":"ping","id":{n}}}"#), 1).id;
-    let ana = ana();
+    let here = Person {
+        user: Arc::new(ana()),
+        is_away: false,
+    };
     let room = |resume: Option<Result<(), Reset>>| reply::RoomForm {
-        room: "general",
         resume: resume.map(reply::Resume::from),
-        epoch: "k3f9",
-        head: 1050,
-        floor: 1001,
-        cursor: "k3f9.1050.8Q2ZTM".into(),
         people: Some(reply::PeopleForm {
-            count: 3,
-            read: Some(1040),
-            unread: Some(8),
-            members: vec![(&ana).into()],
+            members: vec![(&here).into()],
+            ..people()
         }),
+        ..room()
     };
     for (n, resume) in [(2, None), (6, Some(Ok(()))), (7, Some(Err(Reset::Epoch)))] {
         let ours = reply::success(id(n).as_ref(), &room(resume)).unwrap();
@@ -285,6 +302,56 @@ fn every_reply_of_the_document_is_what_we_send() {
     );
 }
 
+/// The document's room, without its members.
+fn room() -> reply::RoomForm<'static> {
+    reply::RoomForm {
+        room: "general",
+        resume: None,
+        epoch: "k3f9",
+        head: 1050,
+        floor: 1001,
+        cursor: "k3f9.1050.8Q2ZTM".into(),
+        people: Some(people()),
+    }
+}
+
+/// Its people, none of them listed.
+fn people() -> reply::PeopleForm<'static> {
+    reply::PeopleForm {
+        count: 3,
+        read: Some(1040),
+        unread: Some(8),
+        members: Vec::new(),
+    }
+}
+
+#[test]
+fn people_are_shown_as_in_the_document() {
+    let counted = reply::success(id("p1").as_ref(), &room()).unwrap();
+    assert_same(&counted, &reply_to_id(&"p1".into()));
+    let person = |id: &str, name: &str, avatar: &str, is_away| Person {
+        user: Arc::new(User {
+            id: id.into(),
+            name: name.into(),
+            avatar: avatar.into(),
+        }),
+        is_away,
+    };
+    let bo = person("u_77ab", "Bo", "00aa11bb", false);
+    let cleo = person("u_9d31", "Cleo", "77d8c001", true);
+    let page = people::MembersForm {
+        members: vec![(&bo).into(), (&cleo).into()],
+        cursor: None,
+        count: 3,
+    };
+    let page = reply::success(id("p2").as_ref(), &page).unwrap();
+    assert_same(&page, &reply_to("members"));
+}
+
+fn id(text: &str) -> Option<Id> {
+    Frame::parse(&format!(r#"{{"op":"ping","id":"{text}"}}"#), 1).id
+}
+
 #[test]
 fn every_reply_to_what_is_stored_is_what_we_send() {
     for event in stored() {
@@ -311,20 +378,17 @@ fn the_documents_way_back_into_several_rooms_is_what_we_answer() {
     let refused = Frame::parse(r#"{"op":"join","room":"a/b"}"#, 1)
         .command
         .unwrap_err();
-    let ana = ana();
+    let here = Person {
+        user: Arc::new(ana()),
+        is_away: false,
+    };
     let general = reply::RoomForm {
-        room: "general",
         resume: Some(reply::Resume::from(Ok(()))),
-        epoch: "k3f9",
-        head: 1050,
-        floor: 1001,
-        cursor: "k3f9.1050.8Q2ZTM".into(),
         people: Some(reply::PeopleForm {
-            count: 3,
-            read: Some(1040),
-            unread: Some(8),
-            members: vec![(&ana).into()],
+            members: vec![(&here).into()],
+            ..people()
         }),
+        ..room()
     };
     let rooms = [
         ("a/b", reply::RoomResult::Refused { err: &refused }),
@@ -445,14 +509,22 @@ fn every_event_of_the_document_is_what_we_send() {
         }
     }
 
-    let bo = bo();
-    let notice: Notice<()> = Notice::new(
-        "general".into(),
-        vec![Arc::new(bo)],
-        vec!["u_5f2c".into()],
-        3,
-    );
-    assert_same(&event::pres(&notice), &example("ev", "pres"));
+    let bo = Arc::new(bo());
+    let pres = News::Presence(Changes {
+        came: vec![Arc::clone(&bo)],
+        left: vec!["u_5f2c".into()],
+        away: vec!["u_9d31".into()],
+        count: 3,
+        is_count_new: true,
+    });
+    let typing = News::Typing {
+        user: bo,
+        is_on: true,
+    };
+    for (ev, news) in [("pres", pres), ("typing", typing)] {
+        let notice: Notice<()> = Notice::new("general".into(), news, 1);
+        assert_same(&event::notice(&notice), &example("ev", ev));
+    }
 
     let gap = event::gap(
         "general",

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::to_json;
 use crate::{
-    core::{Author, Event, Gap, Notice, User, What, shown_name},
+    core::{Author, Changes, Event, Gap, News, Notice, User, What, shown_name},
     log::ReadMark,
 };
 
@@ -178,7 +178,24 @@ struct Pres<'a> {
     #[serde(rename = "in")]
     came: Vec<UserForm<'a>>,
     out: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    away: Vec<&'a str>,
     count: usize,
+}
+
+#[derive(Serialize)]
+struct Typing<'a> {
+    ev: &'static str,
+    room: &'a str,
+    user: Named<'a>,
+    on: bool,
+}
+
+/// As much of a user as fits a line.
+#[derive(Serialize)]
+struct Named<'a> {
+    id: &'a str,
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -238,14 +255,31 @@ pub(crate) fn read(room: &str, mark: ReadMark) -> String {
     })
 }
 
+/// What a room tells that the log does not keep.
+pub(crate) fn notice<F>(notice: &Notice<F>) -> String {
+    match &notice.news {
+        News::Presence(changes) => pres(&notice.room, changes),
+        News::Typing { user, is_on } => to_json(&Typing {
+            ev: "typing",
+            room: &notice.room,
+            user: Named {
+                id: &user.id,
+                name: &user.name,
+            },
+            on: *is_on,
+        }),
+    }
+}
+
 /// Who came and who left.
-pub(crate) fn pres<F>(notice: &Notice<F>) -> String {
+fn pres(room: &str, changes: &Changes) -> String {
     to_json(&Pres {
         ev: "pres",
-        room: &notice.room,
-        came: notice.came.iter().map(|user| (&**user).into()).collect(),
-        out: notice.left.iter().map(|id| &**id).collect(),
-        count: notice.count,
+        room,
+        came: changes.came.iter().map(|user| (&**user).into()).collect(),
+        out: changes.left.iter().map(|id| &**id).collect(),
+        away: changes.away.iter().map(|id| &**id).collect(),
+        count: changes.count,
     })
 }
 

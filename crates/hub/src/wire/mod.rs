@@ -4,6 +4,7 @@ pub(crate) mod asking;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod log;
+pub(crate) mod people;
 pub(crate) mod plain;
 pub(crate) mod posted;
 pub(crate) mod reply;

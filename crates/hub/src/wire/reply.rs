@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::{command::Id, event::UserForm, to_json};
+use super::{command::Id, people::PersonForm, to_json};
 use crate::{core::Reset, log::ReadMark};
 
 /// Why a command failed. The names are stable.
@@ -126,7 +126,7 @@ pub(crate) struct PeopleForm<'a> {
     pub(crate) count: usize,
     pub(crate) read: Option<u64>,
     pub(crate) unread: Option<usize>,
-    pub(crate) members: Vec<UserForm<'a>>,
+    pub(crate) members: Vec<PersonForm<'a>>,
 }
 
 /// Whether a client goes on from its cursor.
