@@ -16,7 +16,8 @@ pub struct Config {
     ///
     /// Default 20 s: below the 30 to 60 s after which proxies and address translators forget a quiet connection.
     pub keepalive_interval: Option<Duration>,
-    /// The peer has this long to show life after a ping; then the connection fails with 1011 "keepalive timeout".
+    /// The peer has this long to show life after a ping; then the connection fails with 1011 "keepalive timeout". What the
+    /// transport had no room for before, and takes, starts this anew.
     ///
     /// Default 20 s: several retransmissions of TCP on a bad mobile link.
     pub keepalive_timeout: Duration,

@@ -211,6 +211,27 @@ fn row20_a_missing_pong_is_1011_keepalive_timeout() {
 }
 
 #[test]
+fn row20_a_peer_that_takes_what_waits_for_it_is_not_gone() {
+    for life in [Life::AnyByte, Life::Strict] {
+        let mut server = keepalive(life);
+        server.send(vec![0; 2000]);
+        for _ in 0..100 {
+            server.wait(9 * S);
+            server.connection.handle_timeout(server.now);
+            assert!(!server.write(10).is_empty());
+        }
+        assert_eq!(server.connection.step(), Step::Run);
+        server.transmit_bytes();
+        server.send("what it takes at once proves nothing");
+        server.wait(9 * S);
+        server.transmit_bytes();
+        assert_eq!(server.wait_for_deadline(), Some(S));
+        let closed = server.transmit();
+        assert_eq!(closed, [wire::close(1011, "keepalive timeout")]);
+    }
+}
+
+#[test]
 fn row19_p83_a_pong_keeps_the_connection_and_the_next_ping_counts_up() {
     for life in [Life::AnyByte, Life::Strict] {
         let mut server = keepalive(life);

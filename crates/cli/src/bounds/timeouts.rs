@@ -72,7 +72,7 @@ impl Table for Timeouts {
         },
         Row {
             name: "timeouts.presence-left",
-            about: "Before such a user has left: some attempts to come back. With 0, at once",
+            about: "Before such a user has left: some attempts to come back",
             slot: |timeouts| Time(&mut timeouts.presence_left, WHILE),
         },
         Row {

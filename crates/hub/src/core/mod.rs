@@ -46,4 +46,6 @@ pub(crate) use shard::{Batch, Begin, Joined, Opened, Shard, ShardLimits, Slot};
 pub(crate) use words::{fold, words};
 
 #[cfg(test)]
+mod crowd_tests;
+#[cfg(test)]
 mod model_tests;

@@ -772,7 +772,7 @@ fn a_ring_has_no_hole_where_more_was_said_than_is_in_it_since_the_log_was_read()
         .shard
         .fill("room 0", Birth(2), &bounds, events, 0, world.now);
     assert!(!is_old);
-    let member = Member::new(SessionId(1), Woken::default(), None, true);
+    let member = Member::new(SessionId(1), Woken::default(), None, Watch::List);
     let begin = Begin::After(third);
     let slot = world.shard.join("room 0", member, begin).unwrap().slot;
     let mut read = |cursor| {
@@ -804,7 +804,7 @@ fn nobody_goes_on_from_where_the_log_dropped_what_follows_since_it_was_judged() 
     assert_eq!(world.shard.judge("room 0", &cursor), Some(Ok(())));
     world.shard.trim("room 0", second);
     let mut join = |session, seq| {
-        let member = Member::new(SessionId(session), Woken::default(), None, true);
+        let member = Member::new(SessionId(session), Woken::default(), None, Watch::List);
         let joined = world.shard.join("room 0", member, Begin::After(seq));
         joined.map(|joined| joined.cursor)
     };

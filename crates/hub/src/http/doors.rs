@@ -88,7 +88,9 @@ impl Rules {
             .and_then(|()| any.check())
             .map_err(|why| why.to_string())?;
         Ok(Self {
-            chat: Acceptor::new().options(chat_options).config(text.clone()),
+            chat: Acceptor::new()
+                .options(chat_options)
+                .config(chat_rules(config)),
             echo: Acceptor::new().options(options.clone()).config(any),
             logs: Acceptor::new().options(options).config(text),
         })
@@ -109,6 +111,14 @@ fn origins(config: &Config) -> Result<Origins, String> {
     Ok(Origins::SameOriginOr(
         allowed.iter().map(parse).collect::<Result<_, _>>()?,
     ))
+}
+
+/// What holds on `/ws`.
+pub(crate) fn chat_rules(config: &Config) -> fullduplex::Config {
+    let mut rules = rules(config, config.limits.frame, Accept::TextOnly);
+    // A session closes who takes nothing for that long; this is for when not even the Close is taken.
+    rules.write_timeout += config.timeouts.close;
+    rules
 }
 
 fn rules(config: &Config, max_message: usize, accept: Accept) -> fullduplex::Config {

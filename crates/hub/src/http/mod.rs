@@ -24,6 +24,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+#[cfg(test)]
+pub(crate) use self::doors::chat_rules;
 pub(crate) use self::{
     api::{Pages, Streams},
     doors::Doors,

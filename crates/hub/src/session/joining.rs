@@ -321,7 +321,7 @@ impl From<JoinRefused> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::User;
+    use crate::core::{Person, User};
 
     fn entered(members: usize) -> Entered {
         let user = Arc::new(User {
@@ -329,11 +329,16 @@ mod tests {
             name: "Ana".into(),
             avatar: "0".into(),
         });
+        let person = Person {
+            user,
+            is_away: false,
+        };
         Entered {
             state: RoomState {
                 bounds: Bounds::empty("k3f9".into()),
                 count: members,
-                users: vec![user; members],
+                people: vec![person; members],
+                notices: 0,
             },
             resume: None,
             is_channel: false,

@@ -12,6 +12,8 @@ mod bye;
 mod catch_up;
 mod heartbeat;
 mod joining;
+#[cfg(test)]
+mod life_tests;
 mod listed;
 mod memberships;
 mod open;
@@ -74,6 +76,9 @@ const LAG_CHECK: Duration = Duration::from_secs(1);
 
 /// There was no `hello`, or a bad one.
 const BAD_HELLO: CloseCode = CloseCode::new(4000);
+
+/// The client took nothing for too long.
+const SLOW_CONSUMER: CloseCode = CloseCode::new(4202);
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +168,15 @@ impl Dialect {
             Self::Json => Form::Json,
             Self::Text => Form::Text,
         }
+    }
+
+    /// The client takes less than there is for it.
+    fn too_slow(self) -> Stop {
+        let code = match self {
+            Self::V1 { .. } => SLOW_CONSUMER,
+            Self::Json | Self::Text => CloseCode::TRY_AGAIN_LATER,
+        };
+        Stop::close(code, "too slow")
     }
 }
 
@@ -282,7 +296,7 @@ impl Session {
         };
         if batch.gap.is_some() {
             if !matches!(self.dialect, Dialect::V1 { .. }) && !self.catch_up.is_of(room) {
-                return Err(too_slow());
+                return Err(self.dialect.too_slow());
             }
             self.fall_behind(room);
             return Ok(true);
@@ -384,7 +398,7 @@ impl Session {
                 .rooms
                 .lags(&self.ready, self.hub.config.limits.plain_lag)
         {
-            return Err(too_slow());
+            return Err(self.dialect.too_slow());
         }
         self.check_lag_at = Some(Instant::now() + LAG_CHECK);
         Ok(())
@@ -434,10 +448,6 @@ impl Session {
         self.say_bye();
         Ok(())
     }
-}
-
-fn too_slow() -> Stop {
-    Stop::close(CloseCode::TRY_AGAIN_LATER, "too slow")
 }
 
 /// Entries as all sessions of a dialect get them.

@@ -31,6 +31,11 @@ impl Parcel {
         self.bytes >= HIGH_WATER
     }
 
+    /// What its frames and what waited in the connection before them come to.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

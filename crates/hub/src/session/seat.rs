@@ -20,8 +20,9 @@ use std::{
 };
 
 use fullduplex::{CloseCode, Forwarded, WebSocket};
+use tokio::time::Instant;
 
-use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, takeover::REPLACED, too_slow};
+use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, takeover::REPLACED};
 use crate::{core::Departure, delivery::Delivery, lane::Lane, rooms::RoomRef};
 
 /// The close codes after which a client does not come back.
@@ -229,6 +230,8 @@ struct Live {
     session: Box<Session>,
     ws: WebSocket,
     alarm: Alarm,
+    /// There while the socket has not taken all that it was given.
+    stall: Option<Stall>,
     /// Why the task has to end. From then on nothing is written.
     stop: Option<Stop>,
     /// Commands taken in this turn.
@@ -241,6 +244,7 @@ impl Live {
             session,
             ws,
             alarm: Alarm::default(),
+            stall: None,
             stop: None,
             commands: 0,
         }
@@ -255,7 +259,9 @@ impl Live {
     /// For the task: goes on until the session has to end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.stop.is_none() {
-            self.stop = Some(ready!(self.poll_stop(cx)));
+            // A panic ends this session, in which something is wrong, with a Close.
+            let polled = catch_unwind(AssertUnwindSafe(|| self.poll_stop(cx)));
+            self.stop = Some(ready!(polled.unwrap_or_else(|_| Poll::Ready(failed()))));
         }
         Poll::Ready(())
     }
@@ -267,7 +273,12 @@ impl Live {
                 return Poll::Ready(stop);
             }
             self.alarm.set(self.session.next_deadline());
+            let stalled_until = self.stall.as_ref().map(|stall| stall.until);
+            self.alarm.set(stalled_until);
             ready!(self.alarm.poll(cx));
+            if stalled_until.is_some_and(|until| until <= Instant::now()) {
+                return Poll::Ready(self.session.dialect.too_slow());
+            }
             if let Err(stop) = self.session.on_alarm(self.ws.queued() > 0) {
                 return Poll::Ready(stop);
             }
@@ -323,18 +334,44 @@ impl Live {
 
     /// Writes what the session is owed. Says whether that was all it is owed, and whether the socket has taken it.
     fn send(&mut self, parcel: &mut Parcel, cx: &mut Context<'_>) -> Result<(bool, bool), Stop> {
-        parcel.begin(self.ws.queued());
+        let before = self.ws.queued();
+        parcel.begin(before);
         let all = self.session.pack(parcel);
         let sent = match parcel.poll_send(&mut self.ws, cx) {
             Poll::Ready(sent) => sent.map(|()| true).map_err(|_| Stop::Over)?,
             // It was packed so that the connection takes all, be the socket full or not.
-            Poll::Pending if !parcel.is_empty() => return Err(too_slow()),
+            Poll::Pending if !parcel.is_empty() => return Err(self.session.dialect.too_slow()),
             Poll::Pending => false,
         };
+        self.note_stall(sent, before, parcel.bytes());
         let all = all?;
         self.session.check_bye()?;
         Ok((all, sent))
     }
+
+    /// The socket was given what waited `before`, and then as much as makes it so many `bytes`. It has taken all of it, or not.
+    fn note_stall(&mut self, all: bool, before: usize, bytes: usize) {
+        if all {
+            self.stall = None;
+            return;
+        }
+        let queued = self.ws.queued();
+        let until = match &self.stall {
+            // Else some has left, perhaps while the client was listened to.
+            Some(stall) if stall.queued <= before && bytes <= queued => stall.until,
+            _ => Instant::now() + self.session.hub.config.timeouts.write,
+        };
+        self.stall = Some(Stall { until, queued });
+    }
+}
+
+/// A socket that does not take what it is given.
+#[derive(Debug)]
+struct Stall {
+    /// How long it is waited for to take some.
+    until: Instant,
+    /// What it has left.
+    queued: usize,
 }
 
 /// Whether the client wanted to go, or is not to come back. A new connection in place of its old one is there already, or soon.
@@ -352,6 +389,7 @@ fn departure(stop: &Stop, ws: &WebSocket) -> Departure {
 
 /// Something panicked that works for this session alone.
 fn failed() -> Stop {
+    tracing::error!("a session failed: its connection is closed");
     Stop::close(CloseCode::INTERNAL_ERROR, "")
 }
 

@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session, too_slow};
+use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session};
 use crate::{
     config::Config,
     core::{DEFAULT_ROOM, Watch},
@@ -37,7 +37,7 @@ use crate::{
     traffic::Client,
 };
 
-async fn hub() -> Arc<Shared> {
+pub(super) async fn hub() -> Arc<Shared> {
     let config = Config::default();
     let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
     let limits = MemoryLimits {
@@ -55,8 +55,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const HELLO: &str = r#"{"op":"hello","id":0}"#;
 const NAMED: &str = r#"{"op":"hello","id":1,"name":"Ana"}"#;
-const PING: &str = r#"{"op":"ping","id":1}"#;
-const JOIN: &str = r#"{"op":"join","id":2,"room":"general"}"#;
+pub(super) const PING: &str = r#"{"op":"ping","id":1}"#;
+pub(super) const JOIN: &str = r#"{"op":"join","id":2,"room":"general"}"#;
 const JOIN_OTHER: &str = r#"{"op":"join","id":2,"room":"other"}"#;
 const SEND: &str = r#"{"op":"send","id":3,"room":"general","cid":"c","body":"hi"}"#;
 const LEAVE: &str = r#"{"op":"leave","id":4,"room":"general"}"#;
@@ -102,8 +102,8 @@ impl AsyncWrite for Explosive {
 }
 
 /// A session that runs, as others see it.
-struct Guest {
-    peer: Peer,
+pub(super) struct Guest {
+    pub(super) peer: Peer,
     seat: Arc<Seat>,
     charge: Charge,
 }
@@ -122,9 +122,9 @@ impl Guest {
     }
 }
 
-const V1: Dialect = Dialect::V1 { heartbeat: None };
+pub(super) const V1: Dialect = Dialect::V1 { heartbeat: None };
 
-const CLIENT: Client = Client {
+pub(super) const CLIENT: Client = Client {
     address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     is_exempt: true,
 };
@@ -175,7 +175,7 @@ fn say(author: &mut Session, numbers: Range<usize>) -> Vec<wire::Frame> {
         .collect()
 }
 
-fn json(frame: &wire::Frame) -> serde_json::Value {
+pub(super) fn json(frame: &wire::Frame) -> serde_json::Value {
     serde_json::from_slice(&frame.payload).unwrap()
 }
 
@@ -248,6 +248,32 @@ async fn so_does_one_while_a_session_is_told_alone() {
         broken.peer.frames(),
         [others[0].peer.frames().remove(0), wire::close(1011, "")]
     );
+}
+
+#[tokio::test]
+async fn s38_a_panic_while_a_command_is_handled_ends_that_connection_and_the_hub_goes_on() {
+    let hub = hub().await;
+    let (broken, other) = (guest(&hub, V1).await, guest(&hub, V1).await);
+    tokio::task::yield_now().await;
+    broken.on_next_write(|| panic!("a bug"));
+    for guest in [&broken, &other] {
+        guest.peer.push([wire::text(HELLO), wire::text(PING)]);
+    }
+    other.until(2).await;
+    broken
+        .peer
+        .script
+        .until(|_| {
+            let frames = broken.peer.frames();
+            frames.last() == Some(&wire::close(1011, ""))
+        })
+        .await;
+    other.peer.push([wire::text(PING)]);
+    other.until(3).await;
+    guest(&hub, V1)
+        .await
+        .seat
+        .stop_if(|_| true, Dialect::Json.too_slow());
 }
 
 #[tokio::test]
@@ -342,7 +368,7 @@ async fn who_is_to_end_gets_nothing_more() {
     let ends = listener(&hub).await;
     tokio::task::yield_now().await;
     let mut author = session(&hub, Dialect::Json).await;
-    ends.seat.stop_if(|_| true, too_slow());
+    ends.seat.stop_if(|_| true, Dialect::Json.too_slow());
     say(&mut author, 0..1);
     round(&hub, &author).write(usize::MAX);
     ends.until(1).await;

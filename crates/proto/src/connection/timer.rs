@@ -31,6 +31,8 @@ pub(super) struct Timers {
     /// The message is handed out as it arrives, so the application decides how long it may take.
     streamed: bool,
     write_waiting: Option<Elapsed>,
+    /// The transport has left some of it.
+    blocked: bool,
     /// The keepalive ping that no sign of life has followed yet.
     probe: Option<Elapsed>,
     /// That it is late was said.
@@ -59,6 +61,7 @@ impl Timers {
             message_begun: None,
             streamed: false,
             write_waiting: None,
+            blocked: false,
             probe: None,
             late: false,
             pings: None,
@@ -106,6 +109,11 @@ impl Timers {
 
     /// The transport took bytes, or there are none left, or the first ones wait.
     pub(super) fn write_progress(&mut self, now: Instant, waiting: bool) {
+        if self.blocked && self.probe.is_some() {
+            // The peer takes what waits for it: it is not gone, and answers when it has seen the ping.
+            self.probe = Some(self.elapsed(now));
+        }
+        self.blocked = waiting;
         self.write_waiting = waiting.then(|| self.elapsed(now));
     }
 
