@@ -14,6 +14,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use fullduplex::CloseFrame;
 use fullduplex_hub::{
     Config, Hub, Timeouts,
+    auth::AdminToken,
     log::{
         Answer, Append, AppendError, Bounds, Draft, Health, Log, MemoryLimits, MemoryLog, PageSize,
         ReadError, Sought, Start, Store, Tail,
@@ -150,7 +151,12 @@ async fn what_comes_of_a_cursor_is_counted() {
 
 #[tokio::test]
 async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() {
-    let hub = Running::start(Config::default()).await;
+    let admin = "a".repeat(64);
+    let config = Config {
+        admin: Some(AdminToken::new(admin.as_bytes()).unwrap()),
+        ..Config::default()
+    };
+    let hub = Running::start(config).await;
     let page = hub.get("/metrics", "").await;
     assert_eq!(page.status, 200);
     assert_eq!(
@@ -161,6 +167,10 @@ async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() 
         let refused = hub.get("/metrics", &format!("{forwarded}\r\n")).await;
         assert_eq!(refused.status, 403, "{forwarded}");
         assert!(!refused.body.contains("fdx_"), "{}", refused.body);
+        for (token, status) in [(&*admin, 200), ("b", 403)] {
+            let headers = format!("{forwarded}\r\nAuthorization: Bearer {token}\r\n");
+            assert_eq!(hub.get("/metrics", &headers).await.status, status);
+        }
         // The balancer's own question comes that way, too.
         assert_eq!(
             hub.get("/readyz", &format!("{forwarded}\r\n")).await.status,

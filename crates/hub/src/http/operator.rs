@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{Connection, Desk, Reception, sentence};
+use super::{Connection, Desk, Reception, bearer, sentence};
 use crate::{hub::Unready, metrics};
 
 /// How a request tells that somebody sent it on for somebody else.
@@ -30,7 +30,8 @@ pub(super) async fn readyz(
     Extension(connection): Extension<Connection>,
     headers: HeaderMap,
 ) -> Response {
-    readiness(&desk, is_from_here(connection.peer.ip(), &headers))
+    let is_for_operator = is_for_operator(&desk, &connection, &headers);
+    readiness(&desk, is_for_operator)
 }
 
 /// The same for whoever reaches the listener that it is on.
@@ -50,16 +51,16 @@ fn readiness(desk: &Desk, is_for_operator: bool) -> Response {
     sentence(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-/// The page of metrics, for this machine alone: not for all whom a proxy on it sends on.
+/// The page of metrics, for this machine, and not for all whom a proxy on it sends on; and for the administrator.
 pub(super) async fn metrics(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
     headers: HeaderMap,
 ) -> Response {
-    if is_from_here(connection.peer.ip(), &headers) {
+    if is_for_operator(&desk, &connection, &headers) {
         return all_metrics(State(desk)).await;
     }
-    let why = "Metrics are for this machine alone, or for who reaches the address of --metrics.";
+    let why = "Metrics are for this machine, for the administrator's token, and for who reaches the address of --metrics.";
     sentence(StatusCode::FORBIDDEN, why)
 }
 
@@ -70,6 +71,10 @@ pub(super) async fn all_metrics(State(desk): Reception) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ];
     (headers, metrics::page(&desk.shared)).into_response()
+}
+
+fn is_for_operator(desk: &Desk, connection: &Connection, headers: &HeaderMap) -> bool {
+    is_from_here(connection.peer.ip(), headers) || bearer::is_admin(desk, headers)
 }
 
 fn is_from_here(peer: IpAddr, headers: &HeaderMap) -> bool {
