@@ -10,14 +10,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The requirements by number; a test whose name begins with `pNN_` stands for each, and one with several for several.
 REQUIREMENTS = {*range(1, 97)}
-# A Rust test function, with whatever attributes stand between.
-TEST = re.compile(r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn ((?:p\d+_)+)")
+# What a hub has to survive, by number: likewise with `sNN_`; in JavaScript `sNN ` in the test's name.
+SCENARIOS = {*range(1, 39), *range(47, 53)}
+# Those that have no test yet.
+OPEN = {27}
 # What the page of guarantees names: a file under `crates/`, and a test in it, or in a suite that several logs go through.
 GUARANTEES = ROOT / "docs" / "guarantees.md"
 NAMED = re.compile(r"`([\w./-]+\.rs)::(\w+)`")
 ANY_TEST = re.compile(
     r"#\[(?:\w+::)*test\b[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)|\bfn (\w+)\(subject: Subject\)"
 )
+# The numbers that a test's name begins with.
+NUMBERS = re.compile(r"^(?:[ps]\d+_)+")
+SCRIPTED = re.compile(r"\btest\(\s*['\"`]((?:s\d+ )+)")
 # A test that does not run proves nothing.
 IGNORED = re.compile(r"#\[ignore\b")
 # A function that gives a future, as users of a library see it, with its documentation and attributes.
@@ -81,7 +86,7 @@ def faults_of_guarantees() -> list[str]:
 
 def main() -> int:
     faults = []
-    tested = set()
+    tested, survived = set(), set()
     for path in files():
         data = path.read_bytes()
         if b"\0" in data or path.is_relative_to(NOT_TEXT):
@@ -93,9 +98,13 @@ def main() -> int:
             continue
         faults += faults_of(path, text)
         if path.suffix == ".rs":
-            tested |= {int(number) for names in TEST.findall(text) for number in re.findall(r"\d+", names)}
+            numbers = "".join(found[0] for names in ANY_TEST.findall(text) if (found := NUMBERS.match("".join(names))))
+            tested |= {int(number) for number in re.findall(r"p(\d+)_", numbers)}
+            survived |= {int(number) for number in re.findall(r"s(\d+)_", numbers)}
             if IGNORED.search(text):
                 faults.append(f"{path.relative_to(ROOT)}: a test is ignored")
+        if path.suffix in {".js", ".mjs"}:
+            survived |= {int(number) for names in SCRIPTED.findall(text) for number in re.findall(r"\d+", names)}
         if any(path.is_relative_to(library) for library in LIBRARIES):
             faults += [
                 f"{path.relative_to(ROOT)}: {async_name or name} does not say what happens when it is dropped"
@@ -104,9 +113,14 @@ def main() -> int:
             ]
     faults += faults_of_guarantees()
     faults += [f"requirement {number}: no test is named p{number:02}_..." for number in sorted(REQUIREMENTS - tested)]
+    faults += [f"scenario {number}: no test is named s{number:02}_..." for number in sorted(SCENARIOS - survived - OPEN)]
+    faults += [f"scenario {number}: has a test, and is still said to have none" for number in sorted(OPEN & survived)]
     for fault in faults:
         print(fault)
-    print(f"{len(REQUIREMENTS & tested)} of {len(REQUIREMENTS)} requirements have tests; {len(faults)} faults")
+    print(
+        f"{len(REQUIREMENTS & tested)} of {len(REQUIREMENTS)} requirements and {len(SCENARIOS & survived)} of "
+        f"{len(SCENARIOS)} scenarios have tests; {len(faults)} faults"
+    )
     return 1 if faults else 0
 
 
