@@ -62,7 +62,15 @@ async fn counted(hub: &Running, lines: &[&str]) -> String {
 
 #[tokio::test]
 async fn what_happens_is_counted() {
-    let hub = Running::start(Config::default()).await;
+    let config = Config {
+        timeouts: Timeouts {
+            presence_away: Duration::from_millis(10),
+            presence_left: Duration::from_millis(10),
+            ..Timeouts::default()
+        },
+        ..Config::default()
+    };
+    let hub = Running::start(config).await;
     let mut ana = hub.member("Ana", "general").await;
     let mut ben = hub.member("Ben", "general").await;
     let mut plain = hub.connect("/ws").await;
