@@ -255,6 +255,19 @@ impl Rooms {
         self.lock(room.shard).page(room.slot, after, max)
     }
 
+    /// As [`page`](Self::page), of a room by its name; nobody if it is not in memory.
+    pub(crate) fn members(
+        &self,
+        name: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> (Vec<Person>, bool, usize) {
+        let rooms = self.lock(self.shard_of(name));
+        let slot = rooms.find(name);
+        let page = slot.and_then(|slot| rooms.page(slot, after, max));
+        page.unwrap_or_default()
+    }
+
     /// What follows the cursors; see [`Shard::read`].
     pub(crate) fn read(
         &self,

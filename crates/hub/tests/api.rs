@@ -442,6 +442,36 @@ async fn rooms_are_listed_by_name_and_what_there_is_is_counted() {
 }
 
 #[tokio::test]
+async fn the_members_of_a_room_come_in_pages() {
+    let hub = Running::start(Config::default()).await;
+    let path = "/api/v1/rooms/general/members";
+    let nobody = json!({"members": [], "cursor": null, "count": 0});
+    assert_eq!(hub.get(path, "").await.json(), nobody);
+    let elsewhere = hub.get("/api/v1/rooms/none/members", "").await;
+    assert_eq!(elsewhere.json(), nobody);
+    let mut clients = Vec::new();
+    for name in ["Ana", "Bo", "Cy"] {
+        clients.push(hub.member(name, "general").await);
+    }
+    let first = hub.get(&format!("{path}?limit=2"), "").await.json();
+    assert_eq!(first["count"], 3);
+    let after = first["cursor"].as_str().unwrap();
+    let rest = hub.get(&format!("{path}?cursor={after}"), "").await.json();
+    assert_eq!(rest["cursor"], json!(null));
+    let members = [&first["members"], &rest["members"]].map(|page| page.as_array().unwrap());
+    let members = members.into_iter().flatten();
+    let mut names: Vec<_> = members.map(|one| one["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["Ana", "Bo", "Cy"]);
+    let all = clients[0]
+        .ok(json!({"op": "members", "room": "general"}))
+        .await;
+    assert_eq!(hub.get(path, "").await.json(), all);
+    let bad = hub.get(&format!("{path}?limit=201"), "").await;
+    assert_eq!(bad.problem(), (400, "bad_request".into()));
+}
+
+#[tokio::test]
 async fn the_connections_are_for_who_looks_after_the_server() {
     let hub = Running::start(Config::default()).await;
     let path = "/api/v1/connections";

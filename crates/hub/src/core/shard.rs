@@ -465,6 +465,11 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         }
     }
 
+    /// Where a room is.
+    pub(crate) fn find(&self, name: &str) -> Option<Slot> {
+        self.by_name.get(name).copied()
+    }
+
     /// The rooms that have been filled and are named behind `after`, each with how many users are there; in no order.
     pub(crate) fn list(&self, after: Option<&str>) -> impl Iterator<Item = (Arc<str>, usize)> {
         let rooms = self.slots.iter().flatten();

@@ -21,13 +21,7 @@ impl Session {
         let room = self.seen_in(room)?;
         let page = self.hub.rooms.page(room, cursor, limit);
         let (people, has_more, count) = page.ok_or_else(not_joined)?;
-        let last = people.last().filter(|_| has_more);
-        let form = MembersForm {
-            members: people.iter().map(Into::into).collect(),
-            cursor: last.map(|person| &*person.user.id),
-            count,
-        };
-        self.reply(id, &form);
+        self.reply(id, &MembersForm::new(&people, has_more, count));
         Ok(())
     }
 

@@ -345,11 +345,8 @@ fn people_are_shown_as_in_the_document() {
     };
     let bo = person("u_77ab", "Bo", "00aa11bb", false);
     let cleo = person("u_9d31", "Cleo", "77d8c001", true);
-    let page = people::MembersForm {
-        members: vec![(&bo).into(), (&cleo).into()],
-        cursor: None,
-        count: 3,
-    };
+    let page = [bo, cleo];
+    let page = people::MembersForm::new(&page, false, 3);
     let page = reply::success(id("p2").as_ref(), &page).unwrap();
     assert_same(&page, &reply_to("members"));
 }

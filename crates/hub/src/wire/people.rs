@@ -58,21 +58,23 @@ pub(super) fn members(text: &str) -> Result<Command<'_>, Failure> {
         limit,
         cursor,
     } = fields(text)?;
+    Ok(Command::Members {
+        room: checked_room(room)?,
+        limit: page_limit(limit, cursor.as_deref())?,
+        cursor,
+    })
+}
+
+/// How many people a page behind this place has.
+pub(crate) fn page_limit(limit: Option<usize>, cursor: Option<&str>) -> Result<usize, Failure> {
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(bad(format!("limit is 1 to {MAX_PAGE}")));
     }
-    if cursor
-        .as_ref()
-        .is_some_and(|cursor| cursor.len() > MAX_CURSOR_BYTES)
-    {
+    if cursor.is_some_and(|cursor| cursor.len() > MAX_CURSOR_BYTES) {
         return Err(bad("not the cursor of a list of members"));
     }
-    Ok(Command::Members {
-        room: checked_room(room)?,
-        limit,
-        cursor,
-    })
+    Ok(limit)
 }
 
 pub(super) fn typing(text: &str) -> Result<Command<'_>, Failure> {
@@ -109,8 +111,20 @@ impl<'a> From<&'a Person> for PersonForm<'a> {
 /// The reply to `members`.
 #[derive(Debug, Serialize)]
 pub(crate) struct MembersForm<'a> {
-    pub(crate) members: Vec<PersonForm<'a>>,
+    members: Vec<PersonForm<'a>>,
     /// Where the list goes on, if it does.
-    pub(crate) cursor: Option<&'a str>,
-    pub(crate) count: usize,
+    cursor: Option<&'a str>,
+    count: usize,
+}
+
+impl<'a> MembersForm<'a> {
+    /// A page of `count` people, behind which there may be more.
+    pub(crate) fn new(people: &'a [Person], has_more: bool, count: usize) -> Self {
+        let last = people.last().filter(|_| has_more);
+        Self {
+            members: people.iter().map(Into::into).collect(),
+            cursor: last.map(|person| &*person.user.id),
+            count,
+        }
+    }
 }

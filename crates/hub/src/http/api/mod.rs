@@ -49,6 +49,7 @@ const ROUTES: &[Route] = &[
     ("/api/v1/connections/{id}", || delete(connections::kick)),
     ("/api/v1/openapi.json", || get(openapi::document)),
     ("/api/v1/rooms", || get(rooms::list)),
+    ("/api/v1/rooms/{room}/members", || get(rooms::members)),
     ("/api/v1/rooms/{room}/messages", || {
         get(messages::read).post(send::send)
     }),

@@ -1,12 +1,16 @@
-//! `GET /api/v1/rooms` and `GET /api/v1/stats`: what is going on.
+//! `GET /api/v1/rooms`, `…/members` and `GET /api/v1/stats`: what is going on.
 
 use std::collections::BTreeMap;
 
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Params, Problem, Reception, count, ok};
-use crate::hub::now;
+use super::{Caller, Params, Problem, Reception, Room, count, ok};
+use crate::{
+    auth::Right,
+    hub::now,
+    wire::people::{MembersForm, page_limit},
+};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
@@ -46,6 +50,26 @@ pub(super) async fn list(
         next: last.map(|(room, _)| &**room),
         rooms: forms.collect(),
     }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct MembersQuery {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Who is in a room: nobody in one that is not in memory.
+pub(super) async fn members(
+    State(desk): Reception,
+    Room(room): Room,
+    Params(query): Params<MembersQuery>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.may(&room, Right::Read)?;
+    let cursor = query.cursor.as_deref();
+    let limit = page_limit(query.limit, cursor)?;
+    let (people, has_more, count) = desk.shared.rooms.members(&room, cursor, limit);
+    Ok(ok(&MembersForm::new(&people, has_more, count)))
 }
 
 #[derive(Serialize)]
