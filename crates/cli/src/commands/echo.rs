@@ -91,7 +91,7 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
         origin_remedy: listen::ORIGIN_REMEDY.into(),
         ..ServerOptions::default()
     };
-    let connections = descriptors::connections(MAX_CONNECTIONS);
+    let connections = descriptors::connections(MAX_CONNECTIONS, descriptors::FEW);
     let mut server = Server::new(listener)
         .acceptor(Acceptor::new().options(options).config(config))
         .max_connections(connections)

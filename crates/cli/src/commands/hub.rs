@@ -121,7 +121,7 @@ pub(crate) async fn start(
     let (listener, addr) = listen::bind(listen).await?;
     check(&config, addr)?;
     let wanted = u32::try_from(config.limits.connections).unwrap_or(u32::MAX);
-    config.limits.connections = descriptors::connections(wanted) as usize;
+    config.limits.connections = descriptors::connections(wanted, wanted) as usize;
     let scheme = if config.tls.is_some() {
         "https"
     } else {

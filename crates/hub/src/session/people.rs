@@ -1,6 +1,6 @@
 //! Who is in a room and who types there, for one client.
 
-use super::Session;
+use super::{Session, rights::Right};
 use crate::{
     rooms::RoomRef,
     wire::{
@@ -18,7 +18,7 @@ impl Session {
         cursor: Option<&str>,
         id: Option<&Id>,
     ) -> Result<(), Failure> {
-        let room = self.seen_in(room)?;
+        let room = self.seen_in(Right::Read, room)?;
         let page = self.hub.rooms.page(room, cursor, limit);
         let (people, has_more, count) = page.ok_or_else(not_joined)?;
         self.reply(id, &MembersForm::new(&people, has_more, count));
@@ -26,22 +26,17 @@ impl Session {
     }
 
     pub(super) fn typing(&self, room: &str, is_on: bool) -> Result<(), Failure> {
-        if self.client.user().is_none() {
-            return Err(Failure::new(ErrorCode::Forbidden, "choose a name first"));
-        }
-        let room = self.seen_in(room)?;
+        let room = self.seen_in(Right::Write, room)?;
         self.hub.rooms.typing(room, self.id, is_on);
         Ok(())
     }
 
     /// A room that was joined to be seen there.
-    fn seen_in(&self, room: &str) -> Result<RoomRef, Failure> {
-        let is_seen = |room: &RoomRef| {
-            let place = self.rooms.get(*room);
-            place.is_some_and(|place| !place.is_channel)
-        };
-        let room = self.rooms.find(room).filter(is_seen);
-        room.ok_or_else(not_joined)
+    fn seen_in(&self, right: Right, room: &str) -> Result<RoomRef, Failure> {
+        let room = self.allowed(right, room)?;
+        let place = self.rooms.get(room);
+        let is_seen = place.is_some_and(|place| !place.is_channel);
+        is_seen.then_some(room).ok_or_else(not_joined)
     }
 }
 
