@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from report.rows import RAW, Row
-from report.servers import Built, Server
+from report.servers import FOLDER, Built, Server
 
 ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
@@ -60,9 +60,9 @@ class Result:
 @contextlib.contextmanager
 def running(command: list[str], cores: str) -> Iterator[tuple[int, str]]:
     """The process and address of a server, which is ended whatever happens."""
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
         server = subprocess.Popen(
-            ["taskset", "-c", cores, *command],
+            ["taskset", "-c", cores, *(part.replace(FOLDER, folder) for part in command)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -44,6 +44,13 @@ def fan_out(subscribers: int, window: int) -> Row:
     return Row(f"fan-out-{subscribers}x{window}", title, "broadcast", load, unit="delivery", besides=0.7)
 
 
+def v1_room(subscribers: int, window: int) -> Row:
+    """No other server here keeps what it delivers, or acknowledges it: the plain row of the same numbers is what it is to be read beside."""
+    load = ("fan-out", f"--subscribers={subscribers}", f"--window={window}", "--v1")
+    title = f"fdx.v1.json, the text of 128 B of plain JSON to {subscribers:,}, {window} not acknowledged"
+    return Row(f"v1-room-{subscribers}x{window}", title, "v1", load, unit="delivery", servers=("hub", "hub-sqlite"), besides=0.7 + subscribers / 2000)
+
+
 def beside(total: int) -> Row:
     load = ("echo", "--connections=10", f"--beside={total - 10}")
     title = f"32 B on 10 connections, {total:,} open"
@@ -72,9 +79,24 @@ ROWS = [
     fan_out(1000, 16),
     fan_out(100, 1),
     fan_out(1000, 1),
+    v1_room(1000, 16),
+    v1_room(100, 1),
+    v1_room(1000, 1),
     Row("connect", "opened and closed, 32 at a time", "echo", ("connect",), unit="connection", raw=False),
     Row("idle", "10,000 open, resident bytes each", "echo", ("idle",), raw=False, runs=1, timed=False, besides=8, many=True),
     Row("idle-room", "10,000 in a room, resident bytes each", "broadcast", ("idle", "--messages=0"), raw=False, runs=1, timed=False, besides=8, many=True),
+    Row(
+        "idle-v1",
+        "fdx.v1.json, 10,000 with a name in one room, heartbeats each 20 s; resident bytes each, and CPU each a minute",
+        "v1",
+        ("sessions",),
+        raw=False,
+        runs=1,
+        servers=("hub", "hub-sqlite"),
+        timed=False,
+        besides=80,
+        many=True,
+    ),
     beside(10),
     beside(100),
     beside(1000),
@@ -98,6 +120,7 @@ VARIANTS = {
     "fullduplex-libdeflate": {"deflate"},
     "fullduplex-workers": set(),
     "fullduplex-per-core": set(),
+    "hub-sqlite": set(),
 }
 
 
@@ -154,6 +177,7 @@ GOALS = [
     Goal("idle", ("fullduplex",), "idle_bytes", "<=", 1500),
     Goal("idle", ("fullduplex",), "after_bytes", "<=", 1500),
     Goal("idle-room", ("hub",), "idle_bytes", "<=", 3000),
+    Goal("idle-v1", ("hub", "hub-sqlite"), "idle_bytes", "<=", 4096),
     Goal("instructions", LIBRARY, "one", "<=", 1450),
     Goal("instructions", LIBRARY, "sixteen", "<=", 500),
 ]

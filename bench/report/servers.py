@@ -35,10 +35,15 @@ LIBDEFLATE = "fullduplex-libdeflate"
 NODE = "ws"
 GO = "gorilla"
 HUB = "hub"
+SQLITE = "hub-sqlite"
+HUBS = [HUB, SQLITE]
 NAMES = [*RUST[:7], LIBDEFLATE, *RUST[7:], NODE, GO]
 
 # Every mode of a server, for those that are told by the resource instead.
-HUB_PATHS = {"echo": "/echo", "large": "/echo", "broadcast": "/ws"}
+HUB_PATHS = {"echo": "/echo", "large": "/echo", "broadcast": "/ws", "v1": "/ws"}
+
+# In a command: a folder of the run's own.
+FOLDER = "{folder}"
 
 
 class Unavailable(Exception):
@@ -70,7 +75,7 @@ def build(names: list[str]) -> Built:
     if "load" not in binaries:
         raise Unavailable("the generator was not built")
     built.load = binaries["load"]
-    builders = {LIBDEFLATE: libdeflate, NODE: node, GO: go, HUB: hub}
+    builders = {LIBDEFLATE: libdeflate, NODE: node, GO: go, HUB: lambda: hub(HUB, "--memory"), SQLITE: lambda: hub(SQLITE, f"--data={FOLDER}")}
     for name in names:
         try:
             if name in builders:
@@ -107,11 +112,11 @@ def libdeflate() -> Server:
     return Server(LIBDEFLATE, [binaries[LIBDEFLATE]])
 
 
-def hub() -> Server:
+def hub(name: str, log: str) -> Server:
     binaries = cargo(ROOT, TARGET / "hub", "native", ["fdx"], "--package=fdx")
     if "fdx" not in binaries:
         raise Unavailable("cargo did not build it")
-    return Server(HUB, [binaries["fdx"], "serve", "--memory", "--listen=127.0.0.1:0"], HUB_PATHS)
+    return Server(name, [binaries["fdx"], "serve", log, "--listen=127.0.0.1:0"], HUB_PATHS)
 
 
 def node() -> Server:

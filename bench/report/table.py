@@ -27,6 +27,14 @@ FIGURES = {
 SPECIAL = {
     "idle": {"idle": "idle_bytes", "after a message": "after_bytes", "all closed": "closed_bytes", "process before": "before_bytes"},
     "idle-room": {"idle": "idle_bytes", "all closed": "closed_bytes", "process before": "before_bytes"},
+    "idle-v1": {
+        "idle": "idle_bytes",
+        "after a minute": "after_bytes",
+        "all closed": "closed_bytes",
+        "process before": "before_bytes",
+        "CPU us": "minute_cpu_us",
+        "user us": "minute_user_us",
+    },
     "instructions": {"1 in flight": "one", "16 in flight": "sixteen"},
 }
 

@@ -1,6 +1,7 @@
 //! Fan-out: one connection publishes, and every connection, the publisher too, gets each message. In one room or in several.
 
 use std::io;
+use std::mem::take;
 use std::net::{Ipv4Addr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,13 +13,17 @@ use crate::meter::{Meter, Window};
 use crate::poll::{BUFFER, Poll, read, write};
 use crate::replies::{Expected, Replies};
 use crate::report::Report;
-use crate::{Server, upgrade};
+use crate::{Server, upgrade, v1};
 
 /// For a server to make a subscriber of whom it has just let in.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// Rooms made from one address: below what the hub allows. Every address in 127.0.0.0/8 is this machine.
 const ROOMS_PER_ADDRESS: usize = 900;
+
+/// What stands around a text in the hub's plain mode.
+const PLAIN_HEAD: &str = r#"{"email":"ana@example.com","username":"Ana","message":""#;
+const PLAIN_TAIL: &str = r#""}"#;
 
 #[derive(Args)]
 pub(crate) struct Load {
@@ -44,26 +49,33 @@ pub(crate) struct Load {
     /// Messages are those of the hub's plain mode
     #[arg(long)]
     json: bool,
+    /// All speak the hub's own protocol, say what they would say in its plain mode, and the publisher waits for acknowledgements too
+    #[arg(long, conflicts_with_all = ["json", "rooms", "idle_rooms"])]
+    v1: bool,
 }
 
 impl Load {
     pub(crate) fn run(&self) -> io::Result<Report> {
-        let payload = self.payload();
-        let frames = Frames::new(&[encode(TEXT, &payload)], self.window);
-        let expected = Expected::Messages {
-            first: TEXT,
-            length: Some(payload.len() as u64),
-            check: Box::new(move |reply| reply == payload),
-        };
         let rooms = self.open()?;
         sleep(SETTLE);
         Run {
-            frames,
-            expected,
+            expected: self.expected(),
             rooms,
             meter: Meter::new(self.server.pid, &self.measured),
         }
         .drive()
+    }
+
+    fn expected(&self) -> Expected {
+        if self.v1 {
+            return Expected::Said;
+        }
+        let payload = self.payload();
+        Expected::Messages {
+            first: TEXT,
+            length: Some(payload.len() as u64),
+            check: Box::new(move |reply| reply == payload),
+        }
     }
 
     fn open(&self) -> io::Result<Vec<Room>> {
@@ -88,17 +100,54 @@ impl Load {
     }
 
     fn payload(&self) -> Vec<u8> {
-        let (head, tail) = if self.json {
-            (
-                r#"{"email":"ana@example.com","username":"Ana","message":""#,
-                r#""}"#,
-            )
+        let text = self.text();
+        if self.json {
+            format!("{PLAIN_HEAD}{text}{PLAIN_TAIL}").into_bytes()
         } else {
-            ("", "")
+            text.into_bytes()
+        }
+    }
+
+    /// What is said.
+    fn text(&self) -> String {
+        let around = if self.json || self.v1 {
+            PLAIN_HEAD.len() + PLAIN_TAIL.len()
+        } else {
+            0
         };
-        let text = self.size.saturating_sub(head.len() + tail.len());
-        let text = (b'a'..=b'z').cycle().take(text);
-        head.bytes().chain(text).chain(tail.bytes()).collect()
+        let text = self.size.saturating_sub(around);
+        ('a'..='z').cycle().take(text).collect()
+    }
+
+    fn outgoing(&self) -> Outgoing {
+        if self.v1 {
+            return Outgoing::Each(v1::Sends::new(self.text()));
+        }
+        let frames = Frames::new(&[encode(TEXT, &self.payload())], self.window);
+        Outgoing::Same(frames, Position::default())
+    }
+}
+
+/// What a publisher sends.
+enum Outgoing {
+    Same(Frames, Position),
+    Each(v1::Sends),
+}
+
+impl Outgoing {
+    /// What is to be written now, after `count` more messages became due.
+    fn due(&mut self, count: usize) -> &[u8] {
+        match self {
+            Self::Same(frames, position) => frames.due(position, count),
+            Self::Each(sends) => sends.due(count),
+        }
+    }
+
+    fn written(&mut self, bytes: usize) {
+        match self {
+            Self::Same(frames, position) => frames.written(position, bytes),
+            Self::Each(sends) => sends.written(bytes),
+        }
     }
 }
 
@@ -110,12 +159,17 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn open(server: &Server) -> io::Result<Self> {
-        let (stream, behind) = upgrade::open(server, None)?;
+    fn open(server: &Server, v1: bool) -> io::Result<Self> {
+        let stream = if v1 {
+            v1::join(server, 0)?
+        } else {
+            let (stream, behind) = upgrade::open(server, None)?;
+            if !behind.is_empty() {
+                return Err(io::Error::other("a message came before any was sent"));
+            }
+            stream
+        };
         stream.set_nonblocking(true)?;
-        if !behind.is_empty() {
-            return Err(io::Error::other("a message came before any was sent"));
-        }
         Ok(Self {
             stream,
             replies: Replies::new(),
@@ -127,16 +181,17 @@ impl Subscriber {
 struct Room {
     /// The last one publishes.
     subscribers: Vec<Subscriber>,
-    position: Position,
+    outgoing: Outgoing,
     /// How many messages were begun; the newest of them are those in the window.
     begun: usize,
+    /// How many were acknowledged, if they are.
+    acknowledged: Option<usize>,
     /// By a message's number, modulo the window: how many do not have it yet, and since when.
     missing: Vec<usize>,
     published: Vec<Instant>,
 }
 
 struct Run {
-    frames: Frames,
     expected: Expected,
     rooms: Vec<Room>,
     meter: Meter,
@@ -152,7 +207,7 @@ impl Run {
         }
         let mut buffer = vec![0; BUFFER];
         for room in &mut self.rooms {
-            room.publish(room.missing.len(), Instant::now(), &self.frames)?;
+            room.publish(room.missing.len(), Instant::now())?;
         }
         while let Some(wait) = self.meter.turn(Instant::now())? {
             poll.wait(wait)?;
@@ -162,10 +217,10 @@ impl Run {
                     let complete =
                         room.receive(index, &mut buffer, &self.expected, &mut self.meter)?;
                     if complete > 0 {
-                        room.publish(complete, Instant::now(), &self.frames)?;
+                        room.publish(complete, Instant::now())?;
                     }
                 } else if index + 1 == members {
-                    room.publish(0, Instant::now(), &self.frames)?;
+                    room.publish(0, Instant::now())?;
                 }
             }
         }
@@ -177,27 +232,29 @@ impl Room {
     fn open(server: &Server, load: &Load) -> io::Result<Self> {
         Ok(Self {
             subscribers: (0..=load.subscribers)
-                .map(|_| Subscriber::open(server))
+                .map(|_| Subscriber::open(server, load.v1))
                 .collect::<io::Result<_>>()?,
-            position: Position::default(),
+            outgoing: load.outgoing(),
             begun: 0,
+            acknowledged: load.v1.then_some(0),
             missing: vec![0; load.window],
             published: vec![Instant::now(); load.window],
         })
     }
 
     /// Sends `count` more messages, and what an earlier write left.
-    fn publish(&mut self, count: usize, now: Instant, frames: &Frames) -> io::Result<()> {
+    fn publish(&mut self, count: usize, now: Instant) -> io::Result<()> {
         let window = self.missing.len();
+        let each = self.subscribers.len() + usize::from(self.acknowledged.is_some());
         for number in self.begun..self.begun + count {
-            self.missing[number % window] = self.subscribers.len();
+            self.missing[number % window] = each;
             self.published[number % window] = now;
         }
         self.begun += count;
-        let due = frames.due(&mut self.position, count);
+        let due = self.outgoing.due(count);
         if let (false, Some(publisher)) = (due.is_empty(), self.subscribers.last()) {
             let written = write(&publisher.stream, due)?;
-            frames.written(&mut self.position, written);
+            self.outgoing.written(written);
         }
         Ok(())
     }
@@ -210,27 +267,40 @@ impl Room {
         expected: &Expected,
         meter: &mut Meter,
     ) -> io::Result<usize> {
-        let subscriber = &mut self.subscribers[index];
         let mut complete = 0;
         loop {
+            let subscriber = &mut self.subscribers[index];
             let count = read(&subscriber.stream, buffer)?;
             let came = subscriber.replies.take(&buffer[..count], expected)?;
+            let acknowledged = take(&mut subscriber.replies.acknowledged);
             meter.count(came, count);
             for _ in 0..came {
-                if subscriber.next == self.begun {
-                    return Err(io::Error::other("a message came that was not sent"));
-                }
-                let slot = subscriber.next % self.missing.len();
-                subscriber.next += 1;
-                self.missing[slot] -= 1;
-                if self.missing[slot] == 0 {
-                    meter.latency.add(self.published[slot].elapsed(), 1);
-                    complete += 1;
-                }
+                let number = self.subscribers[index].next;
+                self.subscribers[index].next += 1;
+                complete += self.arrived(number, meter)?;
+            }
+            for _ in 0..acknowledged {
+                let number = self.acknowledged.unwrap_or(self.begun);
+                self.acknowledged = Some(number + 1);
+                complete += self.arrived(number, meter)?;
             }
             if count < buffer.len() {
                 return Ok(complete);
             }
         }
+    }
+
+    /// A message is where it was missing: 1 if that was the last place.
+    fn arrived(&mut self, number: usize, meter: &mut Meter) -> io::Result<usize> {
+        if number == self.begun {
+            return Err(io::Error::other("a message came that was not sent"));
+        }
+        let slot = number % self.missing.len();
+        self.missing[slot] -= 1;
+        if self.missing[slot] > 0 {
+            return Ok(0);
+        }
+        meter.latency.add(self.published[slot].elapsed(), 1);
+        Ok(1)
     }
 }

@@ -14,8 +14,10 @@ mod meter;
 mod poll;
 mod replies;
 mod report;
+mod sessions;
 mod upgrade;
 mod usage;
+mod v1;
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,6 +43,8 @@ enum Kind {
     Connect(connect::Load),
     /// Connections are only open
     Idle(idle::Load),
+    /// Sessions of the hub's own protocol are in a room, where nothing happens
+    Sessions(sessions::Load),
 }
 
 /// Whom to load.
@@ -55,6 +59,9 @@ struct Server {
     /// The resource of the opening handshake
     #[arg(long, default_value = "/")]
     path: String,
+    /// The subprotocol that is offered
+    #[arg(skip)]
+    protocol: Option<&'static str>,
 }
 
 fn main() -> ExitCode {
@@ -77,5 +84,6 @@ fn run(kind: Kind) -> io::Result<report::Report> {
         Kind::FanOut(load) => load.run(),
         Kind::Connect(load) => load.run(),
         Kind::Idle(load) => load.run(),
+        Kind::Sessions(load) => load.run(),
     }
 }

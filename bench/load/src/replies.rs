@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::frames::{CONTINUATION, FIN, LONG, MASKED, MEDIUM};
+use crate::frames::{CONTINUATION, FIN, LONG, MASKED, MEDIUM, TEXT};
 
 /// Whether a payload is the right one.
 pub(crate) type Check = dyn Fn(&[u8]) -> bool;
@@ -19,7 +19,12 @@ pub(crate) enum Expected {
         /// Is told the payload of a connection's first message.
         check: Box<Check>,
     },
+    /// Texts of the hub's own protocol: events of what was said count, and acknowledgements are counted apart.
+    Said,
 }
+
+/// As many bytes of a text of the hub's own protocol as tell what it is.
+const OPENING: usize = 12;
 
 /// Where one connection is in its replies.
 pub(crate) struct Replies {
@@ -32,8 +37,10 @@ pub(crate) struct Replies {
     /// Whether a message has begun, and how much of it has come, or is declared.
     begun: bool,
     length: u64,
-    /// The first message, until it is complete.
+    /// The first message, until it is complete; of the hub's own protocol, how each begins.
     sample: Option<Vec<u8>>,
+    /// Since somebody looked.
+    pub(crate) acknowledged: u64,
 }
 
 impl Replies {
@@ -46,6 +53,7 @@ impl Replies {
             begun: false,
             length: 0,
             sample: Some(Vec::new()),
+            acknowledged: 0,
         }
     }
 
@@ -53,11 +61,10 @@ impl Replies {
     pub(crate) fn take(&mut self, bytes: &[u8], expected: &Expected) -> io::Result<u64> {
         match expected {
             Expected::Raw(message) => self.take_raw(bytes, message),
-            Expected::Messages {
-                first,
-                length,
-                check,
-            } => self.take_frames(bytes, *first, *length, check),
+            Expected::Messages { first, .. } => {
+                self.take_frames(bytes, *first, usize::MAX, expected)
+            }
+            Expected::Said => self.take_frames(bytes, TEXT, OPENING, expected),
         }
     }
 
@@ -84,8 +91,8 @@ impl Replies {
         &mut self,
         mut bytes: &[u8],
         first: u8,
-        length: Option<u64>,
-        check: &Check,
+        kept: usize,
+        expected: &Expected,
     ) -> io::Result<u64> {
         let mut messages = 0;
         while !bytes.is_empty() {
@@ -97,13 +104,12 @@ impl Replies {
             if let Some(sample) = &mut self.sample
                 && !self.control
             {
-                sample.extend_from_slice(&bytes[..piece]);
+                sample.extend_from_slice(&bytes[..piece.min(kept - sample.len())]);
             }
             self.left -= piece as u64;
             bytes = &bytes[piece..];
             if self.left == 0 && self.begun && self.fin && self.header.is_empty() && !self.control {
-                self.complete(length, check)?;
-                messages += 1;
+                messages += self.complete(expected)?;
             }
         }
         Ok(messages)
@@ -154,7 +160,19 @@ impl Replies {
         Ok(())
     }
 
-    fn complete(&mut self, length: Option<u64>, check: &Check) -> io::Result<()> {
+    /// A message has come: how much it counts.
+    fn complete(&mut self, expected: &Expected) -> io::Result<u64> {
+        let counts = match expected {
+            Expected::Messages { length, check, .. } => self.check(*length, check)?,
+            Expected::Said => self.said()?,
+            Expected::Raw(_) => 0,
+        };
+        self.begun = false;
+        self.length = 0;
+        Ok(counts)
+    }
+
+    fn check(&mut self, length: Option<u64>, check: &Check) -> io::Result<u64> {
         if let Some(length) = length.filter(|length| *length != self.length) {
             let came = self.length;
             return Err(io::Error::other(format!(
@@ -164,14 +182,30 @@ impl Replies {
         if self.sample.take().is_some_and(|sample| !check(&sample)) {
             return Err(io::Error::other("another message came back"));
         }
-        self.begun = false;
-        self.length = 0;
-        Ok(())
+        Ok(1)
+    }
+
+    fn said(&mut self) -> io::Result<u64> {
+        let opening = self.sample.get_or_insert_default();
+        let counts = match &**opening {
+            br#"{"ev":"msg","# => 1,
+            br#"{"ev":"pres""# => 0,
+            br#"{"re":1,"ok""# => {
+                self.acknowledged += 1;
+                0
+            }
+            other => {
+                let other = String::from_utf8_lossy(other);
+                return Err(io::Error::other(format!("{other} came")));
+            }
+        };
+        opening.clear();
+        Ok(counts)
     }
 }
 
 /// The length of a frame's header and of its payload, once the header is there.
-fn header(bytes: &[u8]) -> io::Result<Option<(usize, u64)>> {
+pub(crate) fn header(bytes: &[u8]) -> io::Result<Option<(usize, u64)>> {
     let Some(&second) = bytes.get(1) else {
         return Ok(None);
     };
@@ -234,5 +268,31 @@ mod tests {
                 .take(b"\x82\x03abd", &expected(None))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn of_the_hubs_own_protocol_what_was_said_counts_in_any_chunking() {
+        let texts = [
+            r#"{"ev":"pres","room":"r"}"#,
+            r#"{"ev":"msg","room":"r"}"#,
+            r#"{"re":1,"ok":{"seq":1}}"#,
+            r#"{"ev":"msg","room":"r"}"#,
+        ];
+        let all: Vec<u8> = texts.iter().flat_map(|text| wire(text)).collect();
+        for size in 1..=all.len() {
+            let mut replies = Replies::new();
+            let counts = all
+                .chunks(size)
+                .map(|chunk| replies.take(chunk, &Expected::Said).unwrap());
+            assert_eq!(counts.sum::<u64>(), 2, "in chunks of {size}");
+            assert_eq!(replies.acknowledged, 1);
+        }
+        let refused = wire(r#"{"re":1,"err":{"code":"timeout"}}"#);
+        assert!(Replies::new().take(&refused, &Expected::Said).is_err());
+    }
+
+    fn wire(text: &str) -> Vec<u8> {
+        let length = u8::try_from(text.len()).unwrap();
+        [&[FIN | TEXT, length], text.as_bytes()].concat()
     }
 }

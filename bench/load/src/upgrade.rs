@@ -61,12 +61,15 @@ fn upgrade(
 
 pub(crate) fn request(server: &Server, extension: Option<&str>) -> Vec<u8> {
     let Server { address, path, .. } = server;
+    let protocol = server.protocol.map_or_else(String::new, |protocol| {
+        format!("Sec-WebSocket-Protocol: {protocol}\r\n")
+    });
     let extensions = extension.map_or_else(String::new, |extension| {
         format!("Sec-WebSocket-Extensions: {extension}\r\n")
     });
     format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n"
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{protocol}{extensions}\r\n"
     )
     .into_bytes()
 }
