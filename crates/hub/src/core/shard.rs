@@ -82,6 +82,8 @@ pub(crate) struct Shard<F, W> {
 #[derive(Debug)]
 pub(crate) struct Joined {
     pub(crate) slot: Slot,
+    /// The room's, which all its members share.
+    pub(crate) name: Arc<str>,
     pub(crate) state: RoomState,
     /// From where this member reads: its cursor in the room's events.
     pub(crate) cursor: u64,
@@ -256,6 +258,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let room = self.room(slot)?;
         let joined = Joined {
             slot,
+            name: Arc::clone(&room.name),
             cursor: match begin {
                 Begin::Newest { count, from } => {
                     room.cursor_of_newest(count.min(self.limits.ring_entries), from)

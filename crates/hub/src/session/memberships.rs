@@ -93,7 +93,7 @@ impl Memberships {
     /// opened.
     pub(crate) fn join(
         &mut self,
-        name: &Arc<str>,
+        name: &str,
         user: Option<&Arc<User>>,
         is_channel: bool,
         watch: Watch,
@@ -105,10 +105,10 @@ impl Memberships {
             self.by_name.reserve_exact(1);
         }
         if let Err(at) = self.place_of(name) {
-            self.by_name.insert(at, (Arc::clone(name), room));
+            self.by_name.insert(at, (Arc::clone(&joined.name), room));
         }
         let place = Membership {
-            name: Arc::clone(name),
+            name: joined.name,
             cursor: joined.cursor,
             notices: joined.state.notices,
             is_channel,

@@ -206,7 +206,11 @@ impl Session {
             joining: None,
             asking: None,
             catch_up: CatchUp::default(),
-            client: v1::Client::new(hub, id),
+            client: if is_v1 {
+                v1::Client::new(hub, id)
+            } else {
+                v1::Client::default()
+            },
             standing: Standing::new(hub.gate.initial()),
             present: None,
             heartbeat,

@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// Who a client is, as far as it said.
-#[derive(Debug)]
+/// Who a client is, as far as it said. By default nobody: plain clients, which do not say.
+#[derive(Debug, Default)]
 pub(super) struct Client {
     user_id: Arc<str>,
     avatar: Arc<str>,

@@ -130,14 +130,15 @@ impl MemoryLog {
             ts,
             duplicate: false,
         };
-        // One copy of the name for all events of a room.
-        if let Some((name, _)) = shard.rooms.get_key_value(&draft.room) {
+        let mut prev = Mark::START.seq;
+        if let Some((name, room)) = shard.rooms.get_key_value(&draft.room) {
+            // One copy of the name for all events of a room.
             draft.room = Arc::clone(name);
+            prev = room.head.seq;
         }
-        let prev = shard.head(&draft.room).seq;
         let event = draft.into_event(&appended, prev);
-        shard.push(event.clone(), key);
-        let trimmed = shard.drop_oldest(&event.room, &self.limits);
+        let kept = shard.push(event.clone(), key);
+        let trimmed = shard.drop_oldest(&event.room, kept, &self.limits);
         // Under the lock, so that events reach the rings in the order of the log.
         self.committed.committed(event);
         for (room, floor) in trimmed {
@@ -244,7 +245,8 @@ impl Shard {
         room.answered(draft, target)
     }
 
-    fn push(&mut self, event: Event, key: Option<Key>) {
+    /// Keeps an event. Returns how many of its room are kept now.
+    fn push(&mut self, event: Event, key: Option<Key>) -> usize {
         if let Some(key) = key {
             self.by_cid.insert(key, event.seq);
         }
@@ -268,14 +270,26 @@ impl Shard {
         }
         room.edits += usize::from(is_edit(&event));
         room.events.push_back(event);
+        room.events.len()
     }
 
-    /// Drops what is over the limits: of the room that has just grown, then of all. Returns the new floors.
-    fn drop_oldest(&mut self, grown: &Arc<str>, limits: &MemoryLimits) -> HashMap<Arc<str>, Mark> {
-        let mut trimmed = HashMap::new();
-        let kept = self.rooms.get(grown).map_or(0, |room| room.events.len());
-        if kept > limits.room_events.max(1) {
-            trimmed.extend(self.drop_first_of(grown));
+    /// Drops what is over the limits: of the room that has just grown to so many events, then of all. Returns the new floors,
+    /// of each room the last one last.
+    fn drop_oldest(
+        &mut self,
+        grown: &Arc<str>,
+        kept: usize,
+        limits: &MemoryLimits,
+    ) -> Vec<(Arc<str>, Mark)> {
+        let mut trimmed: Vec<(Arc<str>, Mark)> = Vec::new();
+        let mut add = |(room, floor): (Arc<str>, Mark)| match trimmed.last_mut() {
+            Some((last, newer)) if *last == room => *newer = floor,
+            _ => trimmed.push((room, floor)),
+        };
+        if kept > limits.room_events.max(1)
+            && let Some(floor) = self.drop_first_of(grown)
+        {
+            add(floor);
         }
         while self.order.len() > 1
             && (self.order.len() > limits.events || self.bytes > limits.bytes)
@@ -283,7 +297,9 @@ impl Shard {
             let Some(room) = self.order.values().next().map(Arc::clone) else {
                 break;
             };
-            trimmed.extend(self.drop_first_of(&room));
+            if let Some(floor) = self.drop_first_of(&room) {
+                add(floor);
+            }
         }
         while self.hollow.len() > MAX_HOLLOW {
             if let Some((_, name)) = self.hollow.pop_first() {
