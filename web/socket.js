@@ -395,7 +395,7 @@ export class Client {
   constructor(options) {
     this.#options = options;
     this.#env = environment(options.env);
-    const { guest, ...hello } = options.hello;
+    const { guest, ...hello } = options.hello ?? {};
     this.#guest = guest;
     this.#hello = hello;
     this.#link = new Link({

@@ -515,3 +515,14 @@ test('after a bye the first wait is the one that the server asked for, within bo
   net.last.end(1012);
   assert.equal(it.state.retryAt - clock.time, HINT_CAP_MS);
 });
+
+test('a client without a hello of its own gets a secret from the server and says it the next time', () => {
+  const { net, client: it } = client({ hello: undefined });
+  net.last.accept();
+  assert.equal(net.last.got('hello')[0].guest, undefined);
+  net.last.reply('hello', { ...HELLO, guest: 'g.secret' });
+  net.last.end();
+  it.retryNow();
+  net.last.accept();
+  assert.equal(net.last.got('hello')[0].guest, 'g.secret');
+});
