@@ -155,7 +155,8 @@ pub struct Limits {
     /// joining would cost the square of their number.
     pub listed_users: usize,
     /// Events that a log in memory keeps, and knows repetitions of. Default 65,536: some 30 MiB, and minutes even under load,
-    /// where a client repeats within seconds. Of one room it keeps [`ring_events`](Self::ring_events).
+    /// where a client repeats within seconds. Of one room it keeps [`ring_events`](Self::ring_events), for a while up to a
+    /// sixteenth more.
     pub memory_events: usize,
     /// Bytes that a log in memory keeps. Default 64 MiB. What is in a ring as well shares its texts.
     pub memory_bytes: usize,

@@ -71,6 +71,12 @@ async fn s10_a_flood_is_refused_with_when_to_come_back_then_ended_and_others_do_
         }
     }
     assert!(stored >= 5 && refused > 0);
+    let read = json!({"op": "read", "room": "general", "seq": 1});
+    assert_eq!(
+        flooder.err(read).await,
+        "rate_limited",
+        "a mark is kept, too"
+    );
     other.say("general", "c", "hello").await;
     for cid in 0..600 {
         // Written without waiting for what comes of it, as floods are.

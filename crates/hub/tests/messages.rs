@@ -14,7 +14,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use fullduplex_hub::Config;
+use fullduplex_hub::{Config, Limits};
 use serde_json::{Value, json};
 use support::{Running, V1};
 
@@ -536,6 +536,26 @@ async fn s20_pages_and_events_together_give_every_client_the_same_room() {
     for room in rooms {
         assert_eq!(room, expected);
     }
+}
+
+#[tokio::test]
+async fn who_resumes_more_rooms_than_may_be_joined_is_refused_before_any_is_made() {
+    let hub = Running::start(Config {
+        limits: Limits {
+            rooms_per_connection: 3,
+            ..Limits::default()
+        },
+        ..Config::default()
+    })
+    .await;
+    let mut ana = hub.v1().await;
+    let resume = |count: usize| -> Value {
+        let rooms = (0..count).map(|n| (n.to_string(), json!("x.0.000000")));
+        json!({"op": "hello", "name": "Ana", "resume": rooms.collect::<serde_json::Map<_, _>>()})
+    };
+    assert_eq!(ana.err(resume(4)).await, "bad_request");
+    let welcome = ana.ok(resume(3)).await;
+    assert_eq!(welcome["rooms"].as_object().unwrap().len(), 3);
 }
 
 /// Milliseconds since 1970.

@@ -66,8 +66,8 @@ pub enum KeyError {
     /// The secret is guessed too easily.
     #[error("a secret has at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")]
     ShortSecret,
-    /// What should be secret is a key in PEM, perhaps one that everybody knows.
-    #[error("this is a key in PEM, not a secret for HS256")]
+    /// What should be secret is a key in PEM or a set of keys, perhaps ones that everybody knows.
+    #[error("this is a key in PEM or a JWK Set, not a secret for HS256")]
     NoSecret,
     /// There is no public key in PEM, nor a JWK Set.
     #[error("neither a public key in PEM (BEGIN PUBLIC KEY) nor a JWK Set")]
@@ -93,7 +93,9 @@ pub enum KeyError {
 
 /// The key of HS256 that a file holds: all of it but a line end.
 pub(super) fn secret(file: &[u8]) -> Result<hmac::Key, KeyError> {
-    if file.trim_ascii_start().starts_with(b"-----BEGIN") {
+    // Nor a set of public keys, which everybody has.
+    let text = file.trim_ascii_start();
+    if text.starts_with(b"-----BEGIN") || text.starts_with(b"{") {
         return Err(KeyError::NoSecret);
     }
     let secret = without_line_end(file);

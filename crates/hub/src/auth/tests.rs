@@ -138,6 +138,8 @@ fn a_token_signed_by_nobody_or_by_a_public_key_taken_for_a_secret_is_refused() {
         let token = parts(&format!(r#"{{"alg":"{alg}"}}"#), &claims, b"");
         assert_eq!(judge(&token, &secret()), Err(Refusal::Algorithm), "{alg}");
     }
+    let set = br#" {"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    assert_eq!(KeySet::from_secret(set).unwrap_err(), KeyError::NoSecret);
     for public in [PUBLIC_RSA, PUBLIC_P256, PUBLIC_ED25519] {
         assert_eq!(KeySet::from_secret(public).unwrap_err(), KeyError::NoSecret);
         // The classic: everybody knows that key, and may use it as a secret.

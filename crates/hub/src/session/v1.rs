@@ -90,6 +90,11 @@ impl Client {
 }
 
 impl Session {
+    fn resumes_too_many(&self, hello: &Hello<'_>) -> bool {
+        let max = self.hub.config.limits.rooms_per_connection;
+        hello.resume.as_ref().is_some_and(|rooms| rooms.len() > max)
+    }
+
     pub(super) fn take_command(&mut self, text: &str) -> Result<(), Stop> {
         let frame = Frame::parse(text, self.hub.config.limits.body);
         let id = frame.id.as_ref();
@@ -101,6 +106,10 @@ impl Session {
         }
         let command = self.admit().and(frame.command);
         let result = match command {
+            Ok(Command::Hello(hello)) if self.resumes_too_many(&hello) => Err(reply::Failure::new(
+                reply::ErrorCode::BadRequest,
+                "resume has more rooms than may be joined",
+            )),
             Ok(Command::Hello(hello)) => {
                 self.greet(&hello, text, id);
                 Ok(())

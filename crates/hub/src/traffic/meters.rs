@@ -38,6 +38,12 @@ impl<K: Eq + Hash> Meters<K> {
         self.with(key, now, |meter, rate| meter.take(rate, now))
     }
 
+    /// How long until there is one for `key`.
+    pub(crate) fn wait(&self, key: &K, now: Duration) -> Duration {
+        let meter = self.part(key).get(key).copied();
+        meter.map_or(Duration::ZERO, |meter| meter.wait(self.rate, now))
+    }
+
     /// Uses up one of `key`'s in any case, and says how long until the next.
     pub(crate) fn charge(&self, key: K, now: Duration) -> Duration {
         let charged = self.with(key, now, |meter, rate| {

@@ -103,7 +103,7 @@ impl Traffic {
         self.requests.take(payer(client.address), self.now())
     }
 
-    /// Whether a message may be taken, or when. The room's part is last: who may not send takes nothing of it from the others.
+    /// Whether a message may be taken, or when. One that may not takes nothing from anybody.
     pub(crate) fn message(
         &self,
         client: Client,
@@ -114,9 +114,20 @@ impl Traffic {
             return Ok(());
         }
         let now = self.now();
-        self.users.take(Arc::clone(user), now)?;
-        self.addresses.take(payer(client.address), now)?;
-        self.rooms.take(Arc::clone(room), now)
+        let address = payer(client.address);
+        let wait = [
+            self.users.wait(user, now),
+            self.addresses.wait(&address, now),
+            self.rooms.wait(room, now),
+        ];
+        let wait = wait.into_iter().max().unwrap_or_default();
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.users.charge(Arc::clone(user), now);
+        self.addresses.charge(address, now);
+        self.rooms.charge(Arc::clone(room), now);
+        Ok(())
     }
 
     /// Counts a message that was taken, and says when the next may be.

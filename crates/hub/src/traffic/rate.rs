@@ -48,9 +48,12 @@ impl Meter {
         }
     }
 
-    /// Uses one up, whether there is one or not: what is owed has to be waited for by the next.
+    /// Uses one up, whether there is one or not: what is owed has to be waited for by the next. Nobody owes more than another burst, or a
+    /// crowd of which each may send one could shut a room for long.
     pub(crate) fn charge(&mut self, rate: Rate, now: Duration) {
-        self.0 = self.0.max(nanos(now)).saturating_add(rate.interval());
+        let most = 2 * u64::from(rate.burst.max(1)) * rate.interval();
+        let used = self.0.max(nanos(now)).saturating_add(rate.interval());
+        self.0 = used.min(nanos(now).saturating_add(most));
     }
 
     /// How long until there is one.
@@ -89,6 +92,15 @@ mod tests {
         assert!(meter.is_full(at(3_000)));
         meter.charge(rate, at(3_000));
         assert_eq!(meter.wait(rate, at(3_000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn nobody_owes_more_than_another_burst() {
+        let (mut meter, rate) = (Meter::default(), Rate::new(1, 5));
+        for _ in 0..1_000 {
+            meter.charge(rate, Duration::ZERO);
+        }
+        assert_eq!(meter.wait(rate, Duration::ZERO), Duration::from_secs(6));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MAX_HOLLOW: usize = 1_024;
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct MemoryLimits {
-    /// Events of one room.
+    /// Events of one room; for a while up to a sixteenth more, as they are dropped together.
     pub room_events: usize,
     /// Events of all rooms.
     pub events: usize,
@@ -286,8 +286,10 @@ impl Shard {
             Some((last, newer)) if *last == room => *newer = floor,
             _ => trimmed.push((room, floor)),
         };
-        if kept > limits.room_events.max(1)
-            && let Some(floor) = self.drop_first_of(grown)
+        let most = limits.room_events.max(1);
+        // Several at once: rings are told of each time.
+        if kept > most + most / 16
+            && let Some(floor) = self.drop_first_of(grown, kept - most)
         {
             add(floor);
         }
@@ -297,7 +299,7 @@ impl Shard {
             let Some(room) = self.order.values().next().map(Arc::clone) else {
                 break;
             };
-            if let Some(floor) = self.drop_first_of(&room) {
+            if let Some(floor) = self.drop_first_of(&room, 1) {
                 add(floor);
             }
         }
@@ -309,24 +311,27 @@ impl Shard {
         trimmed
     }
 
-    fn drop_first_of(&mut self, name: &Arc<str>) -> Option<(Arc<str>, Mark)> {
+    /// Drops so many of a room's events.
+    fn drop_first_of(&mut self, name: &Arc<str>, count: usize) -> Option<(Arc<str>, Mark)> {
         let room = self.rooms.get_mut(name)?;
-        let event = room.events.pop_front()?;
-        room.floor = event.mark();
-        room.edits -= usize::from(is_edit(&event));
-        if room.edits > 0 {
-            // What was made of a message goes with it.
-            self.bytes -= room.scrub(event.seq);
+        for _ in 0..count.min(room.events.len()) {
+            let event = room.events.pop_front()?;
+            room.floor = event.mark();
+            room.edits -= usize::from(is_edit(&event));
+            if room.edits > 0 {
+                // What was made of a message goes with it.
+                self.bytes -= room.scrub(event.seq);
+            }
+            self.bytes -= weight(&event);
+            self.order.remove(&event.seq);
+            if let Some(key) = event.key() {
+                self.by_cid.remove(&key);
+            }
         }
         if room.events.is_empty() {
             self.hollow.insert(room.head.seq, Arc::clone(name));
         }
-        self.bytes -= weight(&event);
-        self.order.remove(&event.seq);
-        if let Some(key) = event.key() {
-            self.by_cid.remove(&key);
-        }
-        Some((event.room.clone(), event.mark()))
+        Some((Arc::clone(name), room.floor))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
+use serde_json::Value;
 
 use super::rows::{self, integer, optional_number};
 use crate::{
@@ -140,10 +141,13 @@ pub(super) fn search(conn: &Connection, query: &SearchQuery) -> rusqlite::Result
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {}, edit.seq, edit.body, rooms.name FROM search
             JOIN log ON log.seq = search.rowid JOIN rooms ON rooms.id = log.room {EDIT}
-            WHERE search MATCH ? AND search.rowid < ? ORDER BY search.rowid DESC",
+            WHERE search MATCH ?1 AND search.rowid < ?2 AND (?3 IS NULL OR rooms.name IN (SELECT value FROM json_each(?3)))
+            ORDER BY search.rowid DESC",
         rows::columns_of("log")
     ))?;
-    let mut rows = statement.query(params![words, before])?;
+    // Rooms are left out here: what is looked at and not found would tell of them.
+    let only = query.rooms.as_ref().map(|rooms| json(rooms));
+    let mut rows = statement.query(params![words, before, only])?;
     let mut finding = Finding::new(query.max);
     while let Some(row) = rows.next()?
         && finding.goes_on()
@@ -159,6 +163,12 @@ pub(super) fn search(conn: &Connection, query: &SearchQuery) -> rusqlite::Result
         message.reactions = reactions(&conn, message.event.seq, query.viewer.as_deref())?;
     }
     Ok(found)
+}
+
+/// A list of texts, as SQLite takes one.
+fn json(texts: &[Arc<str>]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| Value::from(&**text)).collect();
+    Value::from(texts).to_string()
 }
 
 /// A query of words as the index reads it: nothing in them has a meaning of its own.

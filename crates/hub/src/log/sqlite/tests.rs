@@ -1440,3 +1440,49 @@ async fn what_it_has_to_do_is_known_and_how_long_it_takes() {
     assert_eq!(appends, 4);
     assert!((2..=4).contains(&commits), "{commits}");
 }
+
+/// Goal: what may be searched tells nothing of what may not.
+/// Method: more messages in another room than a search looks at, newer than the one that is to be found.
+#[tokio::test]
+async fn a_search_of_some_rooms_is_the_same_whatever_others_hold() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let in_room = |room: &str, cid: &str| Draft {
+        room: room.into(),
+        ..says("u1", cid, "needle")
+    };
+    let found = async || {
+        let query = SearchQuery {
+            words: "needle".into(),
+            rooms: Some(vec!["own".into(), "\"quoted\"".into()]),
+            from: None,
+            since: None,
+            until: None,
+            max: PageSize {
+                events: 10,
+                bytes: 1 << 20,
+            },
+            cursor: None,
+            viewer: None,
+        };
+        let found = subject.store.projection.search(query).await.unwrap();
+        let bodies = found.messages.iter();
+        let bodies: Vec<_> = bodies
+            .map(|shown| shown.event.what.text().to_owned())
+            .collect();
+        (bodies, found.next)
+    };
+    subject.append(in_room("own", "first")).await.unwrap();
+    let before = found().await;
+    assert_eq!(before, (vec!["needle".to_owned()], None));
+    let mut appended = Vec::new();
+    for n in 0..=10_000 {
+        appended.push(subject.append(in_room("other", &n.to_string())));
+        if appended.len() == 100 || n == 10_000 {
+            for one in appended.drain(..) {
+                one.await.unwrap();
+            }
+        }
+    }
+    assert_eq!(found().await, before);
+}
