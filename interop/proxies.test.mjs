@@ -1,42 +1,16 @@
 // `fdx connect` through proxies that others have written: tinyproxy (CONNECT), microsocks and dante (SOCKS5).
 import assert from 'node:assert/strict';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
-import { connect as dial, createServer } from 'node:net';
+import { connect as dial } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { SOON, connect, listen, soon, start } from './lib/process.mjs';
+import { accepts, connect, freePort, listen, soon, start } from './lib/process.mjs';
 import { certificates, folder } from './lib/tls.mjs';
 
 const USER = 'aladdin';
 const PASSWORD = 'open sesame';
 const CREDENTIALS = `${USER}:${encodeURIComponent(PASSWORD)}@`;
-
-/** A port that nobody listens on; proxies cannot be told to take any. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await soon(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await soon(server, 'close');
-  return port;
-}
-
-/** Waits until a program accepts connections. */
-async function accepts(program, port) {
-  const deadline = Date.now() + SOON;
-  for (;;) {
-    const socket = dial(port, '127.0.0.1');
-    const accepted = await new Promise((resolve) => {
-      socket.once('connect', () => resolve(true));
-      socket.once('error', () => resolve(false));
-    });
-    socket.destroy();
-    if (accepted) return;
-    if (program.exited || Date.now() > deadline) throw new Error(`${program.name} does not listen:\n${program.output}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** Starts a proxy and returns its `host:port`. */
 async function proxy(t, command, argsFor) {

@@ -1,39 +1,12 @@
 // The samples in packaging/ for proxies in front of the hub, as Debian's nginx and haproxy read them: TLS ends there.
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect as dialTcp, createServer } from 'node:net';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { FDX, ROOT, SOON, listen, run, soon, start } from './lib/process.mjs';
+import { FDX, ROOT, accepts, freePort, listen, run, soon, start } from './lib/process.mjs';
 import { certificates, folder } from './lib/tls.mjs';
 import { dial, within } from './lib/ws.mjs';
-
-/** A port that nobody listens on. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await soon(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await soon(server, 'close');
-  return port;
-}
-
-/** Waits until a program accepts connections. */
-async function accepts(program, port) {
-  const deadline = Date.now() + SOON;
-  for (;;) {
-    const socket = dialTcp(port, '127.0.0.1');
-    const accepted = await new Promise((resolve) => {
-      socket.once('connect', () => resolve(true));
-      socket.once('error', () => resolve(false));
-    });
-    socket.destroy();
-    if (accepted) return;
-    if (program.exited || Date.now() > deadline) throw new Error(`${program.name} does not listen:\n${program.output}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** A sample with other places and names in it; each has to be there. */
 async function sample(name, changes) {

@@ -1,6 +1,7 @@
 // Starts the programs under test and ends exactly those, by their ids.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect as dial, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 /** The folder that holds the whole project. */
@@ -154,4 +155,30 @@ export async function run(t, command, args, options) {
 /** `once` that does not wait for ever. */
 export async function soon(emitter, event) {
   return once(emitter, event, { signal: AbortSignal.timeout(SOON) });
+}
+
+/** A port that nobody listens on; for programs that cannot be told to take any. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await soon(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await soon(server, 'close');
+  return port;
+}
+
+/** Waits until a program accepts connections. */
+export async function accepts(program, port) {
+  const deadline = Date.now() + SOON;
+  for (;;) {
+    const socket = dial(port, '127.0.0.1');
+    const accepted = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    socket.destroy();
+    if (accepted) return;
+    if (program.exited || Date.now() > deadline) throw new Error(`${program.name} does not listen:\n${program.output}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
