@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from contextlib import asynccontextmanager, suppress
 
-from hub_client import Client, Refused
+from hub_room import Reader, Refused
 from python_websockets import SOON, fdx
 
 
@@ -45,7 +45,7 @@ class Relay:
 @asynccontextmanager
 async def client(port: int, name: str):
     """A client that keeps coming back."""
-    it = Client(f"ws://127.0.0.1:{port}/ws", name, f"secret of {name}, long enough")
+    it = Reader(f"ws://127.0.0.1:{port}/ws", name, f"secret of {name}, long enough")
     running = asyncio.create_task(it.run())
     try:
         yield it
@@ -83,7 +83,7 @@ class Hub(unittest.IsolatedAsyncioTestCase):
                     way.target = int(url.rpartition(":")[2])
                     async with client(way.port, "Ana") as ana, client(way.port, "Bo") as bo:
                         for each in (ana, bo):
-                            await asyncio.wait_for(each.call("join", room="general"), SOON)
+                            await asyncio.wait_for(each.ask("join", room="general"), SOON)
                         await self.talk(way, ana, bo)
                         await self.change(way, ana, bo)
                         shown = [(m["seq"], m["body"]) for _, m in sorted(ana.rooms["general"].items())]
@@ -91,7 +91,7 @@ class Hub(unittest.IsolatedAsyncioTestCase):
                 async with fdx("serve", "--data", data) as url:
                     way.target = int(url.rpartition(":")[2])
                     async with client(way.port, "Cy") as cy:
-                        await asyncio.wait_for(cy.call("join", room="general", backlog=0), SOON)
+                        await asyncio.wait_for(cy.ask("join", room="general", backlog=1), SOON)
                         await asyncio.wait_for(self.read_all(cy), SOON)
                         self.assertEqual([(m["seq"], m["body"]) for _, m in sorted(cy.rooms["general"].items())], shown)
 
@@ -100,7 +100,7 @@ class Hub(unittest.IsolatedAsyncioTestCase):
         async def say(who, name):
             for n in range(100):
                 body = f"{name} {n}"
-                call = asyncio.create_task(who.call("send", room="general", cid=body, body=body))
+                call = asyncio.create_task(who.ask("send", room="general", cid=body, body=body))
                 if n % 20 == 10:
                     # Now and then it is said, and the reply is lost.
                     await asyncio.sleep(0.002 * (n // 20))
@@ -130,13 +130,13 @@ class Hub(unittest.IsolatedAsyncioTestCase):
             if n % 5 == 0:
                 way.cut()
             if n % 2:
-                change = ana.call("edit", **where, body=f"edited {n}")
+                change = ana.ask("edit", **where, body=f"edited {n}")
             else:
-                change = ana.call("delete", **where)
+                change = ana.ask("delete", **where)
             await asyncio.wait_for(change, SOON)
-        await asyncio.wait_for(bo.call("react", room="general", target=seqs[-1], emoji="🎉", on=True), SOON)
+        await asyncio.wait_for(bo.ask("react", room="general", target=seqs[-1], emoji="🎉", on=True), SOON)
         with self.assertRaisesRegex(Refused, "forbidden"):
-            await asyncio.wait_for(bo.call("delete", room="general", target=own[-1]), SOON)
+            await asyncio.wait_for(bo.ask("delete", room="general", target=own[-1]), SOON)
         for each in (ana, bo):
             await until(lambda each=each: self.events(each, "react"))
         await asyncio.wait_for(self.read_all(bo), SOON)
