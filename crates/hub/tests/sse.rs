@@ -24,15 +24,18 @@ fn soon() -> Timeouts {
     }
 }
 
-#[tokio::test]
-async fn a_stream_begins_with_where_it_is_and_goes_on_with_what_comes() {
-    let timeouts = Timeouts {
-        // Nothing but what is said wakes it.
+/// Nothing but what is said wakes a stream, and nobody is taken for gone, however long a busy machine takes.
+fn unhurried() -> Timeouts {
+    Timeouts {
         stream_heartbeat: Duration::from_secs(3_600),
         ..Timeouts::default()
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_where_it_is_and_goes_on_with_what_comes() {
     let hub = Running::start(Config {
-        timeouts,
+        timeouts: unhurried(),
         ..Config::default()
     })
     .await;
@@ -218,6 +221,7 @@ async fn a_reader_too_slow_for_the_log_is_told_what_it_missed_and_goes_on() {
     };
     let hub = Running::start(Config {
         limits,
+        timeouts: unhurried(),
         ..Config::default()
     })
     .await;
@@ -360,6 +364,7 @@ mod on_disk {
             &folder,
             Config {
                 limits,
+                timeouts: unhurried(),
                 ..Config::default()
             },
         )

@@ -52,7 +52,7 @@ fn react(target: u64, emoji: &str, on: bool) -> What {
     }
 }
 
-fn page_at(span: Span, max: PageSize) -> PageQuery {
+pub(crate) fn page_at(span: Span, max: PageSize) -> PageQuery {
     PageQuery {
         room: "general".into(),
         span,
@@ -61,7 +61,7 @@ fn page_at(span: Span, max: PageSize) -> PageQuery {
     }
 }
 
-fn looking_for(words: &str) -> SearchQuery {
+pub(crate) fn looking_for(words: &str) -> SearchQuery {
     SearchQuery {
         words: words.into(),
         rooms: None,
@@ -74,25 +74,25 @@ fn looking_for(words: &str) -> SearchQuery {
     }
 }
 
-const fn up_to(events: usize) -> PageSize {
+pub(crate) const fn up_to(events: usize) -> PageSize {
     PageSize { events, ..ALL }
 }
 
-fn bodies(found: &[Shown]) -> Vec<&str> {
+pub(crate) fn bodies(found: &[Shown]) -> Vec<&str> {
     found.iter().map(|shown| shown.event.what.text()).collect()
 }
 
-fn seqs(found: &[Shown]) -> Vec<u64> {
+pub(crate) fn seqs(found: &[Shown]) -> Vec<u64> {
     found.iter().map(|shown| shown.event.seq).collect()
 }
 
 impl Subject {
-    async fn page(&self, span: Span, max: PageSize) -> Page {
+    pub(crate) async fn page(&self, span: Span, max: PageSize) -> Page {
         let page = self.store.projection.page(page_at(span, max));
         page.await.unwrap()
     }
 
-    async fn search(&self, query: SearchQuery) -> Found {
+    pub(crate) async fn search(&self, query: SearchQuery) -> Found {
         self.store.projection.search(query).await.unwrap()
     }
 

@@ -1,0 +1,119 @@
+//! Which files are taken for a log, and when they are no longer ours.
+
+use super::*;
+
+/// Goal: nothing is acknowledged that the next start does not find.
+#[cfg(unix)]
+#[tokio::test]
+async fn messages_are_refused_while_a_file_is_away_or_another_one() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let away = folder.path().join("away");
+    let subject = open(&data).unwrap();
+    let mut stored = vec![subject.say("first").await.seq];
+    let refused = async |cid: &str| {
+        assert_eq!(
+            subject.append(says("u1", cid, cid)).await,
+            Err(AppendError::Unavailable),
+            "{cid}"
+        );
+        assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 1);
+    };
+    for name in ["", "hub.db", "hub.db-wal", "hub.lock"] {
+        let path = data.join(name);
+        fs::rename(&path, &away).unwrap();
+        refused(&format!("without {name}")).await;
+        if !name.is_empty() {
+            fs::copy(&away, &path).unwrap();
+            refused(&format!("with another {name}")).await;
+        }
+        fs::rename(&away, &path).unwrap();
+    }
+    stored.push(subject.say("second").await.seq);
+    drop(subject);
+    let subject = open(&data).unwrap();
+    let events = subject.tail(Start::At(0), ALL).await.events;
+    assert!(events.iter().map(|event| event.seq).eq(stored));
+}
+
+#[tokio::test]
+async fn a_folder_has_one_server() {
+    let folder = TempDir::new().unwrap();
+    let first = open(folder.path()).unwrap();
+    let second = open(folder.path()).err().unwrap();
+    assert!(matches!(second, OpenError::InUse { .. }), "{second}");
+    assert!(
+        second
+            .to_string()
+            .contains("another server uses this data folder")
+    );
+    drop(first);
+    open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_place_without_a_write_ahead_log_is_refused() {
+    let conn = Connection::open_in_memory().unwrap();
+    let error = use_wal(&conn, Path::new("here")).unwrap_err();
+    assert!(error.to_string().contains("local disk"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_that_were_there_before_are_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()).unwrap());
+    let files = ["hub.db", "hub.lock"].map(|name| folder.path().join(name));
+    for file in &files {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let subject = open(folder.path()).unwrap();
+    subject.say("c1").await;
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn s36_a_newer_schema_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()).unwrap());
+    other(folder.path())
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let before = fs::read(folder.path().join(FILE)).unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(
+            error,
+            OpenError::Newer {
+                found: 99,
+                known: schema::VERSION,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("newer version of this program"));
+    assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    other(folder.path())
+        .execute_batch("CREATE TABLE theirs (x)")
+        .unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    fs::write(folder.path().join(FILE), "some text that is no database").unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    let file = folder.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let error = open(&file).err().unwrap();
+    assert!(matches!(error, OpenError::Folder { .. }), "{error}");
+}

@@ -1,0 +1,151 @@
+//! What is dropped, and when.
+
+use super::*;
+
+#[tokio::test]
+async fn a_room_where_nobody_says_anything_shrinks_too_and_each_by_its_own_rule() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    for room in ["general", "team a", "team b"] {
+        for n in 0..600 {
+            let draft = Draft {
+                room: room.into(),
+                ..says("u1", &n.to_string(), "x")
+            };
+            drop(subject.append(draft));
+        }
+    }
+    subject.say("last").await;
+    drop(subject);
+    let keep = |events| Retention { events, age: None };
+    let rule = |rooms: &str, events| RoomRetention {
+        rooms: rooms.into(),
+        keep: keep(events),
+    };
+    let options = Options {
+        retention: keep(20),
+        rooms: vec![rule("team b", 590), rule("team*", 0)],
+        ..Options::new(folder.path())
+    };
+    let subject = open_as(&options).unwrap();
+    let conn = other(folder.path());
+    until(|| count(&conn, "log") <= 610).await;
+    let kept = async |room: &str| {
+        let tail = subject.store.log.tail(&room.into(), Start::At(0), ALL);
+        let Tail { bounds, events } = tail.await.unwrap();
+        assert_eq!(subject.seen.floor(room), bounds.floor);
+        events.len()
+    };
+    assert_eq!(
+        [
+            kept("general").await,
+            kept("team a").await,
+            kept("team b").await
+        ],
+        [20, 0, 590]
+    );
+}
+
+#[tokio::test]
+async fn s51_a_clock_that_jumps_ahead_does_not_make_everything_too_old() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let folder = TempDir::new().unwrap();
+    let day = rows::integer(u64::try_from(DAY.as_millis()).unwrap());
+    let now = rows::integer(crate::hub::now());
+    let options = Options {
+        retention: Retention {
+            events: 1_000,
+            age: Some(10 * DAY),
+        },
+        ..Options::new(folder.path())
+    };
+    // The last time it ran was 300 days ago, says the clock; which may be so, or not.
+    let long_ago = u64::try_from(now - 300 * day).unwrap();
+    let subject = open(folder.path()).unwrap();
+    for (cid, age) in [("c1", 11), ("c2", 9)] {
+        let draft = Draft {
+            now: long_ago - age * u64::try_from(day).unwrap(),
+            ..says("u1", cid, "x")
+        };
+        subject.append(draft).await.unwrap();
+    }
+    drop(subject);
+    let conn = other(folder.path());
+    let set = "UPDATE meta SET value = ? WHERE key = 'clock'";
+    conn.execute(set, [now - 300 * day]).unwrap();
+    let subject = open_as(&options).unwrap();
+    until(|| count(&conn, "log") == 1).await;
+    let kept = subject.tail(Start::At(0), ALL).await.events;
+    assert_eq!(kept[0].cid.as_deref(), Some("c2"));
+}
+
+#[tokio::test]
+async fn what_is_dropped_leaves_nothing_but_the_ids_of_clients_for_a_week() {
+    let folder = TempDir::new().unwrap();
+    let subject = open_as(&keeps(folder.path(), 8)).unwrap();
+    let now = crate::hub::now();
+    let mut first = None;
+    for n in 0..30 {
+        let said = Draft {
+            now,
+            ..says("u1", &n.to_string(), "word")
+        };
+        let target = subject.append(said).await.unwrap();
+        for (cid, what) in [
+            (
+                "e",
+                What::Edit {
+                    target: target.seq,
+                    body: Some("other".into()),
+                },
+            ),
+            (
+                "r",
+                What::React {
+                    target: target.seq,
+                    emoji: "+1".into(),
+                    on: true,
+                },
+            ),
+        ] {
+            let about = draft("u1", &format!("{cid}{n}"), what);
+            subject.append(about).await.unwrap();
+        }
+        first.get_or_insert(target);
+    }
+    let kept = subject.tail(Start::At(0), ALL).await.events;
+    let conn = other(folder.path());
+    assert_eq!(count(&conn, "log"), i64::try_from(kept.len()).unwrap());
+    let messages = kept
+        .iter()
+        .filter(|event| event.what.target().is_none())
+        .count();
+    for table in ["edits", "reactions", "search"] {
+        assert!(
+            count(&conn, table) <= i64::try_from(messages).unwrap() + 1,
+            "{table}"
+        );
+    }
+    assert_eq!(count(&conn, "cids"), 90);
+    let again = Draft {
+        now,
+        ..says("u1", "0", "word")
+    };
+    let again = subject.append(again).await.unwrap();
+    assert_eq!(
+        again,
+        Appended {
+            duplicate: true,
+            ..first.unwrap()
+        }
+    );
+    conn.execute("UPDATE cids SET expires = 1 WHERE expires IS NOT NULL", [])
+        .unwrap();
+    drop(subject);
+    let subject = open_as(&keeps(folder.path(), 8)).unwrap();
+    while count(&conn, "cids") > i64::try_from(kept.len()).unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let anew = subject.append(says("u1", "0", "word")).await.unwrap();
+    assert!(!anew.duplicate);
+}
