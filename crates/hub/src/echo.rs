@@ -2,24 +2,23 @@
 
 use std::{pin::pin, sync::Arc};
 
-use fullduplex::{CloseCode, WebSocket};
+use fullduplex::WebSocket;
 
 use crate::{
     metrics::{Kind, Metrics},
-    session::close_frame,
-    signal::Signal,
+    session::Stop,
+    visits::Visit,
 };
 
-/// Sends every message back, until the client goes or the hub stops.
-pub(crate) async fn echo(mut ws: WebSocket, stopping: Signal, metrics: Arc<Metrics>) {
+/// Sends every message back, until the client goes or has to.
+pub(crate) async fn echo(mut ws: WebSocket, visit: Visit, metrics: Arc<Metrics>) {
     // Also while a message waits for a client that does not read.
     let ended = {
         let sending = pin!(send_back(&mut ws, &metrics));
-        stopping.until(sending).await
+        visit.until(sending).await
     };
-    if ended.is_none() {
-        let stops = close_frame(CloseCode::GOING_AWAY, "the server stops");
-        ws.close(stops).await;
+    if let Err(why) = ended {
+        ws.close(Stop::from(why).frame()).await;
     }
 }
 
@@ -40,6 +39,7 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::visits::{Visitor, Visits};
 
     #[tokio::test]
     async fn it_stops_even_while_the_client_takes_nothing() {
@@ -48,10 +48,12 @@ mod tests {
         peer.script
             .fault_writes_at(peer.script.written().len(), Fault::Stall);
         peer.push([wire::text("taken"), wire::text("not taken")]);
-        let stopping = Signal::default();
-        let task = tokio::spawn(echo(ws, stopping.clone(), Arc::default()));
+        let visits = Arc::<Visits>::default();
+        let visitor = Visitor::new("echo", None, [127, 0, 0, 1].into(), None);
+        let visit = visits.enter(1, visitor);
+        let task = tokio::spawn(echo(ws, visit, Arc::default()));
         yield_now().await;
-        stopping.raise();
+        visits.stop_all();
         yield_now().await;
         peer.script.heal();
         peer.push([wire::close_empty()]);

@@ -29,6 +29,7 @@ use crate::{
     signal::Signal,
     traffic::Traffic,
     users::Users,
+    visits::Visits,
 };
 
 /// Why no new clients should be sent to a hub.
@@ -56,8 +57,6 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     /// Raised when the hub begins to stop: nobody new is let in.
     pub(crate) draining: Signal,
-    /// Raised after that: what is not a session closes with 1001.
-    pub(crate) stopping: Signal,
     /// Raised when the hub has waited long enough for them.
     killing: Signal,
     /// Everything that runs for a connection.
@@ -65,6 +64,8 @@ pub(crate) struct Shared {
     sessions: AtomicU64,
     /// Sessions whose connection is open.
     pub(crate) open: Open,
+    /// What is open besides.
+    pub(crate) visits: Arc<Visits>,
     pub(crate) refusals: Refusals,
     /// Places for connections.
     pub(crate) places: Arc<Semaphore>,
@@ -100,11 +101,11 @@ impl Shared {
             opening: Opening::default(),
             logs,
             draining: Signal::default(),
-            stopping: Signal::default(),
             killing: Signal::default(),
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(0),
             open: Open::default(),
+            visits: Arc::default(),
             refusals: Refusals::default(),
         })
     }
@@ -142,7 +143,7 @@ impl Shared {
     pub(crate) async fn stop(&self) {
         self.draining.raise();
         self.open.stop_all(self.config.timeouts.drain).await;
-        self.stopping.raise();
+        self.visits.stop_all();
         self.tasks.close();
         if timeout(self.config.timeouts.shutdown, self.tasks.wait())
             .await

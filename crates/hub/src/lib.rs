@@ -39,6 +39,7 @@ mod signal;
 mod tls;
 mod traffic;
 mod users;
+mod visits;
 mod wire;
 
 use std::{
@@ -231,7 +232,6 @@ impl Hub {
             hosts,
             pages,
             followers,
-            streams: Arc::default(),
         });
         Ok(Self {
             desk,

@@ -10,7 +10,7 @@ use crate::{
     config::{LogInput, LogSource},
     hub::Shared,
     session::{Alarm, HIGH_WATER, Heartbeat, Stop, token_expired},
-    signal::Signal,
+    visits::{Visit, Visitor},
     wire::{event, log},
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct Viewer {
     /// Bare lines, and nothing else.
     is_text: bool,
     heartbeat: Option<Heartbeat>,
-    stopping: Signal,
+    visit: Visit,
     /// When its token expires.
     end: Option<Instant>,
 }
@@ -69,6 +69,7 @@ impl Viewer {
         backlog: Option<u64>,
         is_text: bool,
         heartbeat: Option<Duration>,
+        visitor: Visitor,
     ) -> Option<Box<Self>> {
         let backlog = backlog.map_or(Backlog::All, Backlog::Last);
         Some(Box::new(Self {
@@ -76,7 +77,7 @@ impl Viewer {
             reader: hub.logs.reader(name, backlog)?,
             is_text,
             heartbeat: heartbeat.map(Heartbeat::new),
-            stopping: hub.stopping.clone(),
+            visit: hub.enter(visitor),
             end: None,
         }))
     }
@@ -99,8 +100,7 @@ impl Viewer {
         reader: &mut ReadHalf,
         writer: &mut WriteHalf,
     ) -> Result<Infallible, Stop> {
-        let stopping = self.stopping.clone();
-        let mut stopping = pin!(stopping.raised());
+        let mut ended = pin!(self.visit.ended());
         let mut alarm = Alarm::default();
         if !self.is_text {
             feed(writer, log::open(&self.name)).await?;
@@ -110,9 +110,7 @@ impl Viewer {
             alarm.set(heartbeat.into_iter().chain(self.end).min());
             tokio::select! {
                 biased;
-                () = &mut stopping => {
-                    return Err(Stop::close(CloseCode::GOING_AWAY, "the server stops"));
-                }
+                why = &mut ended => return Err(why.into()),
                 message = reader.recv() => {
                     // Whatever it says, it lives.
                     message.map_err(|_| Stop::Over)?.ok_or(Stop::Over)?;

@@ -10,6 +10,9 @@ const MAX_ID_BYTES: usize = 128;
 /// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
 const MAX_EMAIL_BYTES: usize = 254;
 
+/// The id of whoever has the administrator's token, which is no other user's.
+const ADMIN: &str = "fdx:admin";
+
 /// What may be done in a room. None includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
@@ -45,6 +48,9 @@ pub enum BadClaims {
     /// `sub` is missing, too long, or has control characters.
     #[error("sub must have 1 to {MAX_ID_BYTES} bytes without control characters")]
     User,
+    /// `sub` is the administrator's own.
+    #[error("sub must not be {ADMIN}")]
+    Reserved,
     /// `name` can't be one.
     #[error("name must be 1 to 64 visible characters")]
     Name,
@@ -87,7 +93,7 @@ impl Grant {
     pub fn admin() -> Self {
         Self {
             user: Some(Known {
-                id: "admin".into(),
+                id: ADMIN.into(),
                 name: Some("admin".into()),
                 email: None,
             }),
@@ -114,6 +120,9 @@ impl Grant {
         let id = &claims.sub;
         if !(1..=MAX_ID_BYTES).contains(&id.len()) || id.chars().any(char::is_control) {
             return Err(BadClaims::User);
+        }
+        if id == ADMIN {
+            return Err(BadClaims::Reserved);
         }
         let name = claims.name.as_deref().map(str::trim);
         if name.is_some_and(|name| !is_name(name)) {
@@ -295,6 +304,9 @@ mod tests {
         for bad in [r#"{"sub":""}"#, "{}", r#"{"sub":"a\u0007"}"#, &long] {
             assert_eq!(grant(bad), Err(BadClaims::User), "{bad}");
         }
+        assert_eq!(grant(r#"{"sub":"fdx:admin"}"#), Err(BadClaims::Reserved));
+        let admin = grant(r#"{"sub":"admin"}"#).unwrap();
+        assert_ne!(admin.user_id(), Grant::admin().user_id());
         assert_eq!(grant(r#"{"sub":"a","name":" "}"#), Err(BadClaims::Name));
         let long = format!(r#"{{"sub":"a","email":"{}"}}"#, "x".repeat(255));
         assert_eq!(grant(&long), Err(BadClaims::Email));

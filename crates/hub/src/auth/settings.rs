@@ -64,7 +64,7 @@ impl Tokens {
     }
 }
 
-/// The token that allows everything over HTTP. What it is can't be got out of it again.
+/// The token that allows everything. What it is can't be got out of it again.
 #[derive(Clone)]
 pub struct AdminToken {
     key: hmac::Key,

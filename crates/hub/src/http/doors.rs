@@ -25,6 +25,7 @@ use crate::{
     logs::Viewer,
     metrics::Kind,
     session::{Dialect, HEARTBEATS, Session},
+    visits::Visitor,
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
 
@@ -206,15 +207,17 @@ pub(super) async fn echo(
     Extension(connection): Extension<Connection>,
     mut request: Request,
 ) -> Response {
-    let stopping = desk.shared.stopping.clone();
-    if let Err(answer) = bearer::admit(&desk, request.uri(), request.headers()).await {
-        return answer;
-    }
+    let grant = match bearer::admit(&desk, request.uri(), request.headers()).await {
+        Ok(grant) => grant,
+        Err(answer) => return answer,
+    };
     match upgrade::handshake(&mut request, &desk.doors.of(&connection).echo) {
         Ok(handshake) => {
+            let visitor = Visitor::with("echo", &grant, connection.client.address);
+            let visit = desk.shared.enter(visitor);
             let metrics = Arc::clone(&desk.shared.metrics);
             open(&desk, connection, handshake, Kind::Echo, |ws| {
-                echo::echo(ws, stopping, metrics)
+                echo::echo(ws, visit, metrics)
             })
         }
         Err(rejection) => refuse(&desk, &connection, &rejection),
@@ -317,7 +320,8 @@ async fn view(
         Ok(_) => return bearer::forbidden("following logs"),
         Err(answer) => return answer,
     };
-    let viewer = match viewer(desk, name, query) {
+    let visitor = Visitor::with("log", &grant, connection.client.address);
+    let viewer = match viewer(desk, name, query, visitor) {
         Ok(Some(viewer)) => viewer.until(end_of(&grant)),
         Ok(None) => return refusal(StatusCode::NOT_FOUND, "There is no log of this name."),
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
@@ -328,7 +332,12 @@ async fn view(
     }
 }
 
-fn viewer(desk: &Desk, name: &str, query: &LogQuery) -> Result<Option<Box<Viewer>>, String> {
+fn viewer(
+    desk: &Desk,
+    name: &str,
+    query: &LogQuery,
+    visitor: Visitor,
+) -> Result<Option<Box<Viewer>>, String> {
     let backlog = match (query.from.as_deref(), query.n.as_deref()) {
         (Some("start"), _) | (None, Some("all")) => None,
         (Some(_), _) => return Err("from is start.".to_owned()),
@@ -344,7 +353,8 @@ fn viewer(desk: &Desk, name: &str, query: &LogQuery) -> Result<Option<Box<Viewer
         Some(_) => return Err("mode is json or text.".to_owned()),
     };
     let heartbeat = heartbeat(query.hb)?.filter(|_| !is_text);
-    Ok(Viewer::new(&desk.shared, name, backlog, is_text, heartbeat))
+    let hub = &desk.shared;
+    Ok(Viewer::new(hub, name, backlog, is_text, heartbeat, visitor))
 }
 
 /// Accepts. What comes of it is a connection of its own, which ends with one line in the log.

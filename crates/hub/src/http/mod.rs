@@ -26,13 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[cfg(test)]
 pub(crate) use self::doors::chat_rules;
-pub(crate) use self::{
-    api::{Pages, Streams},
-    doors::Doors,
-    files::StaticDir,
-    hosts::Hosts,
-    lease::Lease,
-};
+pub(crate) use self::{api::Pages, doors::Doors, files::StaticDir, hosts::Hosts, lease::Lease};
 use crate::{
     config::Site,
     hub::Shared,
@@ -70,7 +64,6 @@ pub(crate) struct Desk {
     pub(crate) pages: Pages,
     /// Places for requests that wait for events.
     pub(crate) followers: Arc<Semaphore>,
-    pub(crate) streams: Arc<Streams>,
 }
 
 type Reception = State<Arc<Desk>>;

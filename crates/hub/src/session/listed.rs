@@ -1,4 +1,4 @@
-//! Open connections as an operator sees them.
+//! Open connections as an operator sees them, and sends them away.
 
 use std::{
     net::IpAddr,
@@ -9,10 +9,39 @@ use fullduplex::CloseCode;
 
 use super::{Dialect, Open, Session, Stop};
 
-/// An operator sent the client away.
-const KICKED: CloseCode = CloseCode::new(4005);
+/// The client was sent away.
+const SENT_AWAY: CloseCode = CloseCode::new(4005);
 
-/// A connection that follows rooms.
+/// Why a connection is ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The hub stops.
+    Stopping,
+    /// An operator sent the client away.
+    Kicked,
+}
+
+impl Ended {
+    /// It in words, for the client.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Stopping => "the server stops",
+            Self::Kicked => "kicked",
+        }
+    }
+}
+
+impl From<Ended> for Stop {
+    fn from(ended: Ended) -> Self {
+        let code = match ended {
+            Ended::Stopping => CloseCode::GOING_AWAY,
+            Ended::Kicked => SENT_AWAY,
+        };
+        Self::close(code, ended.reason())
+    }
+}
+
+/// A connection as an operator sees it.
 #[derive(Debug)]
 pub(crate) struct Listed {
     /// The number in its public id.
@@ -44,19 +73,27 @@ impl Open {
     pub(crate) fn kick(&self, number: u64) -> bool {
         let seat = self.find(number);
         if let Some(seat) = &seat {
-            seat.stop_if(|_| true, Stop::close(KICKED, "kicked"));
+            seat.stop_if(|_| true, Ended::Kicked.into());
         }
         seat.is_some()
     }
 }
 
 impl Session {
+    /// Which user it is for: of plain clients only a token says.
+    pub(super) fn user_id(&self) -> Option<&Arc<str>> {
+        match self.dialect {
+            Dialect::V1 { .. } => Some(self.client.id()),
+            Dialect::Json | Dialect::Text => self.standing.grant().user_id(),
+        }
+    }
+
     fn listed(&self, number: u64, since: u64) -> Listed {
-        let is_v1 = matches!(self.dialect, Dialect::V1 { .. });
+        let name = self.client.user().map(|user| &user.name);
         Listed {
             number,
-            user: is_v1.then(|| Arc::clone(self.client.id())),
-            name: self.client.user().map(|user| Arc::clone(&user.name)),
+            user: self.user_id().cloned(),
+            name: name.or_else(|| self.standing.grant().name()).cloned(),
             address: self.rooms.address(),
             dialect: match self.dialect {
                 Dialect::V1 { .. } => "v1",

@@ -42,7 +42,7 @@ pub(crate) use self::{
     asking::{page_size, search_query},
     bye::jitter,
     heartbeat::{Heartbeat, INTERVALS as HEARTBEATS},
-    listed::Listed,
+    listed::{Ended, Listed},
     open::Open,
     parcel::Parcel,
     refusals::Refusals,

@@ -103,12 +103,11 @@ impl Session {
     /// Takes a `hello`, if need be once its token has been checked.
     pub(super) fn greet(&mut self, hello: &Hello<'_>, text: &str, id: Option<&Id>) {
         self.hello_by = None;
-        if !self.hub.gate.asks_for_tokens() {
-            return self.hello(hello, id);
-        }
         let at_door = self.standing.at_door.take();
         let token = hello.token.as_deref().or(at_door.as_deref());
-        if token.is_none() && self.is_let_in() {
+        let asks = self.hub.gate.asks_for_tokens();
+        let is_admin = token.is_some_and(|token| self.hub.is_admin(token));
+        if !is_admin && (!asks || (token.is_none() && self.is_let_in())) {
             return self.hello(hello, id);
         }
         self.standing.checking = Some(Box::new(Checking {

@@ -34,7 +34,7 @@ struct ConnectionForm<'a> {
     since: u64,
 }
 
-/// The connections that follow rooms, in the order of their ids.
+/// The connections that are open for more than an answer, in the order of their ids.
 pub(super) async fn list(
     State(desk): Reception,
     Params(query): Params<ListQuery>,
@@ -44,7 +44,7 @@ pub(super) async fn list(
     let after = query.after.as_deref().map(number).transpose()?;
     let limit = count(query.limit, 1)?;
     let mut found = desk.shared.open.list(after, limit);
-    found.extend(desk.streams.list(after, limit));
+    found.extend(desk.shared.visits.list(after, limit));
     found.sort_unstable_by_key(|listed| listed.number);
     found.truncate(limit);
     let last = found.last().filter(|_| found.len() == limit);
@@ -62,7 +62,7 @@ pub(super) async fn kick(
 ) -> Result<Response, Problem> {
     caller.may_administer()?;
     let number = number(&id)?;
-    if desk.shared.open.kick(number) || desk.streams.kick(number) {
+    if desk.shared.open.kick(number) || desk.shared.visits.kick(number) {
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {
         Err(Problem::new(

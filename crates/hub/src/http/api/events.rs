@@ -6,19 +6,24 @@ use axum::{body::Bytes, response::Response};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Connection, Desk, Problem, json};
+use super::{Caller, Connection, Desk, Problem, json};
 use crate::{
     core::{Cursor, NoCursor},
     follower::{Followed, Follower, Next},
     log::ReadError,
-    session::{HIGH_WATER, v1_frame},
-    wire::{reply::Resume, to_json},
+    session::{Ended, HIGH_WATER, v1_frame},
+    visits::Visitor,
+    wire::{
+        reply::{ErrorCode, Resume},
+        to_json,
+    },
 };
 
 /// What follows a cursor; if that is nothing, what comes within `wait`.
 pub(super) async fn follow(
     desk: &Desk,
     connection: &Connection,
+    caller: &Caller,
     room: &Arc<str>,
     after: Option<&str>,
     limit: usize,
@@ -27,15 +32,25 @@ pub(super) async fn follow(
     let since: Option<Result<Cursor, NoCursor>> = after.map(str::parse);
     let _place = desk.place(connection)?;
     let (hub, address) = (&desk.shared, connection.client.address);
+    let room_of_visit = Some(Arc::clone(room));
+    let visit = hub.enter(Visitor::new(
+        "poll",
+        caller.user_id(),
+        address,
+        room_of_visit,
+    ));
     let late = Instant::now() + wait;
     loop {
         let followed = Follower::enter(hub, room, address, since.clone(), limit).await?;
         let mut events = Events::after(followed, since.as_ref(), limit);
-        match hub.stopping.until(events.gather(late)).await {
+        match visit.until(events.gather(late)).await {
             // What it was to begin with has just been dropped: where to go on from is to be judged anew.
-            Some(Ok(Gathered::NoLongerKept)) => {}
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(Gathered::All)) | None => return Ok(json(StatusCode::OK, events.to_json())),
+            Ok(Ok(Gathered::NoLongerKept)) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Ok(Ok(Gathered::All)) | Err(Ended::Stopping) => {
+                return Ok(json(StatusCode::OK, events.to_json()));
+            }
+            Err(ended) => return Err(Problem::new(ErrorCode::Forbidden, ended.reason())),
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn read(
         return Err(Problem::bad_request(why));
     }
     let after = query.after.as_deref();
-    events::follow(&desk, &connection, &room, after, limit, wait).await
+    events::follow(&desk, &connection, &caller, &room, after, limit, wait).await
 }
 
 async fn page(

@@ -11,7 +11,6 @@ mod rooms;
 mod search;
 mod send;
 mod sse;
-mod streams;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,8 +24,8 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::origin::Pages;
 use self::{caller::Caller, problem::Problem};
-pub(crate) use self::{origin::Pages, streams::Streams};
 use super::{Connection, Desk, Place, Reception};
 use crate::{
     core::is_room_name,

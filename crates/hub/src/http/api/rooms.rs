@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Params, Problem, Reception, Room, count, ok};
+use super::{Caller, Params, Problem, Reception, Room, count, ok, sse};
 use crate::{
     auth::Right,
     hub::now,
@@ -90,7 +90,7 @@ pub(super) async fn stats(State(desk): Reception, _caller: Caller) -> Result<Res
         now: now(),
         connections: hub.connections(),
         websockets: hub.metrics.open().collect(),
-        streams: desk.streams.len(),
+        streams: hub.visits.count(sse::KIND),
         rooms: census.rooms,
         users: census.users,
     }))

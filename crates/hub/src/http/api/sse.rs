@@ -20,13 +20,14 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count, streams::Entry};
+use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count};
 use crate::{
     auth::Right,
     core::{Cursor, NoCursor},
     follower::{Followed, Follower, Next},
     hub::Shared,
-    session::{Alarm, MAX_BATCH, jitter, v1_frame},
+    session::{Alarm, Ended, MAX_BATCH, jitter, v1_frame},
+    visits::{Visit, Visitor},
     wire::{
         event,
         reply::{Resume, RoomForm},
@@ -39,6 +40,9 @@ const STILL_HERE: &str = ": hb\n\n";
 
 /// After how long a browser should come back at first, in milliseconds: soon, and not at once.
 const RETRY_MS: u32 = 2_000;
+
+/// What a stream is among the connections.
+pub(super) const KIND: &str = "sse";
 
 #[derive(Deserialize)]
 pub(super) struct FollowQuery {
@@ -67,18 +71,13 @@ pub(super) async fn follow(
     if let Some(judged) = followed.judged {
         hub.metrics.resumed(judged);
     }
-    let number = hub.identities.session_number(followed.follower.session());
-    let user = caller.user_id();
-    let (entry, kicked) = desk.streams.enter(number, user, &room, address);
+    let visitor = Visitor::new(KIND, caller.user_id(), address, Some(Arc::clone(&room)));
+    let visit = hub.enter(visitor);
     let first = Some(first(&room, &followed));
-    let stopping = hub.stopping.clone();
     let events = Events {
         follower: followed.follower,
         first,
-        ends: Box::pin(async move {
-            let kicked = kicked.until(stopping.raised()).await.is_none();
-            if kicked { End::Kicked } else { End::Stopping }
-        }),
+        ends: Box::pin(visit.ended()),
         is_over: false,
         end: caller.end(),
         alarm: Alarm::default(),
@@ -86,7 +85,7 @@ pub(super) async fn follow(
         connection,
         place,
         hub: Arc::clone(hub),
-        _entry: entry,
+        _visit: visit,
     };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -104,7 +103,7 @@ struct Events {
     follower: Follower,
     /// What comes before all else.
     first: Option<String>,
-    ends: Pin<Box<dyn Future<Output = End> + Send>>,
+    ends: Pin<Box<dyn Future<Output = Ended> + Send>>,
     is_over: bool,
     /// When its token expires.
     end: Option<Instant>,
@@ -113,15 +112,7 @@ struct Events {
     connection: Connection,
     place: Place,
     hub: Arc<Shared>,
-    _entry: Entry,
-}
-
-/// Why it ends.
-enum End {
-    /// The hub stops.
-    Stopping,
-    /// An operator sent the client away.
-    Kicked,
+    _visit: Visit,
 }
 
 impl Events {
@@ -136,8 +127,8 @@ impl Events {
         if let Poll::Ready(end) = self.ends.as_mut().poll(cx) {
             self.is_over = true;
             return Poll::Ready(match end {
-                End::Stopping => Some(self.bye()),
-                End::Kicked => None,
+                Ended::Stopping => Some(self.bye()),
+                Ended::Kicked => None,
             });
         }
         match self.follower.poll_next(MAX_BATCH, cx) {
