@@ -662,7 +662,8 @@ export class Client {
   #happened(event) {
     if (event.ev === 'bye') this.#link.setComeback(event.reconnect_ms, event.jitter_ms);
     if (event.ev === 'gap') this.#gap(event);
-    else if (typeof event.seq === 'number') this.#placed(event);
+    // A read mark has a position, too, and no place in the order.
+    else if (typeof event.prev === 'number') this.#placed(event);
     else this.#options.onEvent?.(event);
   }
 

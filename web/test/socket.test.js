@@ -483,6 +483,16 @@ test('positions may leave numbers out, and a gap that the server tells is given 
   assert.deepEqual(log.slice(-4), ['msg 10', 'msg 20', 'gap', 'msg 60']);
 });
 
+test('a read mark ahead of what came so far is no event of the order', () => {
+  const { net, log } = client();
+  connect(net);
+  net.last.say(event(1));
+  net.last.say({ ev: 'read', room: 'general', seq: 3, unread: 0 });
+  net.last.say(event(2));
+  assert.equal(net.last.got('join').length, 1);
+  assert.deepEqual(log.slice(-3), ['msg 1', 'read 3', 'msg 2']);
+});
+
 test('a refusal that passes is tried again with the same cid when the server says, and some times only', async () => {
   const { clock, net, client: it } = client();
   connect(net);

@@ -31,19 +31,22 @@ impl DueRoom {
         }
     }
 
-    /// The next round, if there is something; and the room again if there is more.
-    pub(crate) fn next(self) -> Option<(Delivery, Option<Self>)> {
-        let Self { shards, room } = self;
-        let (round, is_due) = shards.round(room, MAX_BATCH, MAX_BYTES)?;
-        let again = is_due.then(|| Self::new(&shards, room));
+    /// The next round, if there is something; and whether there is more.
+    pub(crate) fn next(&self) -> Option<(Delivery, bool)> {
+        let (round, is_due) = self.shards.round(self.room, MAX_BATCH, MAX_BYTES)?;
         let delivery = Delivery {
-            shards,
-            room,
+            shards: Arc::clone(&self.shards),
+            room: self.room,
             round,
             bundles: Default::default(),
             next: AtomicUsize::new(0),
         };
-        Some((delivery, again))
+        Some((delivery, is_due))
+    }
+
+    /// Gives up its rounds so far; see [`Shards::read_alone`].
+    pub(crate) fn read_alone(&self) {
+        self.shards.read_alone(self.room);
     }
 }
 
@@ -82,6 +85,11 @@ impl Delivery {
             self.shards.rouse(self.room, &apart);
         }
         count
+    }
+
+    /// Gives it up; see [`Shards::read_alone`].
+    pub(crate) fn read_alone(&self) {
+        self.shards.read_alone(self.room);
     }
 
     /// What a session at `cursor` needs of it.

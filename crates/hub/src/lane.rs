@@ -5,6 +5,7 @@
 
 use std::{
     mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -105,16 +106,20 @@ impl Lane {
         let mut turn = Turn::default();
         while self.take(&mut due) {
             for room in due.rooms.drain(..) {
-                let Some((delivery, again)) = room.next() else {
+                let Some(next) = unharmed(|| room.next()) else {
+                    unharmed(|| room.read_alone());
                     continue;
                 };
-                if let Some(again) = again {
-                    self.push_room(again);
+                let Some((delivery, is_due)) = next else {
+                    continue;
+                };
+                if is_due {
+                    self.push_room(room);
                 }
                 self.deliver(delivery, &mut turn).await;
             }
             for seat in due.seats.drain(..) {
-                seat.deliver(&mut parcel);
+                unharmed(|| seat.deliver(&mut parcel));
                 turn.wrote(1).await;
             }
         }
@@ -147,9 +152,15 @@ impl Lane {
     }
 }
 
-async fn write(delivery: &Delivery, turn: &mut Turn) {
+/// Writes a round to all it is for whom nobody else writes to.
+pub(crate) async fn write(delivery: &Delivery, turn: &mut Turn) {
     loop {
-        let count = delivery.write(turn.left());
+        let most = turn.left();
+        let written = unharmed(|| delivery.write(most));
+        if written.is_none() {
+            unharmed(|| delivery.read_alone());
+        }
+        let count = written.unwrap_or(most);
         if count == 0 {
             return;
         }
@@ -157,9 +168,18 @@ async fn write(delivery: &Delivery, turn: &mut Turn) {
     }
 }
 
+/// What comes of a step; none of one that panics. It ends alone, and not the lane: others wait for that.
+fn unharmed<T>(step: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(step)).ok();
+    if done.is_none() {
+        tracing::error!("a delivery failed: who has not got it reads it from the room");
+    }
+    done
+}
+
 /// How far a task has come before it lets others run.
 #[derive(Debug, Default)]
-struct Turn {
+pub(crate) struct Turn {
     written: usize,
 }
 

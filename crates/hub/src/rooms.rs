@@ -89,6 +89,11 @@ impl Shards {
         }
     }
 
+    /// Has all in a room read by themselves; see [`Shard::read_alone`].
+    pub(crate) fn read_alone(&self, room: RoomRef) {
+        self.lock(room.shard).read_alone(room.slot);
+    }
+
     /// Takes a lock. The state behind it is whole between two calls, also after a panic elsewhere.
     fn lock(&self, shard: usize) -> MutexGuard<'_, RoomShard> {
         self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)

@@ -178,10 +178,16 @@ impl<F, W: Wake + Clone> Room<F, W> {
             self.told = last.event.seq;
         } else if self.told < self.ring.head().seq {
             // They are no longer kept, which each has to find out.
-            self.told = self.ring.head().seq;
-            self.members.rouse_all(slot);
+            self.read_alone(slot);
         }
         Round::new(entries, || self.members.listeners())
+    }
+
+    /// Has each member find out by itself what it has not read.
+    pub(crate) fn read_alone(&mut self, slot: Slot) {
+        self.is_due = false;
+        self.told = self.ring.head().seq;
+        self.members.rouse_all(slot);
     }
 }
 

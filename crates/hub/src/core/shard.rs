@@ -394,6 +394,13 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         }
     }
 
+    /// Has each member read by itself what it did not get in a round.
+    pub(crate) fn read_alone(&mut self, slot: Slot) {
+        if let Some(room) = self.room_mut(slot) {
+            room.read_alone(slot);
+        }
+    }
+
     /// What follows `cursor` and `notices` for this member, or what the ring lacks of it, and then nothing else: at most `max_entries`, and no more
     /// once their bodies pass `max_bytes`. A member that has then read everything can be woken again;
     /// any other is expected to call again.

@@ -135,6 +135,17 @@ pub struct ReadMark {
     pub seq: u64,
     /// How many messages of others follow, of the next [`MAX_UNREAD`].
     pub unread: usize,
+    /// Whether it was set further just now: never when it is only [asked for](Projection::mark).
+    pub is_raised: bool,
+}
+
+impl ReadMark {
+    /// The mark in a room where nothing was said.
+    pub(super) const NONE: Self = Self {
+        seq: 0,
+        unread: 0,
+        is_raised: false,
+    };
 }
 
 impl Shown {

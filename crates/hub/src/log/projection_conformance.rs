@@ -472,7 +472,6 @@ pub(crate) async fn a_search_goes_on_where_it_ended(subject: Subject) {
 
 pub(crate) async fn a_mark_only_goes_forward_and_not_beyond_the_newest_event(subject: Subject) {
     let (room, user) = ("general".into(), "u9".into());
-    let mark = ReadMark { seq: 0, unread: 0 };
     let set = async |seq| {
         subject
             .store
@@ -481,27 +480,35 @@ pub(crate) async fn a_mark_only_goes_forward_and_not_beyond_the_newest_event(sub
             .await
             .unwrap()
     };
-    assert_eq!(set(7).await, mark, "nothing was said there");
+    assert_eq!(set(7).await, ReadMark::NONE, "nothing was said there");
     let mut said = Vec::new();
     for n in 0..5 {
         said.push(subject.say(&n.to_string()).await.seq);
     }
-    for (seq, expected, unread) in [
-        (said[1], said[1], 3),
-        (said[0], said[1], 3),
-        (said[3], said[3], 1),
-        (u64::MAX, said[4], 0),
-        (0, said[4], 0),
+    for (seq, expected, unread, is_raised) in [
+        (0, 0, 5, false),
+        (said[1], said[1], 3, true),
+        (said[0], said[1], 3, false),
+        (said[1], said[1], 3, false),
+        (said[3], said[3], 1, true),
+        (u64::MAX, said[4], 0, true),
+        (u64::MAX, said[4], 0, false),
+        (0, said[4], 0, false),
     ] {
         let mark = ReadMark {
             seq: expected,
             unread,
+            ..ReadMark::NONE
         };
-        assert_eq!(set(seq).await, mark);
+        assert_eq!(set(seq).await, ReadMark { is_raised, ..mark });
         assert_eq!(subject.store.projection.mark(&room, &user).await, Ok(mark));
     }
     let other = subject.store.projection.mark(&room, &"u8".into()).await;
-    assert_eq!(other, Ok(ReadMark { seq: 0, unread: 5 }));
+    let unread = ReadMark {
+        unread: 5,
+        ..ReadMark::NONE
+    };
+    assert_eq!(other, Ok(unread));
 }
 
 pub(crate) async fn what_is_unread_are_messages_of_others(subject: Subject) {
@@ -523,7 +530,11 @@ pub(crate) async fn what_is_unread_are_messages_of_others(subject: Subject) {
     }
     let projection = &subject.store.projection;
     let mark = projection.mark(&"general".into(), &"u2".into()).await;
-    assert_eq!(mark, Ok(ReadMark { seq: 0, unread: 2 }));
+    let unread = ReadMark {
+        unread: 2,
+        ..ReadMark::NONE
+    };
+    assert_eq!(mark, Ok(unread));
 }
 
 pub(crate) async fn s26_what_a_user_said_is_erased_and_the_order_stays(subject: Subject) {
@@ -614,7 +625,8 @@ pub(crate) async fn s22_a_mark_at_what_is_no_longer_kept_is_at_the_floor(subject
         mark,
         ReadMark {
             seq: first,
-            unread: 0
+            unread: 0,
+            is_raised: true,
         }
     );
     for n in 0..5 * KEPT {
@@ -622,13 +634,14 @@ pub(crate) async fn s22_a_mark_at_what_is_no_longer_kept_is_at_the_floor(subject
     }
     let floor = subject.bounds().await.floor.seq;
     assert!(floor > first);
-    let mark = projection.mark(&room, &user).await.unwrap();
+    let mark = projection.set_mark(&room, &user, floor).await.unwrap();
     let kept = subject.page(Span::Newest, ALL).await.messages.len();
     assert_eq!(
         mark,
         ReadMark {
             seq: floor,
-            unread: kept
+            unread: kept,
+            is_raised: false,
         }
     );
 }

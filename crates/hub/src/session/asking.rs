@@ -38,7 +38,6 @@ enum Asked {
     },
     Read {
         room: Arc<str>,
-        seq: u64,
         mark: Answer<ReadMark, ReadError>,
     },
 }
@@ -91,7 +90,7 @@ impl Session {
         let room: Arc<str> = room.into();
         let projection = &self.hub.projection;
         let mark = projection.set_mark(&room, self.client.id(), seq);
-        Ok(Asked::Read { room, seq, mark })
+        Ok(Asked::Read { room, mark })
     }
 
     /// Takes the log's answer to the question that is under way.
@@ -127,10 +126,9 @@ impl Session {
                 let found = ready!(Pin::new(found).poll(cx))?;
                 reply::success(id, &FoundForm::new(&found, words, viewer))
             }
-            Asked::Read { room, seq, mark } => {
+            Asked::Read { room, mark } => {
                 let mark = ready!(Pin::new(mark).poll(cx))?;
-                // Else it was there before.
-                if mark.seq <= *seq {
+                if mark.is_raised {
                     self.tell_own_others(Arc::clone(room), mark);
                 }
                 reply::success(id, &reply::Read::from(mark))
@@ -155,17 +153,18 @@ impl Session {
     }
 
     /// A user has read a room elsewhere. For a client that takes nothing at present this is dropped: a later one says more.
-    fn hear_of_read(&mut self, user: &str, room: &str, mark: ReadMark) {
+    pub(super) fn hear_of_read(&mut self, user: &str, room: &str, mark: ReadMark) {
+        if **self.client.id() != *user || self.is_told_on_joining(room, mark) {
+            return;
+        }
         let place = self.rooms.find(room).and_then(|room| self.rooms.get(room));
-        let is_concerned =
-            place.is_some_and(|place| !place.is_channel) && **self.client.id() == *user;
+        let is_concerned = place.is_some_and(|place| !place.is_channel);
         if is_concerned && self.outbox.has_room(self.writing.len()) {
             self.outbox.push(event::read(room, mark));
         }
     }
 }
 
-/// So many messages, as far as one write takes them.
 /// What is looked for in these rooms, for this user.
 pub(crate) fn search_query(
     search: Search<'_>,

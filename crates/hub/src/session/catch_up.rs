@@ -159,3 +159,154 @@ impl Session {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use fullduplex::{Acceptor, Forwarded, WebSocket};
+    use fullduplex_testkit::Peer;
+
+    use super::*;
+    use crate::{
+        config::{Config, Limits},
+        core::{Begin, Watch},
+        session::seat_tests::{CLIENT, V1, hub_with, json, round, say, session},
+    };
+
+    /// A session that is written for by hand.
+    struct Slow {
+        session: Box<Session>,
+        ws: WebSocket,
+        peer: Peer,
+    }
+
+    impl Slow {
+        /// In a room where nothing was said yet, with a ring of one event.
+        async fn new() -> (Self, Box<Session>) {
+            let limits = Limits {
+                ring_events: 1,
+                ..Limits::default()
+            };
+            let config = Config {
+                limits,
+                ..Config::default()
+            };
+            let hub = hub_with(config).await;
+            let (io, peer) = Peer::client();
+            let slow = Self {
+                session: session(&hub, V1).await,
+                ws: Acceptor::new().accept(io).await.unwrap(),
+                peer,
+            };
+            (slow, session(&hub, Dialect::Json).await)
+        }
+
+        fn room(&self) -> RoomRef {
+            self.session.plain_room.unwrap()
+        }
+
+        /// Writes what there is for it, but no more than one frame if the socket is nearly full.
+        fn write(&mut self, is_nearly_full: bool) {
+            let cx = &mut Context::from_waker(Waker::noop());
+            self.session.poll_log(cx).unwrap();
+            let mut parcel = Parcel::default();
+            parcel.begin(if is_nearly_full { HIGH_WATER - 1 } else { 0 });
+            self.session.pack(&mut parcel).unwrap();
+            assert!(parcel.poll_send(&mut self.ws, cx).is_ready());
+        }
+
+        /// Gets all that there is.
+        fn catch_up(&mut self) {
+            for _ in 0..8 {
+                self.write(false);
+            }
+        }
+
+        /// The bodies of what was said in a room, as they came.
+        fn said(&self, room: &str) -> Vec<String> {
+            let events = self.peer.frames();
+            let events = events
+                .iter()
+                .map(json)
+                .filter(|event| event["room"] == *room);
+            events
+                .map(|event| event["body"].as_str().unwrap_or("?").to_owned())
+                .collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_room_had_for_all_is_not_taken_from_the_log_again() {
+        let (mut slow, mut author) = Slow::new().await;
+        say(&mut author, 0..2);
+        let last = round(&slow.session.hub, &author);
+        slow.session.ready.push_back(slow.room());
+        // It asks, and gets the first of the two.
+        slow.write(false);
+        slow.write(true);
+        assert_eq!(slow.said("general"), ["0"]);
+        let followed = slow.session.follow(&last, &mut slow.ws);
+        assert_eq!(followed, Forwarded::Written);
+        slow.catch_up();
+        assert_eq!(slow.said("general"), ["0", "1"]);
+    }
+
+    #[tokio::test]
+    async fn of_two_rooms_that_are_behind_each_has_its_turn() {
+        let (mut slow, mut author) = Slow::new().await;
+        let mut other = Session::new(&slow.session.hub, Dialect::Json, CLIENT);
+        other.enter("other", 0).await.unwrap();
+        let begin = Begin::Newest { count: 0, from: 0 };
+        let joined = slow
+            .session
+            .rooms
+            .join("other", None, true, Watch::Nothing, begin);
+        let (room, _) = joined.unwrap();
+        say(&mut author, 0..3);
+        say(&mut other, 3..6);
+        slow.session.ready.extend([slow.room(), room]);
+        slow.catch_up();
+        assert_eq!(slow.said("general"), ["0", "1", "2"]);
+        assert_eq!(slow.said("other"), ["3", "4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_for_a_room_that_is_left_is_not_for_who_comes_back_with_an_older_cursor()
+    {
+        let (mut slow, mut author) = Slow::new().await;
+        say(&mut author, 0..5);
+        slow.session.rooms.get_mut(slow.room()).unwrap().cursor = 3;
+        slow.session.ready.push_back(slow.room());
+        slow.write(false);
+        slow.session.leave("general");
+        let begin = Begin::After(0);
+        let joined = slow
+            .session
+            .rooms
+            .join("general", None, true, Watch::Nothing, begin);
+        assert_eq!(joined.unwrap().0, slow.room());
+        slow.catch_up();
+        assert_eq!(slow.said("general"), ["0", "1", "2", "3", "4"]);
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_left_waits_for_no_turn() {
+        let (mut slow, mut author) = Slow::new().await;
+        let begin = Begin::Newest { count: 0, from: 0 };
+        let mut other = Session::new(&slow.session.hub, Dialect::Json, CLIENT);
+        other.enter("other", 0).await.unwrap();
+        let joined = slow
+            .session
+            .rooms
+            .join("other", None, true, Watch::Nothing, begin);
+        let (room, _) = joined.unwrap();
+        say(&mut author, 0..2);
+        say(&mut other, 0..2);
+        slow.session.ready.extend([slow.room(), room]);
+        slow.write(false);
+        slow.session.leave("other");
+        let page = slow.session.catch_up.0.as_ref().unwrap();
+        assert!(page.behind.is_empty());
+    }
+}

@@ -143,6 +143,13 @@ impl Entered {
     }
 }
 
+/// Keeps the mark that is further: two ways of hearing of one may cross.
+fn later(known: &mut Option<ReadMark>, mark: ReadMark) {
+    if known.is_none_or(|known| known.seq <= mark.seq) {
+        *known = Some(mark);
+    }
+}
+
 /// What came of the rooms that `hello` wanted to go on in.
 pub(super) fn forms(rooms: &[Outcome]) -> BTreeMap<&str, RoomResult<'_>> {
     let mut may_list = MAX_HELLO_MEMBERS;
@@ -191,6 +198,26 @@ impl Session {
             .is_some_and(|joining| joining.is_hello)
     }
 
+    /// Whether the reply to a join that is under way tells how far the user has read a room.
+    pub(super) fn is_told_on_joining(&mut self, room: &str, mark: ReadMark) -> bool {
+        let Some(joining) = &mut self.joining else {
+            return false;
+        };
+        let doors = joining.doors.iter_mut();
+        let outside = doors.filter(|door| !door.is_channel);
+        let outside = outside.map(|door| (&door.room, &mut door.mark));
+        let inside = joining.rooms.iter_mut().filter_map(|(name, result)| {
+            let entered = result.as_mut().ok().filter(|entered| !entered.is_channel)?;
+            Some((&*name, &mut entered.mark))
+        });
+        let mut found = outside.chain(inside);
+        let Some((_, known)) = found.find(|(name, _)| ***name == *room) else {
+            return false;
+        };
+        later(known, mark);
+        true
+    }
+
     /// Goes on with the joins that are under way.
     pub(super) fn poll_joining(&mut self, cx: &mut Context<'_>) {
         let Some(mut joining) = self.joining.take() else {
@@ -236,7 +263,9 @@ impl Session {
                 }
                 Step::Marking(mark) => {
                     // What can't be told now is no reason to stay outside.
-                    door.mark = ready!(Pin::new(mark).poll(cx)).ok();
+                    if let Ok(mark) = ready!(Pin::new(mark).poll(cx)) {
+                        later(&mut door.mark, mark);
+                    }
                     self.opening(door)
                 }
                 Step::Opening(entrance) => {

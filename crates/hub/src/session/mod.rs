@@ -23,6 +23,8 @@ mod parcel;
 mod people;
 mod plain;
 mod refusals;
+#[cfg(test)]
+mod resume_tests;
 mod rights;
 mod seat;
 #[cfg(test)]

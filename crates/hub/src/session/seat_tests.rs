@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -27,21 +27,25 @@ use tokio::{
 
 use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session};
 use crate::{
-    config::Config,
+    config::{Config, Limits},
     core::{DEFAULT_ROOM, Watch},
     delivery::Delivery,
     hub::Shared,
+    lane::{self, Turn},
     log::{Committed, MemoryLimits, MemoryLog},
     logs::Logs,
-    rooms::Rooms,
+    rooms::{RoomRef, Rooms},
     traffic::Client,
 };
 
 pub(super) async fn hub() -> Arc<Shared> {
-    let config = Config::default();
+    hub_with(Config::default()).await
+}
+
+pub(super) async fn hub_with(config: Config) -> Arc<Shared> {
     let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
     let limits = MemoryLimits {
-        room_events: config.limits.ring_events,
+        room_events: Limits::default().ring_events,
         events: config.limits.memory_events,
         bytes: config.limits.memory_bytes,
     };
@@ -129,7 +133,7 @@ pub(super) const CLIENT: Client = Client {
     is_exempt: true,
 };
 
-async fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
+pub(super) async fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session> {
     let mut session = Session::new(hub, dialect, CLIENT);
     session.enter(DEFAULT_ROOM, 0).await.unwrap();
     if dialect == V1 {
@@ -165,7 +169,7 @@ async fn publish(hub: &Arc<Shared>, count: usize) -> Vec<wire::Frame> {
 }
 
 /// The same, of this author.
-fn say(author: &mut Session, numbers: Range<usize>) -> Vec<wire::Frame> {
+pub(super) fn say(author: &mut Session, numbers: Range<usize>) -> Vec<wire::Frame> {
     let text = |n| format!(r#"{{"email":"","username":"Ana","message":"{n}"}}"#);
     numbers
         .map(|n| {
@@ -180,7 +184,7 @@ pub(super) fn json(frame: &wire::Frame) -> serde_json::Value {
 }
 
 /// Whether it is a reply, or which event.
-fn kind(frame: &wire::Frame) -> String {
+pub(super) fn kind(frame: &wire::Frame) -> String {
     let value = json(frame);
     match value["ev"].as_str() {
         Some(event) => event.to_owned(),
@@ -190,10 +194,10 @@ fn kind(frame: &wire::Frame) -> String {
 }
 
 /// What the room has for all, taken before its lane does.
-fn round(hub: &Arc<Shared>, author: &Session) -> Delivery {
+pub(super) fn round(hub: &Arc<Shared>, author: &Session) -> Delivery {
     let room = author.plain_room.unwrap();
-    let (round, again) = hub.rooms.due(room).next().unwrap();
-    assert!(again.is_none());
+    let (round, is_due) = hub.rooms.due(room).next().unwrap();
+    assert!(!is_due);
     round
 }
 
@@ -291,6 +295,56 @@ async fn nothing_more_is_written_for_a_session_that_panicked() {
     // Its task had no turn yet.
     broken.until(1).await;
     assert_eq!(broken.peer.frames(), [wire::close(1011, "")]);
+}
+
+/// A room that is nowhere: whoever looks for it panics.
+fn nowhere(author: &Session) -> RoomRef {
+    let mut room = author.plain_room.unwrap();
+    room.shard = usize::MAX;
+    room
+}
+
+#[tokio::test]
+async fn a_panic_in_a_lane_ends_neither_it_nor_what_waits_behind() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("a bug");
+        }
+    }
+    let hub = hub().await;
+    let listener = listener(&hub).await;
+    tokio::task::yield_now().await;
+    let mut author = session(&hub, Dialect::Json).await;
+    let lanes = hub.rooms.lanes();
+    let broken = Seat::new(Arc::clone(lanes.of(0)));
+    broken.attend(&Waker::from(Arc::new(Bomb)));
+    broken.tell(author.plain_room.unwrap());
+    lanes.of(0).push_room(hub.rooms.due(nowhere(&author)));
+    let mut frames = say(&mut author, 0..1);
+    listener.until(1).await;
+    frames.extend(say(&mut author, 1..2));
+    listener.until(2).await;
+    assert_eq!(listener.peer.frames(), frames);
+    say(&mut author, 2..3);
+    let mut broken = round(&hub, &author);
+    broken.room = nowhere(&author);
+    lane::write(&broken, &mut Turn::default()).await;
+}
+
+#[tokio::test]
+async fn a_room_whose_round_was_given_up_is_read_by_each_alone_and_goes_on() {
+    let hub = hub().await;
+    let listener = listener(&hub).await;
+    tokio::task::yield_now().await;
+    let mut author = session(&hub, Dialect::Json).await;
+    let mut frames = say(&mut author, 0..1);
+    // Its lane has it, and finds nothing left.
+    hub.rooms.due(author.plain_room.unwrap()).read_alone();
+    listener.until(1).await;
+    frames.extend(say(&mut author, 1..2));
+    listener.until(2).await;
+    assert_eq!(listener.peer.frames(), frames);
 }
 
 #[tokio::test]

@@ -283,6 +283,7 @@ fn every_reply_of_the_document_is_what_we_send() {
     let read = reply::Read::from(ReadMark {
         seq: 1048,
         unread: 2,
+        is_raised: true,
     });
     assert_same(
         &reply::success(id(27).as_ref(), &read).unwrap(),
@@ -540,6 +541,7 @@ fn every_event_of_the_document_is_what_we_send() {
     let mark = ReadMark {
         seq: 1048,
         unread: 2,
+        is_raised: true,
     };
     assert_same(&event::read("general", mark), &example("ev", "read"));
     let frame = Frame::parse("[]", 1);

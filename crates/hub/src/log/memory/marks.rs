@@ -32,11 +32,12 @@ impl Marks {
         self.by_turn.retain(|_, (_, other)| **other != *user);
     }
 
-    /// Sets one forward.
-    pub(super) fn raise(&mut self, room: &Arc<str>, user: &Arc<str>, seq: u64) {
+    /// Sets one forward. Says whether it was further back before.
+    pub(super) fn raise(&mut self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> bool {
         let place = (Arc::clone(room), Arc::clone(user));
         self.turns += 1;
         let mark = self.by_place.entry(place.clone()).or_insert((0, 0));
+        let is_raised = mark.0 < seq;
         self.by_turn.remove(&mark.1);
         *mark = (mark.0.max(seq), self.turns);
         self.by_turn.insert(self.turns, place);
@@ -45,6 +46,7 @@ impl Marks {
         {
             self.by_place.remove(&place);
         }
+        is_raised
     }
 }
 

@@ -218,10 +218,6 @@ impl Shard {
         self.rooms.get(&key.1)?.get(*seq)
     }
 
-    fn head(&self, room: &str) -> Mark {
-        self.rooms.get(room).map_or(Mark::START, |room| room.head)
-    }
-
     fn bounds(&self, room: &str, epoch: &Arc<str>) -> Bounds {
         let bounds = Bounds::empty(Arc::clone(epoch));
         match self.rooms.get(room) {

@@ -38,11 +38,15 @@ impl Projection for MemoryLog {
     }
 
     fn set_mark(&self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> Answer<ReadMark, ReadError> {
-        let seq = seq.min(self.shard(room).head(room).seq);
+        let Bounds { floor, head, .. } = self.shard(room).bounds(room, &self.epoch);
+        let seq = seq.min(head.seq);
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.raise(room, user, seq);
+        // At the floor it is without being set.
+        let is_raised = seq > floor.seq && marks.raise(room, user, seq);
+        let seq = marks.get(room, user);
         drop(marks);
-        self.mark(room, user)
+        let mark = self.shard(room).read_mark(room, user, seq);
+        Answer::given(Ok(ReadMark { is_raised, ..mark }))
     }
 }
 
@@ -76,7 +80,7 @@ impl MemoryLog {
 impl Shard {
     fn read_mark(&self, room: &str, user: &str, seq: u64) -> ReadMark {
         let Some(Room { floor, events, .. }) = self.rooms.get(room) else {
-            return ReadMark { seq: 0, unread: 0 };
+            return ReadMark::NONE;
         };
         let seq = seq.max(floor.seq);
         let first = events.partition_point(|event| event.seq <= seq);
@@ -85,7 +89,11 @@ impl Shard {
             .filter(|event| event.what.target().is_none());
         let next = messages.take(MAX_UNREAD);
         let unread = next.filter(|event| may_be_unread(event, user)).count();
-        ReadMark { seq, unread }
+        ReadMark {
+            seq,
+            unread,
+            ..ReadMark::NONE
+        }
     }
 }
 

@@ -13,25 +13,30 @@ pub(super) struct Mark {
     pub(super) seq: u64,
 }
 
-/// Sets one forward, not beyond the newest event.
-pub(super) fn raise(conn: &Connection, mark: &Mark) -> rusqlite::Result<()> {
+/// Sets one forward, not beyond the newest event. Says whether it was further back before.
+pub(super) fn raise(conn: &Connection, mark: &Mark) -> rusqlite::Result<bool> {
     let Some(room) = rows::find_room(conn, &mark.room)? else {
-        return Ok(());
+        return Ok(false);
     };
-    let seq = integer(mark.seq.min(room.head.seq));
-    conn.prepare_cached(
-        "INSERT INTO marks (room, user, seq) VALUES (?, ?, ?)
+    let seq = mark.seq.min(room.head.seq);
+    if seq <= room.floor.seq {
+        // It is there without being set.
+        return Ok(false);
+    }
+    let changed = conn
+        .prepare_cached(
+            "INSERT INTO marks (room, user, seq) VALUES (?, ?, ?)
             ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE seq < excluded.seq",
-    )?
-    .execute(params![room.id, &*mark.user, seq])?;
-    Ok(())
+        )?
+        .execute(params![room.id, &*mark.user, integer(seq)])?;
+    Ok(changed > 0)
 }
 
 pub(super) fn get(conn: &Connection, room: &str, user: &str) -> rusqlite::Result<ReadMark> {
     // One view of all.
     let conn = conn.unchecked_transaction()?;
     let Some(room) = rows::find_room(&conn, room)? else {
-        return Ok(ReadMark { seq: 0, unread: 0 });
+        return Ok(ReadMark::NONE);
     };
     let seq = conn
         .prepare_cached("SELECT seq FROM marks WHERE room = ? AND user = ?")?
@@ -49,5 +54,9 @@ pub(super) fn get(conn: &Connection, room: &str, user: &str) -> rusqlite::Result
             |row| number(row, 0),
         )?;
     let unread = usize::try_from(unread).unwrap_or(MAX_UNREAD);
-    Ok(ReadMark { seq, unread })
+    Ok(ReadMark {
+        seq,
+        unread,
+        ..ReadMark::NONE
+    })
 }

@@ -120,6 +120,8 @@ struct Stored {
     decided: Vec<Decided>,
     /// Rooms that lost their oldest events.
     trimmed: Vec<(Arc<str>, core::Mark)>,
+    /// Of each read mark, whether it was further back before.
+    raised: Vec<bool>,
 }
 
 /// Why a transaction did not happen.
@@ -241,7 +243,11 @@ impl Writer {
         let begun = Instant::now();
         let stored = self.store(drafts, &marking, patience);
         match stored {
-            Ok(Stored { decided, trimmed }) => {
+            Ok(Stored {
+                decided,
+                trimmed,
+                raised,
+            }) => {
                 self.times.commits.record(begun.elapsed());
                 self.trouble.is_over();
                 self.wal.grew(has_deleted);
@@ -259,14 +265,17 @@ impl Writer {
                     // Who does not wait any more needs no answer.
                     answer.send(result).ok();
                 }
-                for Marking {
-                    mark,
-                    answer,
-                    readers,
-                    ..
-                } in marking
-                {
-                    let get = move |conn: &Connection| marks::get(conn, &mark.room, &mark.user);
+                for (marking, is_raised) in marking.into_iter().zip(raised) {
+                    let Marking {
+                        mark,
+                        answer,
+                        readers,
+                        ..
+                    } = marking;
+                    let get = move |conn: &Connection| {
+                        let mark = marks::get(conn, &mark.room, &mark.user)?;
+                        Ok(ReadMark { is_raised, ..mark })
+                    };
                     // Where it can't be asked for the answer is gone, which says that.
                     readers.ask(answer, self.limits.read, get).ok();
                 }
@@ -354,10 +363,12 @@ impl Writer {
                 }
                 state.rooms.insert(name, room);
             }
-            for Marking { mark, .. } in marking {
-                marks::raise(conn, mark)?;
-            }
-            Ok(Stored { decided, trimmed })
+            let raised = marking.iter().map(|one| marks::raise(conn, &one.mark));
+            Ok(Stored {
+                raised: raised.collect::<Result<_, _>>()?,
+                decided,
+                trimmed,
+            })
         };
         let stored = write().map_err(Failed::Before)?;
         conn.execute_batch("COMMIT").map_err(Failed::AtCommit)?;
