@@ -111,6 +111,7 @@ async fn write(log: Arc<dyn Log>, writer: usize, until: Instant) -> Vec<Duration
             from: user.clone(),
             what: What::message(Arc::clone(&body)),
             cid: Some(format!("{writer}-{}", waits.len()).into()),
+            moderates: false,
             now: 1_767_225_600_000,
         };
         let begin = Instant::now();

@@ -209,3 +209,43 @@ async fn the_administrators_token_is_good_on_a_socket_too_and_is_nobody_elses() 
         assert_eq!(forged.closed().await.0, CloseCode::new(4001));
     }
 }
+
+#[tokio::test]
+async fn who_moderates_a_room_deletes_what_anybody_said_there_and_edits_nothing_of_others() {
+    let (config, _folder) = guarded();
+    let hub = Running::start(config).await;
+    let mut ana = member(&hub, &of("ana"), "general").await;
+    let mut plain = open(shown(hub.client("/ws?mode=text"), &of("bo"))).await;
+    ana.say("general", "c1", "one").await;
+    plain.send("two").await.unwrap();
+    let seqs = [ana.msg().await, ana.msg().await].map(|msg| msg["seq"].clone());
+    // No right includes another: she does not even have to be one who may say something.
+    let rooms = [("general", "read,admin"), ("other", "read,write")];
+    let mut moderator = member(&hub, &token("mo", &rooms), "general").await;
+    let change = |op: &str, room: &str, target: &Value| json!({"op": op, "room": room, "target": target, "body": "x"});
+    for seq in &seqs {
+        let edit = change("edit", "general", seq);
+        assert_eq!(moderator.err(edit).await, "forbidden");
+        moderator.ok(change("delete", "general", seq)).await;
+        let del = ana.event("del").await;
+        assert_eq!((&del["target"], &del["from"]["id"]), (seq, &json!("mo")));
+    }
+    let send = json!({"op": "send", "room": "general", "cid": "c", "body": "x"});
+    assert_eq!(moderator.err(send).await, "forbidden");
+    // Elsewhere she is as others are.
+    ana.ok(json!({"op": "join", "room": "other"})).await;
+    moderator.ok(json!({"op": "join", "room": "other"})).await;
+    let seq = ana.say("other", "c1", "three").await["seq"].clone();
+    let delete = change("delete", "other", &seq);
+    assert_eq!(moderator.err(delete.clone()).await, "forbidden");
+    // With another token she may no longer, and the administrator may.
+    let less = token("mo", &[("general", "read,write")]);
+    moderator.ok(json!({"op": "auth", "token": less})).await;
+    let seq = ana.say("general", "c2", "four").await["seq"].clone();
+    let general = change("delete", "general", &seq);
+    assert_eq!(moderator.err(general.clone()).await, "forbidden");
+    let mut admin = member(&hub, ADMIN, "general").await;
+    admin.ok(general).await;
+    admin.ok(json!({"op": "join", "room": "other"})).await;
+    admin.ok(delete).await;
+}

@@ -25,6 +25,7 @@ macro_rules! conformance {
             a_cursor_at_any_event_is_found
             a_cursor_that_does_not_fit_is_told_apart
             only_its_author_changes_a_message_and_only_while_it_is_there
+            who_moderates_deletes_what_anybody_said_and_does_not_edit_it
             what_was_deleted_is_gone_from_all_that_is_read
             what_is_dropped_raises_the_floor
             what_was_made_of_a_message_is_dropped_with_it
@@ -117,6 +118,7 @@ pub(crate) fn draft(user_id: &str, cid: &str, what: What) -> Draft {
         from: user(user_id),
         what,
         cid: Some(cid.into()),
+        moderates: false,
         now: 1_000,
     }
 }
@@ -405,6 +407,39 @@ pub(crate) async fn only_its_author_changes_a_message_and_only_while_it_is_there
         assert_eq!(late, Err(AppendError::NotFound));
     }
     assert_eq!(subject.seen.all().len(), 4);
+}
+
+pub(crate) async fn who_moderates_deletes_what_anybody_said_and_does_not_edit_it(subject: Subject) {
+    let plain = Draft {
+        from: Author::PlainText,
+        ..says("", "", "from a plain client")
+    };
+    let moderated = |cid: &str, what: What| Draft {
+        moderates: true,
+        ..draft("u2", cid, what)
+    };
+    for (cid, said) in [("c2", says("u1", "c1", "hi")), ("c3", plain)] {
+        let target = subject.append(said).await.unwrap().seq;
+        let edit = What::Edit {
+            target,
+            body: Some("ho".into()),
+        };
+        let edited = subject.append(moderated("e", edit)).await;
+        assert_eq!(edited, Err(AppendError::Forbidden));
+        let delete = || moderated(cid, What::Delete { target });
+        assert!(!subject.append(delete()).await.unwrap().duplicate);
+        assert!(subject.append(delete()).await.unwrap().duplicate);
+        let again = draft("u2", "c4", What::Delete { target });
+        assert_eq!(subject.append(again).await, Err(AppendError::NotFound));
+    }
+    let data = What::Data {
+        json: Some("1".into()),
+    };
+    let target = subject.append(draft("u1", "c5", data)).await.unwrap().seq;
+    let deleted = subject
+        .append(moderated("c6", What::Delete { target }))
+        .await;
+    assert_eq!(deleted, Err(AppendError::NotFound));
 }
 
 pub(crate) async fn what_was_deleted_is_gone_from_all_that_is_read(subject: Subject) {

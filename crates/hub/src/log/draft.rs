@@ -17,6 +17,8 @@ pub struct Draft {
     /// The client's own id of it. The same user's second draft for the same room with the same
     /// `cid` is not stored again.
     pub cid: Option<Arc<str>>,
+    /// Whether who it is from may delete what anybody said in the room.
+    pub moderates: bool,
     /// Milliseconds since 1970.
     pub now: u64,
 }
@@ -117,13 +119,14 @@ pub(super) fn position_after(last: u64) -> Option<u64> {
     (last < MAX_SEQ).then(|| last + 1)
 }
 
-/// Whether a draft may be about `target`: a message that is there, and to be changed only by its author.
+/// Whether a draft may be about `target`: a message that is there, to be changed by its author alone, and to be deleted by moderators, too.
 pub(super) fn may_change(draft: &Draft, target: &What, author: &Author) -> Result<(), AppendError> {
     let What::Message { body: Some(_), .. } = target else {
         return Err(AppendError::NotFound);
     };
     match (&draft.what, &draft.from, author) {
         (What::React { .. }, ..) => Ok(()),
+        (What::Delete { .. }, ..) if draft.moderates => Ok(()),
         (_, Author::User(user), Author::User(author)) if user.id == author.id => Ok(()),
         _ => Err(AppendError::Forbidden),
     }

@@ -14,6 +14,8 @@ pub(super) enum Right {
     Read,
     /// To store something there. Whose messages it may change is for the log to say, which knows them.
     Write,
+    /// To delete what anybody said there.
+    Moderate,
 }
 
 impl Right {
@@ -22,6 +24,7 @@ impl Right {
         match self {
             Self::Read => auth::Right::Read,
             Self::Write => auth::Right::Write,
+            Self::Moderate => auth::Right::Admin,
         }
     }
 }
@@ -29,7 +32,7 @@ impl Right {
 impl Session {
     /// Where a room is, if the client is there and may do this.
     pub(super) fn allowed(&self, right: Right, room: &str) -> Result<RoomRef, Failure> {
-        if right == Right::Write && self.client.user().is_none() {
+        if right != Right::Read && self.client.user().is_none() {
             return Err(Failure::new(ErrorCode::Forbidden, "choose a name first"));
         }
         let Some(found) = self.rooms.find(room) else {

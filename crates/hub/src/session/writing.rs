@@ -10,6 +10,7 @@ use std::{
 
 use super::{Dialect, Session, rights::Right};
 use crate::{
+    auth,
     core::{Author, What},
     hub::now,
     log::{Append, AppendError, Appended, Draft},
@@ -35,7 +36,12 @@ pub(super) type AllWriting = VecDeque<Writing>;
 impl Session {
     /// Has something stored that a client of `fdx.v1.json` wrote.
     pub(super) fn write(&mut self, write: Write<'_>, id: Option<&Id>) -> Result<(), Failure> {
-        let room = self.allowed(Right::Write, &write.room)?;
+        let right = if self.moderates(&write.room, &write.what) {
+            Right::Moderate
+        } else {
+            Right::Write
+        };
+        let room = self.allowed(right, &write.room)?;
         self.admit_message(room)?;
         if let Some(user) = self.client.user() {
             let from = Author::User(Arc::clone(user));
@@ -43,6 +49,12 @@ impl Session {
             self.publish(room, from, write.what, cid, id.cloned());
         }
         Ok(())
+    }
+
+    /// Whether it is something that who moderates the room may do, whoever said what it is about.
+    fn moderates(&self, room: &str, what: &What) -> bool {
+        let is_for_moderators = matches!(what, What::Delete { .. });
+        is_for_moderators && self.may(room, auth::Right::Admin).is_ok()
     }
 
     /// Hands an event to the log.
@@ -58,6 +70,7 @@ impl Session {
             return;
         };
         let draft = Draft {
+            moderates: self.moderates(&place.name, &what),
             room: Arc::clone(&place.name),
             from,
             what,

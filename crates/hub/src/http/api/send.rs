@@ -63,6 +63,7 @@ pub(super) async fn send(
         from: Author::User(user),
         what: posted.what,
         cid: cid.map(Into::into),
+        moderates: false,
         now: now(),
     });
     let appended = timeout(hub.config.timeouts.request, append).await;
