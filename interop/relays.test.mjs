@@ -74,7 +74,7 @@ for (const relay of [nginx, haproxy]) {
   test(`${relay.name}: WebSockets, Origin, streams of events`, async (t) => {
     const tls = await certificates(t);
     const ca = await readFile(tls.ca);
-    const hub = await listen(t, 'serve', '--trusted-proxy', '127.0.0.1');
+    const hub = await listen(t, 'serve', '--trusted-proxy', '127.0.0.1', '--open');
     const port = await relay(t, hub, tls, none);
     const own = `https://localhost:${port}`;
 
@@ -133,8 +133,18 @@ for (const relay of [nginx, haproxy]) {
 }
 
 test('the settings that a package brings are right', async (t) => {
-  const check = await run(t, FDX, ['config', 'check', `${ROOT}packaging/etc/fdx.toml`]);
-  assert.equal(check.stdout, 'ok\n');
+  // The secret is made when it is installed.
+  const place = '/etc/fullduplex/secret';
+  const secret = join(await folder(t), 'secret');
+  await writeFile(secret, 'x'.repeat(64), { mode: 0o600 });
+  const config = join(await folder(t), 'fdx.toml');
+  const check = async (from, to) => {
+    await writeFile(config, await sample('etc/fdx.toml', [[from, to]]));
+    return run(t, FDX, ['config', 'check', config]);
+  };
+  assert.equal((await check(place, secret)).stdout, 'ok\n');
+  // Nobody is let in by forgetting to say who may.
+  await assert.rejects(check(`auth-secret = "${place}"`, ''), /anybody who reaches the proxy/);
 });
 
 test('systemd reads the unit without a word', async (t) => {

@@ -1,6 +1,7 @@
 //! What the servers among the commands have in common: address, origins, TLS, timeouts.
 
 use std::{
+    fmt::Display,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -210,10 +211,8 @@ pub(crate) async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Fail
 }
 
 /// Says who else may come.
-pub(crate) fn warn_of_strangers(addr: SocketAddr) {
-    if !addr.ip().is_loopback() {
-        output::warning(&format!("anybody who reaches {addr} may use it"));
-    }
+pub(crate) fn warn_of_strangers(door: impl Display) {
+    output::warning(&format!("anybody who reaches {door} may use it"));
 }
 
 /// Says where connections are taken: the one line that scripts wait for.

@@ -1,6 +1,6 @@
 //! What a hub serves and what it may cost, as plain data.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fullduplex_tail::Source;
 
@@ -38,17 +38,24 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// What can be followed.
     pub logs: Vec<LogSource>,
-    /// Whether logs are shown on a listener that is not on loopback, where anybody may read them.
+    /// Whether logs are shown where others [reach](Self::is_public) the hub, and anybody may read them.
     pub logs_open: bool,
     /// Bounds.
     pub limits: Limits,
     /// How fast clients may go on.
     pub rates: Rates,
     /// Proxies that are believed when they say whose a request is. Naming any ends the exemption of peers on loopback from
-    /// [`Rates`] and [`Limits::connections_per_address`].
+    /// [`Rates`] and the limits by address, and a listener on loopback counts as one that others reach.
     pub trusted_proxies: TrustedProxies,
     /// Waits.
     pub timeouts: Timeouts,
+}
+
+impl Config {
+    /// Whether others than this machine reach a hub that listens at this address: by themselves, or through a proxy.
+    pub fn is_public(&self, address: SocketAddr) -> bool {
+        !address.ip().is_loopback() || !self.trusted_proxies.is_empty()
+    }
 }
 
 /// What a hub is for.

@@ -3,22 +3,34 @@
 use std::{pin::pin, sync::Arc};
 
 use fullduplex::WebSocket;
+use tokio::time::Instant;
 
 use crate::{
     metrics::{Kind, Metrics},
-    session::Stop,
+    session::{Alarm, Stop, token_expired},
     visits::Visit,
 };
 
-/// Sends every message back, until the client goes or has to.
-pub(crate) async fn echo(mut ws: WebSocket, visit: Visit, metrics: Arc<Metrics>) {
+/// Sends every message back, until the client goes or has to, or its token expires at `end`.
+pub(crate) async fn echo(
+    mut ws: WebSocket,
+    visit: Visit,
+    end: Option<Instant>,
+    metrics: Arc<Metrics>,
+) {
+    let mut expiry = Alarm::default();
+    expiry.set(end);
     // Also while a message waits for a client that does not read.
-    let ended = {
+    let stop = {
         let sending = pin!(send_back(&mut ws, &metrics));
-        visit.until(sending).await
+        tokio::select! {
+            biased;
+            ended = visit.until(sending) => ended.err().map(Stop::from),
+            () = expiry.rings() => Some(token_expired()),
+        }
     };
-    if let Err(why) = ended {
-        ws.close(Stop::from(why).frame()).await;
+    if let Some(stop) = stop {
+        ws.close(stop.frame()).await;
     }
 }
 
@@ -51,7 +63,7 @@ mod tests {
         let visits = Arc::<Visits>::default();
         let visitor = Visitor::new("echo", None, [127, 0, 0, 1].into(), None);
         let visit = visits.enter(1, visitor);
-        let task = tokio::spawn(echo(ws, visit, Arc::default()));
+        let task = tokio::spawn(echo(ws, visit, None, Arc::default()));
         yield_now().await;
         visits.stop_all();
         yield_now().await;

@@ -342,7 +342,7 @@ async fn sweep(shared: &Shared) -> ! {
 /// What can be told from the configuration alone.
 fn check(config: &Config, address: SocketAddr) -> Result<(), StartError> {
     let refuse = |why: String| Err(StartError::Config(why));
-    let is_public = !address.ip().is_loopback();
+    let is_public = config.is_public(address);
     if let Access::Tokens(tokens) = &config.access {
         Gate::check(&config.access)?;
         if tokens.cookie.is_some() && config.origins == AllowedOrigins::Any {
@@ -351,11 +351,11 @@ fn check(config: &Config, address: SocketAddr) -> Result<(), StartError> {
         }
     } else if is_public && !config.logs.is_empty() && !config.logs_open {
         return refuse(format!(
-            "anybody who reaches {address} could read the logs; say that they may"
+            "anybody who reaches {address}, or its proxy, could read the logs; say that they may"
         ));
     } else if is_public && config.site == Site::Chat && config.access == Access::Loopback {
         return refuse(format!(
-            "anybody who reaches {address} could use it; ask for tokens or say that they may"
+            "anybody who reaches {address}, or its proxy, could use it; ask for tokens or say that they may"
         ));
     }
     for (at, source) in config.logs.iter().enumerate() {

@@ -17,7 +17,7 @@ use std::{
 
 use fullduplex::{CloseCode, ConnectError};
 use fullduplex_hub::{
-    AllowedOrigins, Config, Hub, LogInput, LogSource, StartError, Timeouts,
+    AllowedOrigins, Config, Hub, LogInput, LogSource, StartError, Timeouts, TrustedProxies,
     auth::{Access, AdminToken, Claims, KeySource, SigningKey, Tokens},
 };
 use serde_json::{Value, json};
@@ -503,6 +503,10 @@ async fn logs_are_for_tokens_with_the_right_for_them_and_echo_for_any() {
     let (mut echo, _) = within(client.unwrap().connect()).await.unwrap();
     echo.send("hello").await.unwrap();
     assert_eq!(text(&mut echo).await, "hello");
+    let short = format!("Bearer {}", sign(&claims("bo", &[], 2)));
+    let client = hub.client("/echo").header("Authorization", &short).unwrap();
+    let (mut short, _) = within(client.connect()).await.unwrap();
+    assert_eq!(closed(&mut short).await.0, code(4101));
 }
 
 #[tokio::test]
@@ -559,6 +563,43 @@ async fn by_http_a_token_says_the_same() {
         "{stream:?}"
     );
     assert_eq!(hub.get("/sse/general", &bearer(&ana)).await.status, 403);
+    // So does a poll that is held.
+    let short = sign(&claims("cy", &[("general", "read")], 2));
+    let first = format!("{messages}?wait=0");
+    let first = hub.get(&first, &bearer(&short)).await.json();
+    let cursor = first["cursor"].as_str().unwrap();
+    let held = format!("{messages}?wait=60&after={cursor}");
+    let held = hub.get(&held, &bearer(&short)).await;
+    assert_eq!((held.status, &held.json()["events"]), (200, &json!([])));
+    // What the server does is for who looks after it.
+    let stats = "/api/v1/stats";
+    assert_eq!(hub.get(stats, &bearer(&of("cy"))).await.status, 403);
+    let mut operator = claims("op", &[], 600);
+    operator.rights = vec!["api".into()];
+    for may in [&*sign(&operator), admin] {
+        assert_eq!(hub.get(stats, &bearer(may)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_page_elsewhere_reads_what_its_cookie_gives_where_both_are_allowed() {
+    let elsewhere = "Origin: https://app.example\r\n";
+    let ask = async |cookie: Option<&str>, origin: &str| {
+        let Guarded { hub, _folder } = Guarded::with(|config| {
+            config.origins = AllowedOrigins::List(vec!["https://app.example".into()]);
+            tokens(config).cookie = cookie.map(str::to_owned);
+        })
+        .await;
+        let headers = format!("{origin}Cookie: sid={}\r\n", of("ana"));
+        let answer = hub.get("/api/v1/rooms/general/messages", &headers).await;
+        let may = answer.header("access-control-allow-credentials");
+        (answer.status, may == Some("true"))
+    };
+    assert_eq!(ask(Some("sid"), elsewhere).await, (200, true));
+    assert_eq!(ask(Some("sid"), "").await, (200, false));
+    assert_eq!(ask(None, elsewhere).await, (401, false));
+    let evil = "Origin: https://evil.example\r\n";
+    assert_eq!(ask(Some("sid"), evil).await, (403, false));
 }
 
 #[tokio::test]
@@ -596,15 +637,24 @@ async fn refused(config: Config, address: &str) -> String {
 }
 
 #[tokio::test]
-async fn off_loopback_it_does_not_start_without_tokens_or_being_told_that_all_may() {
+async fn where_others_reach_it_it_does_not_start_without_tokens_or_being_told_that_all_may() {
     let why = refused(Config::default(), "0.0.0.0:0").await;
     assert!(why.contains("ask for tokens"), "{why}");
-    let open = Config {
-        access: Access::Open,
+    // A proxy on this machine brings others, too.
+    let proxied = Config {
+        trusted_proxies: TrustedProxies::parse(["127.0.0.1"]).unwrap(),
         ..Config::default()
     };
-    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    Hub::new(open, listener).await.unwrap();
+    let why = refused(proxied.clone(), "127.0.0.1:0").await;
+    assert!(why.contains("ask for tokens"), "{why}");
+    for (config, address) in [(Config::default(), "0.0.0.0:0"), (proxied, "127.0.0.1:0")] {
+        let open = Config {
+            access: Access::Open,
+            ..config
+        };
+        let listener = TcpListener::bind(address).await.unwrap();
+        Hub::new(open, listener).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@
 mod support;
 
 use fullduplex::{Client, CloseCode, WebSocket};
-use fullduplex_hub::{Config, Limits, Rate, Rates, TrustedProxies};
+use fullduplex_hub::{
+    Config, Limits, Rate, Rates, TrustedProxies,
+    auth::{Access, Claims, KeySource, SigningKey, Tokens},
+};
 use serde_json::json;
 use support::{Running, V1, http::GUEST, text, within};
 
@@ -23,6 +26,7 @@ fn proxied(rates: Rates) -> Config {
     Config {
         rates,
         trusted_proxies: TrustedProxies::parse(["127.0.0.0/8"]).unwrap(),
+        access: Access::Open,
         ..Config::default()
     }
 }
@@ -141,6 +145,47 @@ async fn s10_a_plain_client_that_floods_waits_loses_nothing_and_others_do_not_wa
 }
 
 #[tokio::test]
+async fn s10_plain_clients_with_one_users_token_have_one_rate() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    let signing = SigningKey::from_file(&std::fs::read(&secret).unwrap()).unwrap();
+    let hub = Running::start(Config {
+        access: Access::Tokens(Tokens::new(KeySource::Secret(secret))),
+        ..proxied(Rates {
+            messages_per_user: Rate::new(1, 2),
+            ..Rates::default()
+        })
+    })
+    .await;
+    let open = async |address: &str, sub: &str| {
+        let claims = Claims {
+            sub: sub.into(),
+            rooms: [("*".into(), vec!["read".into(), "write".into()])].into(),
+            exp: Some(u64::MAX),
+            ..Claims::default()
+        };
+        let token = format!("Bearer {}", signing.token(&claims, None).unwrap());
+        let client = hub.client("/ws").header("Authorization", &token).unwrap();
+        within(from(address, client).connect()).await.unwrap().0
+    };
+    let mut busy = open(ONE, "busy").await;
+    let mut again = open(OTHER, "busy").await;
+    let mut other = open(OTHER, "other").await;
+    for message in [r#"{"message":"1"}"#, r#"{"message":"2"}"#] {
+        within(busy.send(message)).await.unwrap();
+        text(&mut other).await;
+    }
+    for message in [r#"{"message":"3"}"#, r#"{"message":"4"}"#] {
+        within(again.send(message)).await.unwrap();
+    }
+    assert!(text(&mut other).await.contains("\"3\""));
+    within(other.send(r#"{"message":"mine"}"#)).await.unwrap();
+    assert!(text(&mut other).await.contains("\"mine\""));
+    assert!(text(&mut other).await.contains("\"4\""));
+}
+
+#[tokio::test]
 async fn s11_an_address_has_so_many_connections_and_gets_them_back() {
     let mut config = proxied(Rates::default());
     config.limits.connections_per_address = 2;
@@ -171,6 +216,7 @@ async fn s11_a_peer_that_is_no_proxy_is_turned_away_before_it_has_said_anything(
             ..Limits::default()
         },
         trusted_proxies: TrustedProxies::parse(["10.0.0.0/8"]).unwrap(),
+        access: Access::Open,
         ..Config::default()
     })
     .await;

@@ -13,8 +13,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fullduplex::CloseFrame;
 use fullduplex_hub::{
-    Config, Hub, Timeouts,
-    auth::AdminToken,
+    Config, Hub, Timeouts, TrustedProxies,
+    auth::{Access, AdminToken},
     log::{
         Answer, Append, AppendError, Bounds, Draft, Health, Log, MemoryLimits, MemoryLog, PageSize,
         ReadError, Sought, Start, Store, Tail,
@@ -162,16 +162,24 @@ async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() 
     let admin = "a".repeat(64);
     let config = Config {
         admin: Some(AdminToken::new(admin.as_bytes()).unwrap()),
+        hosts: vec!["chat.example.com".to_owned()],
         ..Config::default()
     };
-    let hub = Running::start(config).await;
+    let hub = Running::start(config.clone()).await;
     let page = hub.get("/metrics", "").await;
     assert_eq!(page.status, 200);
     assert_eq!(
         page.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    for forwarded in ["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1"] {
+    let by_address = format!("Host: {}\r\n", hub.addr);
+    assert_eq!(hub.get("/metrics", &by_address).await.status, 200);
+    for forwarded in [
+        "X-Forwarded-For: 192.0.2.1",
+        "Forwarded: for=192.0.2.1",
+        // The name that browsers know, which a proxy passes on.
+        "Host: chat.example.com",
+    ] {
         let refused = hub.get("/metrics", &format!("{forwarded}\r\n")).await;
         assert_eq!(refused.status, 403, "{forwarded}");
         assert!(!refused.body.contains("fdx_"), "{}", refused.body);
@@ -185,6 +193,14 @@ async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() 
             200
         );
     }
+    // Who may say for whom it asks is a proxy, also when it says nothing.
+    let proxied = Config {
+        access: Access::Open,
+        trusted_proxies: TrustedProxies::parse(["127.0.0.1"]).unwrap(),
+        ..config
+    };
+    let hub = Running::start(proxied).await;
+    assert_eq!(hub.get("/metrics", "").await.status, 403);
 }
 
 #[tokio::test]

@@ -102,7 +102,9 @@ pub(crate) async fn run(args: EchoArgs) -> Result<(), Failure> {
         server = server.tls(tls);
     }
     let signals = Signals::catch()?;
-    listen::warn_of_strangers(addr);
+    if !addr.ip().is_loopback() {
+        listen::warn_of_strangers(addr);
+    }
     listen::announce(scheme, addr);
     signals
         .serve(|stopped| server.serve_until(echo, async { stopped.await.unwrap_or_default() }))

@@ -108,8 +108,8 @@ pub(crate) struct Listening {
     signals: Signals,
     hangups: Hangups,
     scheme: &'static str,
-    /// Whether nobody is let in without a token.
-    is_guarded: bool,
+    /// Where strangers come in.
+    open_door: Option<String>,
 }
 
 /// Makes a hub, with a log on disk if it is to be in `store`.
@@ -127,7 +127,8 @@ pub(crate) async fn start(
     } else {
         "http"
     };
-    let is_guarded = matches!(config.access, Access::Tokens(_));
+    let is_open = !matches!(config.access, Access::Tokens(_)) && config.is_public(addr);
+    let open_door = is_open.then(|| door(&config, addr));
     let hub = new_hub(config, listener, store).await?;
     let signals = Signals::catch()?;
     Ok(Listening {
@@ -135,24 +136,36 @@ pub(crate) async fn start(
         signals,
         hangups: Hangups::catch()?,
         scheme,
-        is_guarded,
+        open_door,
     })
 }
 
 /// Refuses what can't be served at this address.
 pub(crate) fn check(config: &Config, addr: SocketAddr) -> Result<(), Failure> {
     let is_open = !matches!(config.access, Access::Tokens(_));
-    if is_open && !config.logs.is_empty() && !config.logs_open && !addr.ip().is_loopback() {
+    let is_public = config.is_public(addr);
+    if is_open && !config.logs.is_empty() && !config.logs_open && is_public {
         return Err(Failure::usage(format!(
-            "anybody who reaches {addr} could read the logs; pass --logs-open if they may"
+            "anybody who reaches {} could read the logs; pass --logs-open if they may",
+            door(config, addr)
         )));
     }
-    if config.site == Site::Chat && config.access == Access::Loopback && !addr.ip().is_loopback() {
+    if config.site == Site::Chat && config.access == Access::Loopback && is_public {
         return Err(Failure::usage(format!(
-            "anybody who reaches {addr} could use it; ask for tokens with --auth-secret or --auth-keys, or pass --open if they may"
+            "anybody who reaches {} could use it; ask for tokens with --auth-secret or --auth-keys, or pass --open if they may",
+            door(config, addr)
         )));
     }
     config.check(addr).map_err(|error| refused(&error))
+}
+
+/// Where others come in.
+fn door(config: &Config, addr: SocketAddr) -> String {
+    if addr.ip().is_loopback() && config.is_public(addr) {
+        "the proxy of --trusted-proxy".to_owned()
+    } else {
+        addr.to_string()
+    }
 }
 
 async fn new_hub(
@@ -191,8 +204,8 @@ impl Listening {
 
     /// Says where it listens.
     pub(crate) fn announce(&self) {
-        if !self.is_guarded {
-            listen::warn_of_strangers(self.hub.local_addr());
+        if let Some(door) = &self.open_door {
+            listen::warn_of_strangers(door);
         }
         listen::announce(self.scheme, self.hub.local_addr());
     }

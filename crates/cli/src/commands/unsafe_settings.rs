@@ -1,8 +1,7 @@
 //! Settings that an operator may have good reasons for, and should know the price of.
 
 use fullduplex_hub::{
-    AllowedOrigins, Config, TrustedProxies,
-    auth::Access,
+    AllowedOrigins, Config,
     log::sqlite::{Durability, Options},
 };
 
@@ -12,12 +11,6 @@ pub(super) fn warnings(config: &Config, store: Option<&Options>) -> Vec<&'static
     if config.origins == AllowedOrigins::Any {
         warnings.push(
             "--allow-origin any: a page of any site may act for whoever opens it in a browser",
-        );
-    }
-    // On loopback nobody is asked for anything, and a proxy brings everybody there.
-    if config.access == Access::Loopback && config.trusted_proxies != TrustedProxies::default() {
-        warnings.push(
-            "--trusted-proxy: whoever reaches the proxy may use it; ask for tokens with --auth-secret or --auth-keys, or pass --open if they may",
         );
     }
     if store.is_some_and(|store| store.durability == Durability::Normal) {
@@ -42,10 +35,6 @@ mod tests {
         assert!(warnings(&config, None).is_empty());
         config.origins = AllowedOrigins::Any;
         store.durability = Durability::Normal;
-        assert_eq!(warnings(&config, Some(&store)).len(), 2);
-        config.trusted_proxies = TrustedProxies::parse(["127.0.0.1"]).unwrap();
-        assert_eq!(warnings(&config, Some(&store)).len(), 3);
-        config.access = Access::Open;
         assert_eq!(warnings(&config, Some(&store)).len(), 2);
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use fullduplex::Client;
+use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    certificates::text,
+    certificates::{Certificates, text},
     program::{Program, Url, run, soon},
 };
 
@@ -54,6 +56,40 @@ async fn what_fdx_token_makes_fdx_serve_takes() {
 }
 
 #[tokio::test]
+async fn keys_come_over_https_from_whom_the_given_authority_vouches_for() {
+    let (tls, folder) = (Certificates::new(), TempDir::new().unwrap());
+    let signing = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let key = folder.path().join("key.pem");
+    fs::write(&key, signing.serialize_pem()).unwrap();
+    let x = URL_SAFE_NO_PAD.encode(signing.public_key_raw());
+    let set = json!({"keys": [{"kid": "one", "kty": "OKP", "crv": "Ed25519", "x": x}]});
+    let published = folder.path().join("published");
+    fs::create_dir(&published).unwrap();
+    fs::write(published.join("jwks.json"), set.to_string()).unwrap();
+    let (cert, tls_key, ca) = (tls.cert(), tls.key(), tls.ca());
+    let issuer = ["serve", "--static", text(&published)];
+    let with_tls = ["--tls-cert", text(&cert), "--tls-key", text(&tls_key)];
+    let (_issuer, at) = Program::listen(&[&issuer[..], &with_tls].concat()).await;
+    let port = at.addr().rsplit(':').next().unwrap();
+    let keys = format!("https://localhost:{port}/jwks.json");
+    let made = ["token", "--key", text(&key), "--sub", "ana", "--kid", "one"];
+    let token = run(&made, "").await.stdout.trim().to_owned();
+
+    let serve = ["serve", "--auth-keys", &keys];
+    let trusting = [&serve[..], &["--auth-ca", text(&ca)]].concat();
+    let (_server, url) = Program::listen(&trusting).await;
+    let welcome = hello(&url, &token).await.unwrap();
+    assert_eq!(welcome["ok"]["user"]["id"], "ana");
+    let forged = format!("{token}A");
+    assert_eq!(hello(&url, &forged).await, Err(4001));
+    // Whoever else may answer at that address is not believed, and nobody is let in.
+    let (server, url) = Program::listen(&serve).await;
+    assert_eq!(hello(&url, &token).await, Err(1013));
+    let said = server.told(|text| text.contains("can't be fetched")).await;
+    assert!(said.contains("certificate"), "{said}");
+}
+
+#[tokio::test]
 async fn off_loopback_it_needs_tokens_or_to_be_told_that_all_may() {
     let folder = TempDir::new().unwrap();
     let secret = folder.path().join("secret");
@@ -69,6 +105,27 @@ async fn off_loopback_it_needs_tokens_or_to_be_told_that_all_may() {
     server.listening().await;
     server.terminate();
     assert!(!server.end().await.stderr.contains("anybody"));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_it_needs_the_same_also_on_loopback() {
+    let serve = ["serve", "--memory", "--listen", "127.0.0.1:0"];
+    let serve = [&serve[..], &["--trusted-proxy", "127.0.0.1"]].concat();
+    let refused = run(&serve, "").await;
+    assert_eq!(refused.code, Some(2));
+    for named in ["the proxy", "--auth-secret", "--auth-keys", "--open"] {
+        assert!(refused.stderr.contains(named), "{refused:?}");
+    }
+    let server = Program::start(&[&serve[..], &["--open"]].concat());
+    server.listening().await;
+    server.terminate();
+    let said = server.end().await.stderr;
+    let warning = "warning: anybody who reaches the proxy of --trusted-proxy may use it\n";
+    assert!(said.contains(warning), "{said}");
+    let tail = ["tail", "--listen", "127.0.0.1:0", "--trusted-proxy", "::1"];
+    let refused = run(&[&tail[..], &["/nowhere"]].concat(), "").await;
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("--logs-open"), "{refused:?}");
 }
 
 #[tokio::test]

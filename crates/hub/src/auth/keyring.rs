@@ -14,7 +14,7 @@ use super::{KeySet, fetch::FetchError};
 
 /// After how long keys are fetched anew, more or less, as long as somebody comes: issuers announce new keys hours ahead.
 const REFRESH: Duration = Duration::from_secs(15 * 60);
-/// How long the source is left alone after each try. Who shows tokens with keys that don't exist can't have it asked more often.
+/// How long the source is left alone after a try began, and after it ended. Who shows tokens with keys that don't exist can't have it asked more often.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
 /// How long a try may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,9 +113,11 @@ impl Keyring {
             state.tried = Some(now);
         }
         let fetched = timeout(PATIENCE, fetch()).await;
+        let now = Instant::now();
+        // Those who waited for this try make none of their own after it.
+        self.lock().tried = Some(now);
         match fetched.unwrap_or(Err(FetchError::Slow)) {
             Ok(keys) => {
-                let now = Instant::now();
                 let mut state = self.lock();
                 state.keys = Some(Arc::new(keys));
                 state.fetched = Some(now);
@@ -231,6 +233,30 @@ mod tests {
         assert!(keyring.present().keys.is_some());
         advance(LIFE / 24).await;
         assert!(keyring.present().keys.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_hangs_is_waited_for_once_by_all_who_ask_meanwhile() {
+        let (keyring, count) = scripted(&[Some(SECRET[0])]);
+        assert!(keyring.refresh().await);
+        advance(REFRESH * 2).await;
+        let begin = Instant::now();
+        let all: Vec<_> = (0..50)
+            .map(|_| {
+                let keyring = Arc::clone(&keyring);
+                tokio::spawn(async move { keyring.refresh().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let present = keyring.present();
+        assert!(present.keys.is_some() && !present.is_due);
+        for one in all {
+            assert!(!one.await.unwrap());
+        }
+        assert_eq!((begin.elapsed(), asked(&count)), (PATIENCE, 2));
+        assert!(!keyring.present().is_due);
+        advance(PAUSE).await;
+        assert!(keyring.present().is_due);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use super::{KeyError, Rules, key};
 /// Who is let in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever reaches the hub chooses a name, and only this machine may reach it.
+    /// Whoever reaches the hub chooses a name, and only this machine [reaches](crate::Config::is_public) it.
     #[default]
     Loopback,
     /// Whoever reaches the hub chooses a name.

@@ -165,6 +165,8 @@ fn a_header_must_be_understood_in_full() {
     );
     for bad in [
         r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
+        r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
         r#"{"alg":"HS256","typ":"logout+jwt"}"#,
         r#"{"alg":"HS256","alg":"none"}"#,
         r#"{"alg":7}"#,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::{Algorithm, BadClaims, Claims, Grant, KeySet};
 
@@ -84,9 +84,14 @@ pub(super) struct Header {
     pub(super) typ: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) kid: Option<String>,
-    /// What has to be understood, and is not.
-    #[serde(skip_serializing)]
-    crit: Option<IgnoredAny>,
+    /// Whether it lists what has to be understood, which is not, even if it lists nothing (RFC 7515 §4.1.11).
+    #[serde(skip_serializing, default, deserialize_with = "is_there")]
+    crit: bool,
+}
+
+/// Whatever there is.
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl Header {
@@ -95,7 +100,7 @@ impl Header {
             alg: algorithm.name().to_owned(),
             typ: Some("JWT".to_owned()),
             kid: kid.map(str::to_owned),
-            crit: None,
+            crit: false,
         }
     }
 
@@ -171,7 +176,7 @@ impl<'a> Unchecked<'a> {
     ///
     /// Why it is not accepted.
     pub fn verify(&self, keys: &KeySet, rules: &Rules, now: u64) -> Result<Claims, Refusal> {
-        if self.header.crit.is_some() {
+        if self.header.crit {
             return Err(Refusal::Malformed("it has extensions (crit)"));
         }
         if !self.header.gives_access() {

@@ -214,10 +214,11 @@ pub(super) async fn echo(
     match upgrade::handshake(&mut request, &desk.doors.of(&connection).echo) {
         Ok(handshake) => {
             let visitor = Visitor::with("echo", &grant, connection.client.address);
+            let end = end_of(&grant);
             let visit = desk.shared.enter(visitor);
             let metrics = Arc::clone(&desk.shared.metrics);
-            open(&desk, connection, handshake, Kind::Echo, |ws| {
-                echo::echo(ws, visit, metrics)
+            open(&desk, connection, handshake, Kind::Echo, move |ws| {
+                echo::echo(ws, visit, end, metrics)
             })
         }
         Err(rejection) => refuse(&desk, &connection, &rejection),

@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{StatusCode, Version, header, uri::Authority};
+use http::{HeaderMap, StatusCode, Version, header, uri::Authority};
 
 use super::refusal;
 use crate::config::{AllowedOrigins, Config};
@@ -52,14 +52,12 @@ impl Hosts {
     ///
     /// What to answer to a request that names no host, or somebody else.
     fn judge(&self, request: &Request) -> Result<(), (StatusCode, String)> {
-        let mut named = request.headers().get_all(header::HOST).iter();
-        let (first, second) = (named.next(), named.next());
+        let is_named = request.headers().contains_key(header::HOST);
         // HTTP/1.0 knows no Host; where it matters, it has to be there all the same.
-        if first.is_none() && request.version() == Version::HTTP_10 && matches!(self, Self::Any) {
+        if !is_named && request.version() == Version::HTTP_10 && matches!(self, Self::Any) {
             return Ok(());
         }
-        let host = first.filter(|_| second.is_none());
-        let Some(host) = host.and_then(|host| host_of(host.to_str().ok()?)) else {
+        let Some(host) = named(request.headers()) else {
             let why = "A request has one Host header, with a host and perhaps a port.";
             return Err((StatusCode::BAD_REQUEST, why.to_owned()));
         };
@@ -88,6 +86,18 @@ impl Hosts {
             }
         }
     }
+}
+
+/// The one host that a request is for.
+fn named(headers: &HeaderMap) -> Option<String> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none());
+    host_of(host?.to_str().ok()?)
+}
+
+/// Whether a request is for this machine by a name that only it has.
+pub(super) fn names_loopback(headers: &HeaderMap) -> bool {
+    named(headers).is_some_and(|host| is_loopback(&host))
 }
 
 /// The host of a `Host` header's value, if that is one: a port is a number below 65,536 or missing.

@@ -9,14 +9,17 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{Connection, Desk, Reception, bearer, sentence};
+use super::{Connection, Desk, Reception, bearer, hosts, sentence};
 use crate::{hub::Unready, metrics};
 
 /// How a request tells that somebody sent it on for somebody else.
-const FORWARDED: [HeaderName; 3] = [
+const FORWARDED: [HeaderName; 6] = [
     header::FORWARDED,
     header::VIA,
     HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
 ];
 
 /// The process is alive.
@@ -74,12 +77,15 @@ pub(super) async fn all_metrics(State(desk): Reception) -> Response {
 }
 
 fn is_for_operator(desk: &Desk, connection: &Connection, headers: &HeaderMap) -> bool {
-    is_from_here(connection.peer.ip(), headers) || bearer::is_admin(desk, headers)
+    let peer = connection.peer.ip();
+    let is_from_here = !desk.shared.traffic.is_proxy(peer) && is_from_here(peer, headers);
+    is_from_here || bearer::is_admin(desk, headers)
 }
 
+/// Whether somebody on this machine asks for this machine. A proxy asks for the name that browsers know, or says for whom it asks.
 fn is_from_here(peer: IpAddr, headers: &HeaderMap) -> bool {
     let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(name));
-    peer.to_canonical().is_loopback() && !is_forwarded
+    peer.to_canonical().is_loopback() && !is_forwarded && hosts::names_loopback(headers)
 }
 
 /// Counts answers.
@@ -97,7 +103,10 @@ mod tests {
 
     #[test]
     fn who_is_sent_on_by_a_proxy_here_is_not_from_here() {
-        let (none, mut some) = (HeaderMap::new(), HeaderMap::new());
+        let asked = |host: &'static str| {
+            HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))])
+        };
+        let none = asked("localhost:8080");
         for (peer, is_here) in [
             ("127.0.0.1", true),
             ("::1", true),
@@ -111,10 +120,20 @@ mod tests {
                 "{peer}"
             );
         }
+        let here = "127.0.0.1".parse().unwrap();
         for name in FORWARDED {
-            some.clear();
+            let mut some = none.clone();
             some.insert(name, HeaderValue::from_static("192.0.2.1"));
-            assert!(!is_from_here("127.0.0.1".parse().unwrap(), &some));
+            assert!(!is_from_here(here, &some));
         }
+        for (host, is_here) in [
+            ("127.0.0.1", true),
+            ("[::1]:8080", true),
+            ("chat.example.com", false),
+            ("127.0.0.1.example.com", false),
+        ] {
+            assert_eq!(is_from_here(here, &asked(host)), is_here, "{host}");
+        }
+        assert!(!is_from_here(here, &HeaderMap::new()));
     }
 }

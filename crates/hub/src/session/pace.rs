@@ -85,13 +85,17 @@ impl Session {
         let Some(place) = self.rooms.get(room).filter(|_| !client.is_exempt) else {
             return;
         };
-        let others = self.hub.traffic.count_message(client, &place.name);
-        let (rate, now) = (
-            self.hub.config.rates.messages_per_user,
-            self.hub.traffic.now(),
-        );
-        self.pace.commands.charge(rate, now);
-        let own = self.pace.commands.wait(rate, now);
-        self.pace.pause(own.max(others));
+        let traffic = &self.hub.traffic;
+        // Who has no token is a user of its own on each connection.
+        let user = self.standing.grant().user_id();
+        let shared = traffic.count_message(client, user, &place.name);
+        let own = if user.is_none() {
+            let (rate, now) = (self.hub.config.rates.messages_per_user, traffic.now());
+            self.pace.commands.charge(rate, now);
+            self.pace.commands.wait(rate, now)
+        } else {
+            Duration::ZERO
+        };
+        self.pace.pause(own.max(shared));
     }
 }

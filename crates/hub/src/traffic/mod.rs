@@ -131,13 +131,20 @@ impl Traffic {
     }
 
     /// Counts a message that was taken, and says when the next may be.
-    pub(crate) fn count_message(&self, client: Client, room: &Arc<str>) -> Duration {
+    pub(crate) fn count_message(
+        &self,
+        client: Client,
+        user: Option<&Arc<str>>,
+        room: &Arc<str>,
+    ) -> Duration {
         if client.is_exempt {
             return Duration::ZERO;
         }
         let now = self.now();
+        let user = user.map(|user| self.users.charge(Arc::clone(user), now));
         let address = self.addresses.charge(payer(client.address), now);
-        address.max(self.rooms.charge(Arc::clone(room), now))
+        let room = self.rooms.charge(Arc::clone(room), now);
+        user.unwrap_or_default().max(address).max(room)
     }
 
     /// The clock of all meters.

@@ -1,6 +1,6 @@
 //! Events after a cursor, at once or when they come.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{body::Bytes, response::Response};
 use http::StatusCode;
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What follows a cursor; if that is nothing, what comes within `wait`.
+/// What follows a cursor; if that is nothing, what comes until `late`.
 pub(super) async fn follow(
     desk: &Desk,
     connection: &Connection,
@@ -27,7 +27,7 @@ pub(super) async fn follow(
     room: &Arc<str>,
     after: Option<&str>,
     limit: usize,
-    wait: Duration,
+    late: Instant,
 ) -> Result<Response, Problem> {
     let since: Option<Result<Cursor, NoCursor>> = after.map(str::parse);
     let _place = desk.place(connection)?;
@@ -39,7 +39,6 @@ pub(super) async fn follow(
         address,
         room_of_visit,
     ));
-    let late = Instant::now() + wait;
     loop {
         let followed = Follower::enter(hub, room, address, since.clone(), limit).await?;
         let mut events = Events::after(followed, since.as_ref(), limit);

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{Caller, Connection, Desk, MAX_WAIT, Params, Problem, Reception, Room, events, ok};
 use crate::{
@@ -61,7 +62,9 @@ pub(super) async fn read(
         return Err(Problem::bad_request(why));
     }
     let after = query.after.as_deref();
-    events::follow(&desk, &connection, &caller, &room, after, limit, wait).await
+    let now = Instant::now();
+    let late = caller.end().map_or(now + wait, |end| end.min(now + wait));
+    events::follow(&desk, &connection, &caller, &room, after, limit, late).await
 }
 
 async fn page(

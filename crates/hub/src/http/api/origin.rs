@@ -18,6 +18,7 @@ use super::{
     Problem,
 };
 use crate::{
+    auth::Access,
     config::{AllowedOrigins, Config},
     wire::reply::ErrorCode,
 };
@@ -35,6 +36,8 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 #[derive(Debug)]
 pub(crate) struct Pages {
     others: Others,
+    /// Whether browsers may send a cookie along, as a token may be in one.
+    with_cookies: bool,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,12 @@ impl Pages {
             None => Others::Any,
             Some(allowed) => Others::These(allowed.iter().map(parse).collect::<Result<_, _>>()?),
         };
-        Ok(Self { others })
+        let with_cookies =
+            matches!(&config.access, Access::Tokens(tokens) if tokens.cookie.is_some());
+        Ok(Self {
+            others,
+            with_cookies,
+        })
     }
 
     /// Whether a request may go on; and the origin to name in its answer, if it comes from a page elsewhere.
@@ -136,6 +144,10 @@ pub(super) async fn check(State(desk): State<Arc<Desk>>, request: Request, next:
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        if desk.pages.with_cookies {
+            let allowed = HeaderValue::from_static("true");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+        }
     }
     varied(response)
 }

@@ -82,9 +82,12 @@ struct Stats {
     users: usize,
 }
 
-/// How much there is of what.
-pub(super) async fn stats(State(desk): Reception, _caller: Caller) -> Result<Response, Problem> {
+/// How much there is of what: where tokens are asked for, for who looks after the server.
+pub(super) async fn stats(State(desk): Reception, caller: Caller) -> Result<Response, Problem> {
     let hub = &desk.shared;
+    if hub.gate.asks_for_tokens() {
+        caller.may_administer()?;
+    }
     let census = hub.rooms.census();
     Ok(ok(&Stats {
         now: now(),
