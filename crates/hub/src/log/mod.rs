@@ -33,8 +33,8 @@ pub use self::{
     load::{Load, Timings},
     memory::{MemoryLimits, MemoryLog},
     projection::{
-        Found, MAX_REACTIONS, MAX_REACTORS, MAX_SCANNED, MAX_UNREAD, MAX_WORDS, Page, PageQuery,
-        Projection, Reaction, ReadMark, SearchQuery, Shown, Span,
+        Found, MAX_REACTIONS, MAX_REACTORS, MAX_SCANNED, MAX_SCANNED_BYTES, MAX_UNREAD, MAX_WORDS,
+        Page, PageQuery, Projection, Reaction, ReadMark, SearchQuery, Shown, Span,
     },
 };
 use crate::core::Event;
@@ -225,6 +225,9 @@ pub enum ReadError {
     /// It has as many readers waiting as it may.
     #[error("the log has too many readers")]
     Busy,
+    /// What was asked for takes longer than it may.
+    #[error("this takes too long to read: ask for less")]
+    TooLong,
     /// It can't be read now.
     #[error("the log can't be read right now")]
     Unavailable,

@@ -11,8 +11,10 @@ pub const MAX_REACTIONS: usize = 50;
 pub const MAX_REACTORS: usize = 20;
 /// Up to where unread messages are counted: nobody reads on a badge whether it is more.
 pub const MAX_UNREAD: usize = 1_000;
-/// Messages with the words of a search that one answer looks at, for those that fit the rest of it: some tens of milliseconds.
+/// Messages that one answer to a search looks at, for those that fit: some tens of milliseconds. Where there is an index of words, they have those.
 pub const MAX_SCANNED: usize = 10_000;
+/// Bytes of their texts, for the same reason.
+pub const MAX_SCANNED_BYTES: usize = 1 << 20;
 /// Words of a search that count.
 pub const MAX_WORDS: usize = 16;
 
@@ -164,6 +166,7 @@ pub(super) struct Finding {
     max: PageSize,
     bytes: usize,
     scanned: usize,
+    scanned_bytes: usize,
     last: Option<Arc<str>>,
 }
 
@@ -174,6 +177,7 @@ impl Finding {
             max,
             bytes: 0,
             scanned: 0,
+            scanned_bytes: 0,
             last: None,
         }
     }
@@ -181,6 +185,7 @@ impl Finding {
     /// Whether the next message, which there is, is to be looked at. If not, the search goes on there another time.
     pub(super) fn goes_on(&mut self) -> bool {
         let goes_on = self.scanned < MAX_SCANNED
+            && self.scanned_bytes < MAX_SCANNED_BYTES
             && self.found.messages.len() < self.max.events
             && self.bytes < self.max.bytes.max(1);
         if !goes_on {
@@ -189,9 +194,10 @@ impl Finding {
         goes_on
     }
 
-    /// Takes the message that has the words and this cursor, if it fits the rest, too.
-    pub(super) fn look(&mut self, cursor: Arc<str>, fitting: Option<Shown>) {
+    /// Takes the message that has this cursor and so many bytes of text, if it fits.
+    pub(super) fn look(&mut self, cursor: Arc<str>, bytes: usize, fitting: Option<Shown>) {
         self.scanned += 1;
+        self.scanned_bytes += bytes;
         self.last = Some(cursor);
         if let Some(shown) = fitting {
             self.bytes += shown.bytes().max(1);
@@ -207,11 +213,10 @@ impl HasBytes for Shown {
 }
 
 impl SearchQuery {
-    /// Whether it is about a message like this, whatever that says.
+    /// Whether it is about a message like this in one of its rooms, whatever that says.
     pub(super) fn fits(&self, message: &Event) -> bool {
-        let Event { room, ts, from, .. } = message;
-        self.rooms.as_ref().is_none_or(|rooms| rooms.contains(room))
-            && self.from.as_ref().is_none_or(|user| from.is(user))
+        let Event { ts, from, .. } = message;
+        self.from.as_ref().is_none_or(|user| from.is(user))
             && self.since.is_none_or(|since| since <= *ts)
             && self.until.is_none_or(|until| *ts < until)
     }

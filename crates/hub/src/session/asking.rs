@@ -10,6 +10,7 @@ use std::{
 use super::{HIGH_WATER, Session, rights::Right};
 use crate::{
     log::{Answer, Found, Page, PageQuery, PageSize, ReadError, ReadMark, SearchQuery, Span},
+    traffic::SearchTurn,
     wire::{
         asking::{Ask, Search},
         command::Id,
@@ -35,6 +36,7 @@ enum Asked {
     Search {
         words: Arc<str>,
         found: Answer<Found, ReadError>,
+        _turn: Option<SearchTurn>,
     },
     Read {
         room: Arc<str>,
@@ -78,9 +80,14 @@ impl Session {
         };
         let viewer = Some(Arc::clone(self.client.id()));
         let query = search_query(search, Some(rooms), viewer);
-        let words = Arc::clone(&query.words);
-        let found = self.hub.projection.search(query);
-        Ok(Asked::Search { words, found })
+        let user = Arc::clone(self.client.id());
+        let turn = self.hub.traffic.search(self.rooms.client(), Some(user));
+        let turn = turn.map_err(|_| Failure::searches_already())?;
+        Ok(Asked::Search {
+            words: Arc::clone(&query.words),
+            found: self.hub.projection.search(query),
+            _turn: turn,
+        })
     }
 
     fn ask_read(&self, room: &str, seq: u64) -> Result<Asked, Failure> {
@@ -101,9 +108,8 @@ impl Session {
         match self.poll_answer(&mut asking, cx) {
             Poll::Pending => self.asking = Some(asking),
             Poll::Ready(Ok(reply)) => self.outbox.extend(reply),
-            Poll::Ready(Err(_)) => {
-                let why = "the log can't be read right now";
-                let failure = Failure::new(ErrorCode::Unavailable, why);
+            Poll::Ready(Err(error)) => {
+                let failure = Failure::new(ErrorCode::Unavailable, error.to_string());
                 self.outbox
                     .push(reply::refusal(asking.id.as_ref(), &failure));
             }
@@ -122,7 +128,7 @@ impl Session {
                 let page = ready!(Pin::new(page).poll(cx))?;
                 reply::success(id, &PageForm::new(room, &page, viewer))
             }
-            Asked::Search { words, found } => {
+            Asked::Search { words, found, .. } => {
                 let found = ready!(Pin::new(found).poll(cx))?;
                 reply::success(id, &FoundForm::new(&found, words, viewer))
             }

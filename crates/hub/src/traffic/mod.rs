@@ -6,6 +6,7 @@
 mod meters;
 mod origin;
 mod rate;
+mod search;
 mod shares;
 
 use std::{
@@ -16,13 +17,14 @@ use std::{
 
 use http::HeaderMap;
 
-use self::{meters::Meters, shares::Shares};
+use self::{meters::Meters, search::Searches, shares::Shares};
 pub use self::{
     origin::{NoNetwork, TrustedProxies},
     rate::Rate,
 };
 pub(crate) use self::{
     rate::Meter,
+    search::SearchTurn,
     shares::{Share, ShareUsed},
 };
 use crate::{config::Config, core::payer};
@@ -40,7 +42,8 @@ pub(crate) struct Client {
 pub(crate) struct Traffic {
     proxies: TrustedProxies,
     started: Instant,
-    connections: Arc<Shares>,
+    connections: Arc<Shares<IpAddr>>,
+    searches: Searches,
     requests: Meters<IpAddr>,
     users: Meters<Arc<str>>,
     addresses: Meters<IpAddr>,
@@ -54,6 +57,7 @@ impl Traffic {
             proxies: config.trusted_proxies.clone(),
             started: Instant::now(),
             connections: Shares::new(config.limits.connections_per_address),
+            searches: Searches::new(),
             requests: Meters::new(rates.requests_per_address),
             users: Meters::new(rates.messages_per_user),
             addresses: Meters::new(rates.messages_per_address),
@@ -92,7 +96,19 @@ impl Traffic {
         if client.is_exempt {
             return Ok(None);
         }
-        self.connections.take(client.address).map(Some)
+        self.connections.take(payer(client.address)).map(Some)
+    }
+
+    /// A turn to search, where they are counted.
+    pub(crate) fn search(
+        &self,
+        client: Client,
+        user: Option<Arc<str>>,
+    ) -> Result<Option<SearchTurn>, ShareUsed> {
+        if client.is_exempt {
+            return Ok(None);
+        }
+        self.searches.take(payer(client.address), user).map(Some)
     }
 
     /// Whether a request may be answered, or when.

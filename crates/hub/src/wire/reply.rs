@@ -44,6 +44,17 @@ impl Failure {
         }
     }
 
+    /// Somebody searches who has as many searches under way as may be. Those take seconds at most.
+    pub(crate) fn searches_already() -> Self {
+        Self {
+            retry_ms: Some(1_000),
+            ..Self::new(
+                ErrorCode::RateLimited,
+                "another search of yours, or of your address, is under way",
+            )
+        }
+    }
+
     /// More than the rate allows; tried again after this time it would not be.
     pub(crate) fn too_fast(wait: Duration) -> Self {
         let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Extension, State},
+    response::Response,
+};
 use serde::Deserialize;
 
-use super::{Caller, Params, Problem, Reception, ok};
+use super::{Caller, Connection, Params, Problem, Reception, ok};
 use crate::{
     auth::Right,
     session::search_query,
-    wire::{asking::Query, shown::FoundForm},
+    wire::{asking::Query, reply::Failure, shown::FoundForm},
 };
 
 #[derive(Deserialize)]
@@ -26,6 +29,7 @@ pub(super) struct Search {
 /// Messages by their words, in one room or in all.
 pub(super) async fn search(
     State(desk): Reception,
+    Extension(connection): Extension<Connection>,
     Params(query): Params<Search>,
     caller: Caller,
 ) -> Result<Response, Problem> {
@@ -50,6 +54,8 @@ pub(super) async fn search(
     let viewer = caller.user_id();
     let query = search_query(search, rooms, viewer.clone());
     let words = Arc::clone(&query.words);
+    let turn = hub.traffic.search(connection.client, viewer.clone());
+    let _turn = turn.map_err(|_| Failure::searches_already())?;
     let found = hub.projection.search(query).await?;
     let viewer = viewer.as_deref().unwrap_or_default();
     Ok(ok(&FoundForm::new(&found, &words, viewer)))

@@ -3,6 +3,7 @@
 mod marks;
 mod projection;
 mod reacting;
+mod search;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -66,8 +67,8 @@ struct Room {
     floor: Mark,
     head: Mark,
     events: VecDeque<Event>,
-    /// How many of them are edits.
-    edits: usize,
+    /// The last edits of messages that have some, both by their positions.
+    edits: HashMap<u64, u64>,
 }
 
 impl MemoryLog {
@@ -255,16 +256,17 @@ impl Shard {
                 floor: Mark::START,
                 head: Mark::START,
                 events: VecDeque::new(),
-                edits: 0,
+                edits: HashMap::new(),
             });
         if room.events.is_empty() {
             self.hollow.remove(&room.head.seq);
         }
         room.head = event.mark();
-        if let What::Delete { target } = event.what {
-            self.bytes -= room.scrub(target);
+        match event.what {
+            What::Edit { target, .. } => drop(room.edits.insert(target, event.seq)),
+            What::Delete { target } => self.bytes -= room.scrub(target),
+            _ => {}
         }
-        room.edits += usize::from(is_edit(&event));
         room.events.push_back(event);
         room.events.len()
     }
@@ -284,7 +286,7 @@ impl Shard {
         };
         let most = limits.room_events.max(1);
         // Several at once: rings are told of each time.
-        if kept > most + most / 16
+        if kept > most.saturating_add(most / 16)
             && let Some(floor) = self.drop_first_of(grown, kept - most)
         {
             add(floor);
@@ -313,8 +315,7 @@ impl Shard {
         for _ in 0..count.min(room.events.len()) {
             let event = room.events.pop_front()?;
             room.floor = event.mark();
-            room.edits -= usize::from(is_edit(&event));
-            if room.edits > 0 {
+            if room.edits.contains_key(&event.seq) {
                 // What was made of a message goes with it.
                 self.bytes -= room.scrub(event.seq);
             }
@@ -333,12 +334,17 @@ impl Shard {
 
 impl Room {
     fn get(&self, seq: u64) -> Option<&Event> {
+        self.events.get(self.position(seq)?)
+    }
+
+    fn position(&self, seq: u64) -> Option<usize> {
         let at = self.events.binary_search_by_key(&seq, |event| event.seq);
-        self.events.get(at.ok()?)
+        at.ok()
     }
 
     /// Forgets what a message said. Returns the bytes that this frees.
     fn scrub(&mut self, message: u64) -> usize {
+        self.edits.remove(&message);
         let first = self.events.partition_point(|event| event.seq < message);
         let about = self.events.range_mut(first..);
         about
@@ -375,10 +381,6 @@ impl Room {
             }
         }
     }
-}
-
-const fn is_edit(event: &Event) -> bool {
-    matches!(event.what, What::Edit { .. })
 }
 
 /// The bytes an event is charged with: itself, its places in the maps, and its texts.

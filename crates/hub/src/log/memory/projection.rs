@@ -10,9 +10,9 @@ use super::{MemoryLog, Room, Shard};
 use crate::{
     core::{Author, Event, What},
     log::{
-        Answer, Bounds, Found, MAX_REACTIONS, MAX_REACTORS, MAX_UNREAD, MAX_WORDS, Page, PageQuery,
-        PageSize, Projection, Reaction, ReadError, ReadMark, SearchQuery, Shown, Span,
-        projection::{Finding, folded_words, may_be_unread},
+        Answer, Bounds, Found, MAX_REACTIONS, MAX_REACTORS, MAX_UNREAD, Page, PageQuery, PageSize,
+        Projection, Reaction, ReadError, ReadMark, SearchQuery, Shown, Span,
+        projection::may_be_unread,
     },
 };
 
@@ -27,7 +27,7 @@ impl Projection for MemoryLog {
     }
 
     fn search(&self, query: SearchQuery) -> Answer<Found, ReadError> {
-        Answer::given(Ok(search(self.candidates(&query), &query)))
+        Answer::given(Ok(self.find(&query)))
     }
 
     fn mark(&self, room: &Arc<str>, user: &Arc<str>) -> Answer<ReadMark, ReadError> {
@@ -47,33 +47,6 @@ impl Projection for MemoryLog {
         drop(marks);
         let mark = self.shard(room).read_mark(room, user, seq);
         Answer::given(Ok(ReadMark { is_raised, ..mark }))
-    }
-}
-
-impl MemoryLog {
-    /// All messages that a search may be about but for their words, the newest first.
-    fn candidates(&self, query: &SearchQuery) -> Vec<Shown> {
-        let fits = |shown: &Shown| {
-            let Event { id, what, .. } = &shown.event;
-            matches!(what, What::Message { .. })
-                && query.cursor.as_ref().is_none_or(|cursor| id < cursor)
-                && query.fits(&shown.event)
-        };
-        let mut candidates = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let messages = shard
-                .rooms
-                .values()
-                .flat_map(|room| present(&room.events).into_values());
-            candidates.extend(
-                messages
-                    .map(|message| message.shown(query.viewer.as_ref()))
-                    .filter(fits),
-            );
-        }
-        candidates.sort_by(|a, b| b.event.id.cmp(&a.event.id));
-        candidates
     }
 }
 
@@ -98,12 +71,30 @@ impl Shard {
 }
 
 /// A message, and who reacted how.
-struct Present {
+pub(super) struct Present {
     shown: Shown,
     reactions: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Present {
+    fn new(event: &Event) -> Self {
+        Self {
+            shown: Shown::new(event.clone()),
+            reactions: BTreeMap::new(),
+        }
+    }
+
+    /// One of a room's messages, as far as it is there.
+    pub(super) fn find(room: &Room, seq: u64) -> Option<Self> {
+        let at = room.position(seq)?;
+        let mut message = Self::new(&room.events[at]);
+        let changes = room.events.range(at..);
+        for change in changes.filter(|event| event.what.target() == Some(seq)) {
+            message.change(change);
+        }
+        Some(message)
+    }
+
     fn change(&mut self, change: &Event) {
         match (&change.what, &mut self.shown.event.what) {
             (
@@ -135,7 +126,7 @@ impl Present {
         }
     }
 
-    fn shown(self, viewer: Option<&Arc<str>>) -> Shown {
+    pub(super) fn shown(self, viewer: Option<&Arc<str>>) -> Shown {
         let chosen = self
             .reactions
             .into_iter()
@@ -170,11 +161,7 @@ fn present(events: &VecDeque<Event>) -> BTreeMap<u64, Present> {
                 message.change(event);
             }
         } else {
-            let message = Present {
-                shown: Shown::new(event.clone()),
-                reactions: BTreeMap::new(),
-            };
-            messages.insert(event.seq, message);
+            messages.insert(event.seq, Present::new(event));
         }
     }
     messages
@@ -224,25 +211,4 @@ fn page(as_of: Bounds, mut present: BTreeMap<u64, Present>, query: &PageQuery) -
         more_before: !present.is_empty(),
         more_after: !after.is_empty(),
     }
-}
-
-fn search(candidates: Vec<Shown>, query: &SearchQuery) -> Found {
-    let mut wanted: Vec<_> = folded_words(&query.words).take(MAX_WORDS).collect();
-    let Some(beginning) = wanted.pop() else {
-        return Found::default();
-    };
-    let matches = |shown: &Shown| {
-        let said: Vec<_> = folded_words(shown.event.what.text()).collect();
-        said.iter().any(|word| word.starts_with(&beginning))
-            && wanted.iter().all(|word| said.contains(word))
-    };
-    let mut finding = Finding::new(query.max);
-    for shown in candidates {
-        if !finding.goes_on() {
-            break;
-        }
-        let id = Arc::clone(&shown.event.id);
-        finding.look(id, matches(&shown).then_some(shown));
-    }
-    finding.found
 }

@@ -44,7 +44,7 @@ use self::{
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
-    reader::Readers,
+    reader::{Budget, READING, Readers, SEARCHING},
     retention::{Rules, Sweep},
     wal::Wal,
     watch::Owed,
@@ -83,10 +83,26 @@ struct Limits {
     write: Duration,
     /// How long a read may take, with the wait for its turn.
     read: Duration,
-    /// The same of a search: others are not to wait for one that finds half of all there is.
+    /// How long a search may take once it is its turn: what finds half of all there is, is better asked for in another way.
     search: Duration,
     /// How long is waited, at the end, for what is under way.
     close: Duration,
+}
+
+impl Limits {
+    const fn reading(&self) -> Budget {
+        Budget {
+            whole: self.read,
+            turn: self.read,
+        }
+    }
+
+    const fn searching(&self) -> Budget {
+        Budget {
+            turn: self.search,
+            ..self.reading()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -147,6 +163,7 @@ pub struct SqliteLog {
     times: Times,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
+    searchers: Readers,
     limits: Limits,
     /// Ends the thread that watches over the writer.
     _watch: mpsc::Sender<()>,
@@ -177,7 +194,8 @@ impl SqliteLog {
         let state = State::read(&conn).map_err(failed)?;
         let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);
-        let readers = Readers::start(&path).map_err(failed)?;
+        let readers = Readers::start(&path, READING).map_err(failed)?;
+        let searchers = Readers::start(&path, SEARCHING).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
         let health = Arc::new(Mutex::new(Health::Well));
         let owed = Arc::new(Owed::default());
@@ -227,6 +245,7 @@ impl SqliteLog {
             health,
             times,
             readers,
+            searchers,
             limits,
             _watch: watch,
         })
@@ -236,21 +255,22 @@ impl SqliteLog {
 impl Projection for SqliteLog {
     fn page(&self, query: PageQuery) -> Answer<Page, ReadError> {
         let epoch = Arc::clone(&self.epoch);
-        self.readers.read(self.limits.read, move |conn| {
+        self.readers.read(self.limits.reading(), move |conn| {
             projection::page(conn, &epoch, &query)
         })
     }
 
     fn search(&self, query: SearchQuery) -> Answer<Found, ReadError> {
-        self.readers.read(self.limits.search, move |conn| {
+        self.searchers.read(self.limits.searching(), move |conn| {
             projection::search(conn, &query)
         })
     }
 
     fn mark(&self, room: &Arc<str>, user: &Arc<str>) -> Answer<ReadMark, ReadError> {
         let (room, user) = (Arc::clone(room), Arc::clone(user));
-        self.readers
-            .read(self.limits.read, move |conn| marks::get(conn, &room, &user))
+        self.readers.read(self.limits.reading(), move |conn| {
+            marks::get(conn, &room, &user)
+        })
     }
 
     fn set_mark(&self, room: &Arc<str>, user: &Arc<str>, seq: u64) -> Answer<ReadMark, ReadError> {
@@ -291,21 +311,21 @@ impl Log for SqliteLog {
 
     fn bounds(&self, room: &Arc<str>) -> Answer<Bounds, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers.read(self.limits.read, move |conn| {
+        self.readers.read(self.limits.reading(), move |conn| {
             Ok(rows::bounds(conn, &epoch, &room)?.1)
         })
     }
 
     fn seek(&self, room: &Arc<str>, seq: u64) -> Answer<Sought, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers.read(self.limits.read, move |conn| {
+        self.readers.read(self.limits.reading(), move |conn| {
             rows::seek(conn, &epoch, &room, seq)
         })
     }
 
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError> {
         let (room, epoch) = (Arc::clone(room), Arc::clone(&self.epoch));
-        self.readers.read(self.limits.read, move |conn| {
+        self.readers.read(self.limits.reading(), move |conn| {
             rows::tail(conn, &epoch, &room, start, max)
         })
     }
@@ -355,7 +375,7 @@ impl Drop for SqliteLog {
         let deadline = Instant::now() + self.limits.close;
         // Readers first: the writer, as the last one, then leaves nothing beside the database.
         self.queue.close();
-        let readers = self.readers.close(deadline);
+        let readers = self.readers.close(deadline) & self.searchers.close(deadline);
         // The writer itself may be the last who knew of us, by way of somebody it told of an event.
         let writer = watch::join(self.writer.take().into_iter().collect(), deadline);
         if !(readers && writer) {

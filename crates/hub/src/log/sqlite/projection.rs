@@ -156,7 +156,8 @@ pub(super) fn search(conn: &Connection, query: &SearchQuery) -> rusqlite::Result
         let message = shown(row, &room)?;
         let cursor = message.event.seq.to_string().into();
         let fits = query.fits(&message.event);
-        finding.look(cursor, fits.then_some(message));
+        let bytes = message.event.what.text().len();
+        finding.look(cursor, bytes, fits.then_some(message));
     }
     let mut found = finding.found;
     for message in &mut found.messages {

@@ -20,10 +20,32 @@ use super::{
 };
 use crate::log::{Answer, Lost as _, ReadError};
 
-/// Two: a long search holds up no join.
-const THREADS: usize = 2;
-/// Reads that may wait: all rooms of a storm of reconnects.
-const MAX_WAITING: usize = 20_000;
+/// How many threads read, and what may wait for them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Desks {
+    threads: usize,
+    waiting: usize,
+}
+
+/// For what is small: two, so that one which has to wait for the disk does not hold up all. All rooms of a storm of reconnects may wait.
+pub(super) const READING: Desks = Desks {
+    threads: 2,
+    waiting: 20_000,
+};
+/// For searches: they have a thread of their own, and so hold up nobody but each other. More than wait get no answer in time.
+pub(super) const SEARCHING: Desks = Desks {
+    threads: 1,
+    waiting: 1_000,
+};
+
+/// How long something may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// With the wait for its turn.
+    pub(super) whole: Duration,
+    /// Once it is its turn.
+    pub(super) turn: Duration,
+}
 
 /// Steps of SQLite's machine between looks at the clock: far less than a millisecond.
 const STEPS: i32 = 10_000;
@@ -43,13 +65,13 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn start(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn start(path: &Path, desks: Desks) -> rusqlite::Result<Self> {
         let shared = Arc::new(Shared {
-            jobs: Queue::new(MAX_WAITING, usize::MAX),
+            jobs: Queue::new(desks.waiting, usize::MAX),
             is_closing: AtomicBool::new(false),
         });
         let mut threads = Vec::new();
-        for _ in 0..THREADS {
+        for _ in 0..desks.threads {
             let mut conn = open(path)?;
             // Now it has all files that it will ever want by their names.
             conn.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))?;
@@ -68,10 +90,10 @@ impl Readers {
         Ok(Self { shared, threads })
     }
 
-    /// Has this read, within so much time.
+    /// Has this read, within so much time, unless nobody waits for it any more.
     pub(super) fn read<T: Send + 'static>(
         &self,
-        budget: Duration,
+        budget: Budget,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<T, ReadError> {
         let (answer, later) = Answer::later();
@@ -102,17 +124,35 @@ impl Desk {
     pub(super) fn ask<T: Send + 'static>(
         &self,
         answer: oneshot::Sender<Result<T, ReadError>>,
-        budget: Duration,
+        budget: Budget,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<(), ReadError> {
-        let deadline = Instant::now() + budget;
+        let turn_by = Instant::now() + budget.whole;
         let shared = Arc::clone(&self.0);
         let job = move |conn: &mut Connection| {
-            let result = limit(conn, deadline, shared)
-                .and_then(|()| read(conn))
-                .map_err(|error| why(&error));
+            if answer.is_closed() {
+                return;
+            }
+            let begun = Instant::now();
+            if begun >= turn_by {
+                tracing::warn!("the log has more to read than it can in time");
+                answer.send(Err(ReadError::Busy)).ok();
+                return;
+            }
+            let answer = Arc::new(answer);
+            let deadline = turn_by.min(begun + budget.turn);
+            let awaited = Arc::downgrade(&answer);
+            let is_over = move || {
+                shared.is_closing.load(Ordering::Relaxed)
+                    || awaited.upgrade().is_none_or(|answer| answer.is_closed())
+                    || Instant::now() >= deadline
+            };
+            let result =
+                limited(conn, deadline - begun, is_over, read).map_err(|error| why(&error));
             // Who does not wait any more needs no answer.
-            answer.send(result).ok();
+            if let Some(answer) = Arc::into_inner(answer) {
+                answer.send(result).ok();
+            }
         };
         self.0
             .jobs
@@ -130,25 +170,26 @@ impl Drop for Readers {
     }
 }
 
-/// Has what is read from now on end at `deadline`, or when the log is closed.
-fn limit(conn: &mut Connection, deadline: Instant, shared: Arc<Shared>) -> rusqlite::Result<()> {
-    conn.busy_timeout(deadline.saturating_duration_since(Instant::now()))?;
-    let is_over = move || shared.is_closing.load(Ordering::Relaxed) || Instant::now() >= deadline;
-    if is_over() {
-        let interrupted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
-        return Err(rusqlite::Error::SqliteFailure(interrupted, None));
-    }
-    conn.progress_handler(STEPS, Some(is_over))
+/// Reads until it `is_over`, and waits for a lock no longer than `patience`.
+fn limited<T>(
+    conn: &mut Connection,
+    patience: Duration,
+    is_over: impl FnMut() -> bool + Send + 'static,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    conn.busy_timeout(patience)?;
+    conn.progress_handler(STEPS, Some(is_over))?;
+    read(conn)
 }
 
 fn why(error: &rusqlite::Error) -> ReadError {
-    let code = error.sqlite_error_code();
-    if let Some(ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy) = code {
-        tracing::warn!("the log is not read in time");
-        ReadError::Busy
-    } else {
-        tracing::error!(%error, "the log can't be read");
-        ReadError::Unavailable
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
+        Some(ErrorCode::DatabaseBusy) => ReadError::Busy,
+        _ => {
+            tracing::error!(%error, "the log can't be read");
+            ReadError::Unavailable
+        }
     }
 }
 

@@ -277,7 +277,7 @@ impl Writer {
                         Ok(ReadMark { is_raised, ..mark })
                     };
                     // Where it can't be asked for the answer is gone, which says that.
-                    readers.ask(answer, self.limits.read, get).ok();
+                    readers.ask(answer, self.limits.reading(), get).ok();
                 }
             }
             Err(failed) => {

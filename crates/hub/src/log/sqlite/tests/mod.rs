@@ -131,6 +131,15 @@ async fn settled(subject: &Subject) {
     subject.say("c1").await;
 }
 
+/// Waits for all of these.
+async fn all<T>(these: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all = Vec::new();
+    for one in these {
+        all.push(one.await);
+    }
+    all
+}
+
 /// Waits for what another thread does in its own time.
 async fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {

@@ -6,6 +6,8 @@ use crate::log::{
     sqlite::projection::{BEFORE, FROM, page_sql},
 };
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 #[tokio::test]
 async fn what_takes_too_long_to_read_is_given_up() {
     let folder = TempDir::new().unwrap();
@@ -15,20 +17,90 @@ async fn what_takes_too_long_to_read_is_given_up() {
             "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
         conn.query_row(sql, [], |row| row.get::<_, i64>(0))
     };
-    let budget = Duration::from_millis(20);
+    let short = Budget {
+        whole: Duration::from_millis(20),
+        turn: Duration::from_millis(20),
+    };
     // More than there are readers: the last has no time left when it is its turn.
-    let late = [(); 5].map(|()| log.readers.read(budget, endless));
-    for late in late {
-        assert_eq!(late.await, Err(ReadError::Busy));
-    }
+    let late = [(); 5].map(|()| log.readers.read(short, endless));
+    let late = all(late).await;
+    let [first, .., last] = late[..] else {
+        panic!("five are answered");
+    };
+    assert_eq!(
+        [first, last],
+        [Err(ReadError::TooLong), Err(ReadError::Busy)]
+    );
     assert_eq!(subject.bounds().await.head.seq, 0, "others are read for");
-    let hour = Duration::from_secs(3_600);
-    let under_way = [(); 5].map(|()| log.readers.read(hour, endless));
+    // Nor for longer than somebody waits for it.
+    let unhurried = Budget {
+        whole: HOUR,
+        turn: HOUR,
+    };
+    drop([(); 5].map(|()| log.readers.read(unhurried, endless)));
+    assert_eq!(subject.bounds().await.head.seq, 0);
+    let short_turn = Budget {
+        turn: Duration::from_millis(20),
+        ..unhurried
+    };
+    let late = log.readers.read(short_turn, endless).await;
+    assert_eq!(late, Err(ReadError::TooLong));
+    let under_way = [(); 5].map(|()| log.readers.read(unhurried, endless));
     drop((subject, log));
     for read in under_way {
         read.await.unwrap_err();
     }
     open(folder.path()).unwrap();
+}
+
+/// Goal: who joins or pages waits for no search, however many there are and however long they take.
+/// Method: searches that wait for one that does not end before it is told to.
+#[tokio::test]
+async fn searches_hold_up_nobody_but_each_other() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = limited(folder.path(), Limits::default());
+    let said = subject.say("found").await.seq;
+    let (end, ended) = mpsc::channel();
+    let budget = log.limits.searching();
+    let slow = log
+        .searchers
+        .read(budget, move |_| Ok(ended.recv().is_ok()));
+    let found = [(); 3].map(|()| subject.store.projection.search(looking_for("found")));
+    for _ in 0..3 {
+        assert_eq!(subject.bounds().await.head.seq, said);
+        assert_eq!(subject.tail(Start::Newest, ALL).await.events.len(), 1);
+        assert_eq!(
+            seqs(&subject.page(Span::Newest, ALL).await.messages),
+            [said]
+        );
+    }
+    end.send(()).unwrap();
+    assert_eq!(slow.await, Ok(true), "it went on until now");
+    for found in all(found).await {
+        assert_eq!(seqs(&found.unwrap().messages), [said]);
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_takes_too_long_is_told_so() {
+    let folder = TempDir::new().unwrap();
+    let limits = Limits {
+        search: Duration::ZERO,
+        ..Limits::default()
+    };
+    let (subject, _log) = limited(folder.path(), limits);
+    // Enough that somebody looks at the clock.
+    let said: Vec<_> = (0..2_000)
+        .map(|n| subject.append(says("u1", &n.to_string(), "needle")))
+        .collect();
+    all(said).await;
+    let elsewhere = SearchQuery {
+        rooms: Some(vec!["other".into()]),
+        ..looking_for("needle")
+    };
+    let found = subject.store.projection.search(elsewhere).await;
+    assert_eq!(found, Err(ReadError::TooLong));
+    assert_eq!(subject.page(Span::Newest, up_to(3)).await.messages.len(), 3);
 }
 
 #[tokio::test]
