@@ -46,6 +46,8 @@ async fn send_back(ws: &mut WebSocket, metrics: &Metrics) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use fullduplex::Acceptor;
     use fullduplex_testkit::{Fault, Peer, wire};
     use tokio::task::yield_now;
@@ -65,7 +67,7 @@ mod tests {
         let visit = visits.enter(1, visitor);
         let task = tokio::spawn(echo(ws, visit, None, Arc::default()));
         yield_now().await;
-        visits.stop_all();
+        visits.stop_all(Duration::ZERO).await;
         yield_now().await;
         peer.script.heal();
         peer.push([wire::close_empty()]);

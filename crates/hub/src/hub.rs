@@ -142,8 +142,8 @@ impl Shared {
     /// Tells every connection to end and waits until they have, or the time is up.
     pub(crate) async fn stop(&self) {
         self.draining.raise();
-        self.open.stop_all(self.config.timeouts.drain).await;
-        self.visits.stop_all();
+        let drain = self.config.timeouts.drain;
+        tokio::join!(self.open.stop_all(drain), self.visits.stop_all(drain));
         self.tasks.close();
         if timeout(self.config.timeouts.shutdown, self.tasks.wait())
             .await

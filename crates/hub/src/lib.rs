@@ -19,6 +19,7 @@ pub mod auth;
 mod config;
 mod core;
 mod delivery;
+mod drain;
 mod echo;
 mod entrance;
 #[cfg(feature = "sqlite")]

@@ -222,15 +222,19 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut serving = pin!(serving);
-    let life = shared.config.timeouts.http;
-    tokio::select! {
+    let timeouts = &shared.config.timeouts;
+    let life = tokio::select! {
         result = serving.as_mut() => return log_http(peer, result),
-        () = shared.draining.raised() => {}
-        stalls = lease.over() => if stalls {
-            tracing::debug!(%peer, "cut off: a stream was not taken");
-            return;
+        // A stream's turn to end may be the last.
+        () = shared.draining.raised() => timeouts.http + timeouts.drain,
+        stalls = lease.over() => {
+            if stalls {
+                tracing::debug!(%peer, "cut off: a stream was not taken");
+                return;
+            }
+            timeouts.http
         }
-    }
+    };
     serving.as_mut().graceful_shutdown();
     if let Ok(result) = timeout(life, serving).await {
         log_http(peer, result);

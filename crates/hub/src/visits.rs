@@ -6,10 +6,12 @@ use std::{
     net::IpAddr,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use crate::{
     auth::Grant,
+    drain::end_in_turn,
     hub::{Shared, now},
     session::{Ended, Listed},
     signal::Signal,
@@ -153,8 +155,14 @@ impl Visits {
         visitor.is_some()
     }
 
-    /// Ends all, as the hub stops, and those that enter after it.
-    pub(crate) fn stop_all(&self) {
+    /// Ends all, evenly over this time, and those that enter after it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, some have been ended and others not.
+    pub(crate) async fn stop_all(&self, drain: Duration) {
+        let visitors: Vec<_> = self.lock().visitors.values().map(Arc::clone).collect();
+        end_in_turn(&visitors, drain, |visitor| visitor.end(Ended::Stopping)).await;
         let mut state = self.lock();
         state.is_stopping = true;
         for visitor in state.visitors.values() {

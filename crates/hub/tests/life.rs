@@ -11,7 +11,7 @@ mod support;
 
 use std::time::Duration;
 
-use fullduplex_hub::{Config, Timeouts};
+use fullduplex_hub::{Config, LogInput, LogSource, Timeouts};
 use serde_json::{Value, json};
 use support::{Running, V1, closed, within};
 
@@ -136,4 +136,69 @@ async fn a_drained_server_ends_its_sessions_one_after_the_other_and_lets_nobody_
         "{ends:?}"
     );
     assert!(ends[0] < ends[19] / 2, "{ends:?}");
+}
+
+#[tokio::test]
+async fn so_it_does_its_echoes_streams_and_viewers_of_logs() {
+    const EACH: usize = 6;
+    let drain = Duration::from_secs(2);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.log");
+    std::fs::write(&path, "").unwrap();
+    let log = LogSource {
+        name: "app".into(),
+        input: LogInput::File(path),
+    };
+    let timeouts = Timeouts {
+        drain,
+        // Less than the last one waits.
+        http: drain / 2,
+        ..Timeouts::default()
+    };
+    let hub = Running::start(Config {
+        timeouts,
+        logs: vec![log],
+        ..Config::default()
+    })
+    .await;
+    let mut ends = tokio::task::JoinSet::new();
+    let (stopping, begun) = tokio::sync::watch::channel(None);
+    for _ in 0..EACH {
+        for path in ["/echo", "/logs/app"] {
+            let (mut ws, begun) = (hub.connect(path).await, begun.clone());
+            ends.spawn(async move {
+                while within(ws.recv())
+                    .await
+                    .is_ok_and(|message| message.is_some())
+                {}
+                assert_eq!(closed(&mut ws).await.0, code(1001));
+                elapsed(&begun)
+            });
+        }
+        let (mut stream, begun) = (hub.sse("/sse/general", "").await, begun.clone());
+        stream.event("ok").await;
+        ends.spawn(async move {
+            stream.event("bye").await;
+            assert!(stream.next().await.is_none());
+            elapsed(&begun)
+        });
+    }
+    stopping.send_replace(Some(tokio::time::Instant::now()));
+    let stopped = hub.begin_stop();
+    let ends: Vec<Duration> = within(ends.join_all()).await;
+    within(stopped).await.unwrap();
+    let last = ends.iter().max().unwrap();
+    let first = ends.iter().min().unwrap();
+    // None is there that has to wait for all others.
+    assert!(*first < drain / 2, "{ends:?}");
+    let late = ends.iter().filter(|end| **end >= drain / 2).count();
+    assert!(
+        late >= ends.len() / 2 && *last >= drain * 9 / 10,
+        "{ends:?}"
+    );
+}
+
+/// Since the end began.
+fn elapsed(begun: &tokio::sync::watch::Receiver<Option<tokio::time::Instant>>) -> Duration {
+    begun.borrow().unwrap().elapsed()
 }

@@ -66,7 +66,7 @@ pub(crate) struct HubArgs {
     tls: TlsArgs,
     #[command(flatten)]
     timeouts: TimeoutArgs,
-    /// When told to stop, ends sessions one after the other over this long (0: all at once)
+    /// When told to stop, ends connections one after the other over this long (0: all at once)
     #[arg(
         long,
         value_name = "SECONDS",

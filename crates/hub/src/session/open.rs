@@ -5,13 +5,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
-
 use super::{Seat, bye::jitter};
-use crate::{core::OwnNumberMap, hub::now};
-
-/// How often sessions are ended while they are ended one after the other: a few at a time.
-const DRAIN_STEP: Duration = Duration::from_millis(20);
+use crate::{core::OwnNumberMap, drain::end_in_turn, hub::now};
 
 #[derive(Debug, Default)]
 pub(crate) struct Open(Mutex<State>);
@@ -56,33 +51,20 @@ impl Open {
     ///
     /// Dropped, some have been told to end and others not.
     pub(crate) async fn stop_all(&self, drain: Duration) {
-        let jitter = {
-            let clients = self.state().seats.len();
-            jitter(clients, drain)
+        let seats = self.state().all();
+        let jitter = jitter(seats.len(), drain);
+        let dismiss = |seat: &Weak<Seat>| {
+            if let Some(seat) = seat.upgrade() {
+                seat.dismiss(jitter);
+            }
         };
-        self.stop_in_turn(drain, jitter).await;
-        let seats = {
+        end_in_turn(&seats, drain, dismiss).await;
+        let late = {
             let mut state = self.state();
             state.is_stopping = true;
             state.all()
         };
-        for seat in seats.iter().filter_map(Weak::upgrade) {
-            seat.dismiss(jitter);
-        }
-    }
-
-    async fn stop_in_turn(&self, drain: Duration, jitter: Duration) {
-        let seats = self.state().all();
-        let (begin, mut done) = (Instant::now(), 0);
-        while begin.elapsed() < drain {
-            let due = seats.len() as u128 * begin.elapsed().as_nanos() / drain.as_nanos();
-            let due = usize::try_from(due).map_or(seats.len(), |due| due.min(seats.len()));
-            for seat in seats[done..due].iter().filter_map(Weak::upgrade) {
-                seat.dismiss(jitter);
-            }
-            done = due;
-            sleep(DRAIN_STEP).await;
-        }
+        late.iter().for_each(dismiss);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

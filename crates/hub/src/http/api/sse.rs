@@ -7,7 +7,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::{
@@ -162,7 +161,7 @@ impl Events {
     fn bye(&self) -> String {
         let limits = &self.hub.config.limits;
         let streams = limits.followers - self.place.of_all.semaphore().available_permits();
-        let jitter = jitter(streams, Duration::ZERO).as_millis();
+        let jitter = jitter(streams, self.hub.config.timeouts.drain).as_millis();
         let jitter_ms = u32::try_from(jitter).unwrap_or(u32::MAX).max(1);
         let retry = self.follower.session().0 % u64::from(jitter_ms);
         let mut text = format!("retry: {retry}\n");
