@@ -82,7 +82,11 @@ pub(crate) fn init_logs(form: LogForm, quiet: LevelFilter, verbose: u8) {
         .with_writer(io::stderr);
     match FORM.get_or_init(|| form) {
         LogForm::Text => lines.init(),
-        LogForm::Json => lines.json().flatten_event(true).init(),
+        LogForm::Json => {
+            lines.json().flatten_event(true).init();
+            // It has several lines, and stands between objects otherwise.
+            std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::SystemTime,
 };
 
@@ -136,7 +137,11 @@ impl Shared {
         // Boxed, or what wraps it would hold it twice: once as given and once as polled.
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
         let killing = self.killing.clone();
-        self.tasks.spawn(async move { killing.until(task).await });
+        let watched = Watched(Arc::clone(&self.metrics));
+        self.tasks.spawn(async move {
+            let _watched = watched;
+            killing.until(task).await
+        });
     }
 
     /// Tells every connection to end and waits until they have, or the time is up.
@@ -155,6 +160,17 @@ impl Shared {
             );
             self.killing.raise();
             self.tasks.wait().await;
+        }
+    }
+}
+
+/// Counts a panic that ends it.
+struct Watched(Arc<Metrics>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.panicked();
         }
     }
 }

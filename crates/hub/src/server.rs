@@ -54,7 +54,10 @@ pub(crate) async fn accept(
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::warn!(%error, "accepting pauses");
+                // Once, however long that lasts: the metric counts on.
+                if pause == FIRST_ACCEPT_PAUSE {
+                    tracing::warn!(%error, "accepting pauses");
+                }
                 shared.metrics.accept_failures.add(1);
                 sleep(pause).await;
                 pause = LONGEST_ACCEPT_PAUSE.min(pause * 2);

@@ -11,7 +11,8 @@ mod support;
 
 use std::time::Duration;
 
-use fullduplex_hub::{Config, Timeouts};
+use fullduplex::Deflate;
+use fullduplex_hub::{Config, Timeouts, TlsFiles};
 use fullduplex_testkit::wire::{self, Frame};
 use support::{Running, deaf, frame, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,6 +58,45 @@ async fn s12_who_says_nothing_after_the_handshake_or_before_it_ends_is_closed() 
             "{answer:?}"
         );
     }
+    // Nor does it help to say a little now and then.
+    let mut slow = tokio::net::TcpStream::connect(hub.addr).await.unwrap();
+    let drips = async {
+        while slow.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(drips).await;
+}
+
+#[tokio::test]
+async fn s12_who_does_not_finish_the_handshake_of_tls_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let tls = TlsFiles {
+        cert: folder.path().join("cert"),
+        key: folder.path().join("key"),
+    };
+    std::fs::write(&tls.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(&tls.key, key.serialize_pem()).unwrap();
+    let timeouts = Timeouts {
+        request_head: Duration::from_millis(100),
+        ..Timeouts::default()
+    };
+    let hub = Running::start(Config {
+        timeouts,
+        tls: Some(tls),
+        ..Config::default()
+    })
+    .await;
+    // Nothing, and the beginning of a ClientHello.
+    for begun in [&[][..], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]] {
+        let mut stream = tokio::net::TcpStream::connect(hub.addr).await.unwrap();
+        stream.write_all(begun).await.unwrap();
+        let mut answer = Vec::new();
+        within(stream.read_to_end(&mut answer)).await.unwrap();
+        assert!(answer.is_empty(), "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -69,6 +109,20 @@ async fn s13_a_message_over_the_limit_is_refused_by_what_its_header_says() {
     let begun = wire::text("x".repeat(65_536)).masked().not_fin();
     let more = wire::continuation("x").masked();
     assert_eq!(close_code(&hub, &[begun, more]).await, 1009);
+}
+
+#[tokio::test]
+async fn s13_nothing_is_inflated_for_a_hub_agrees_to_no_compression() {
+    let hub = Running::start(Config::default()).await;
+    let refused = within(
+        hub.client("/ws")
+            .require_deflate(Deflate::for_client())
+            .connect(),
+    )
+    .await;
+    assert!(refused.is_err(), "{refused:?}");
+    let deflated = wire::text([0xab, 0, 0]).rsv(4).masked();
+    assert_eq!(close_code(&hub, &[deflated]).await, 1002);
 }
 
 #[tokio::test]

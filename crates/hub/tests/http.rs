@@ -442,7 +442,7 @@ async fn who_does_not_take_its_answer_loses_its_place() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_refused_and_a_freed_place_is_used() {
+async fn s11_a_connection_too_many_is_refused_and_a_freed_place_is_used() {
     let limits = Limits {
         connections: 2,
         ..Limits::default()

@@ -204,7 +204,7 @@ async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() 
 }
 
 #[tokio::test]
-async fn a_listener_apart_answers_also_while_the_hub_stops_and_says_so() {
+async fn s30_a_hub_that_stops_is_not_ready_and_says_so_on_a_listener_apart() {
     let bind = || TcpListener::bind("127.0.0.1:0");
     let (listener, operators) = (bind().await.unwrap(), bind().await.unwrap());
     let addr = operators.local_addr().unwrap();

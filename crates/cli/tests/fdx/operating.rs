@@ -1,9 +1,13 @@
 //! What a server has to do with its operator: signals, log lines, limits of the system.
 
-use std::{fs, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    fs,
+    os::unix::net::UnixDatagram,
+    time::{Duration, Instant},
+};
 
 use fullduplex::{Client, WebSocket, tls::ClientTls};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Pid, Resource, getrlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -106,6 +110,35 @@ async fn s37_a_limit_of_descriptors_is_told_and_kept_to() {
     soon("a place", again).await;
     let told = program.told(|_| true).await;
     assert!(!told.contains("accepting pauses"), "{told}");
+}
+
+/// Goal: where there is no descriptor for another connection, accepting waits longer and longer, and goes on by itself.
+/// Method: the limit of a server that runs is lowered below what it has open, and raised again.
+#[tokio::test]
+async fn s37_without_descriptors_accepting_pauses_and_goes_on_by_itself() {
+    let (server, url) = Program::listen(&["serve"]).await;
+    let mut open = fullduplex::connect(&url.ws("/echo")).await.unwrap();
+    let pid = Pid::from_raw(server.pid().try_into().unwrap());
+    let limit = getrlimit(Resource::Nofile);
+    let mut none = limit;
+    none.current = Some(0);
+    let begun = Instant::now();
+    prlimit(pid, Resource::Nofile, none).unwrap();
+    let addr = url.addr().to_owned();
+    let waiting = tokio::spawn(async move { get(&addr, "/metrics", "").await });
+    server.told(|text| text.contains("accepting pauses")).await;
+    echoes(&mut open).await;
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+    let page = soon("the answer", waiting).await.unwrap();
+    let failures = page
+        .lines()
+        .find_map(|line| line.strip_prefix("fdx_accept_failures_total "));
+    let failures: u64 = failures.unwrap().parse().unwrap();
+    // From 5 ms on twice as long each time, up to a second.
+    let at_most = 9 + begun.elapsed().as_secs();
+    assert!((1..=at_most).contains(&failures), "{failures}");
+    let told = server.told(|_| true).await;
+    assert_eq!(told.matches("accepting pauses").count(), 1, "{told}");
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Starts the program, and ends what a test leaves running.
 
 use std::{
-    env,
+    env, fs,
     io::{self, Write as _},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStdin, Command},
@@ -36,6 +36,27 @@ pub(crate) fn not_tested(what: &str) {
 /// How much of something, if a test is to do more than it does by default.
 pub(crate) fn from_env(name: &str, default: usize) -> usize {
     env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+/// Descriptors that a test and a server need for other things than connections.
+const RESERVED: u64 = 100;
+
+/// Raises the limit of open files, ours and that of the programs started from now on, as far as it may be raised. Where so many
+/// connections don't fit, tells that `what` is not tested.
+pub(crate) fn has_descriptors_for(connections: usize, what: &str) -> bool {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let needed = u64::try_from(connections).unwrap() + RESERVED;
+    let fits = limit
+        .maximum
+        .is_none_or(|descriptors| descriptors >= needed);
+    if !fits {
+        not_tested(&format!(
+            "{what}: that takes {needed} open files, see `ulimit -Hn`"
+        ));
+    }
+    fits
 }
 
 /// A program that runs; it is killed when this is dropped.
@@ -158,6 +179,14 @@ impl Program {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    /// What `/proc` says of its memory, in KiB: `VmRSS` now, `VmHWM` at most so far.
+    pub(crate) fn memory(&self, what: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
+        let size = line.unwrap().trim_start_matches(':').trim();
+        size.strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
     fn signal(&self, signal: Signal) {

@@ -12,6 +12,9 @@ use std::{
 use super::*;
 
 const CROWD: u64 = 20_000;
+/// Who comes back at once, and what they missed.
+const HERD: u64 = 50_000;
+const MISSED: u64 = 100;
 const MINUTE: Duration = Duration::from_secs(60);
 /// As a hub calls for news, and for users to be waited for no longer.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,8 +53,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new() -> Self {
-        let mut shard = Shard::new(LIMITS, Arc::new(Quota::new(1, 1)));
+    fn new(limits: ShardLimits) -> Self {
+        let mut shard = Shard::new(limits, Arc::new(Quota::new(1, 1)));
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let Ok(Opened::Lacks(birth)) = shard.open("r", address, 0) else {
             panic!("it is new")
@@ -70,17 +73,38 @@ impl Crowd {
     }
 
     fn join(&mut self, n: u64) {
+        self.join_from(n, Begin::Newest { count: 0, from: 0 });
+    }
+
+    fn join_from(&mut self, n: u64, begin: Begin) {
         let user = Arc::new(User {
             id: format!("u_{:016x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).into(),
             name: format!("n{n}").into(),
             avatar: "00".into(),
         });
         let member = Member::new(SessionId(n), self.wakes.clone(), Some(user), Watch::List);
-        let begin = Begin::Newest { count: 0, from: 0 };
         let joined = self.shard.join("r", member, begin).unwrap();
         self.slot = joined.slot;
         self.named += joined.state.people.len();
         self.notices.push(joined.state.notices);
+    }
+
+    /// Something is said, and came back from the log. Returns for how many the round is that tells it.
+    fn commit(&mut self, seq: u64) -> usize {
+        let event = Event {
+            room: "r".into(),
+            seq,
+            prev: seq - 1,
+            id: format!("{seq:026}").into(),
+            ts: seq,
+            from: Author::PlainText,
+            what: What::message("hello"),
+            cid: None,
+        };
+        assert_eq!(self.shard.commit(event), Some(self.slot));
+        let (round, is_still_due) = self.shard.round(self.slot, 64, usize::MAX).unwrap();
+        assert!(round.entries.len() == 1 && !is_still_due);
+        round.listeners.len()
     }
 
     /// A hub's turn: news are told, and everybody reads them.
@@ -105,7 +129,7 @@ impl Crowd {
 
 #[test]
 fn s28_twenty_thousand_who_join_within_a_minute_are_told_of_once_a_second() {
-    let mut crowd = Crowd::new();
+    let mut crowd = Crowd::new(LIMITS);
     let ticks = u32::try_from(MINUTE.as_millis() / TICK.as_millis()).unwrap();
     let each = CROWD / u64::from(ticks);
     for tick in 0..ticks {
@@ -135,4 +159,67 @@ fn s28_twenty_thousand_who_join_within_a_minute_are_told_of_once_a_second() {
     assert!(crowd.wakes.0.get() - woken <= 20);
     assert_eq!(crowd.shard.state(crowd.slot, Watch::List).unwrap().count, 1);
     assert!(!crowd.shard.is_news_due());
+}
+
+#[test]
+fn s30_s47_fifty_thousand_who_are_sent_away_come_back_at_once_and_read_all_they_missed() {
+    let mut crowd = Crowd::new(ShardLimits {
+        ring_entries: 1024,
+        ..LIMITS
+    });
+    for n in 1..=HERD {
+        crowd.join(n);
+    }
+    crowd.tick(TICK);
+    crowd.commit(1);
+    let cursor = Cursor {
+        epoch: "e".into(),
+        mark: Mark {
+            seq: 1,
+            chk: Chk::of_id(&format!("{:026}", 1)),
+        },
+    };
+
+    // A server that goes says goodbye to all; who is left is told of it together.
+    let woken = crowd.wakes.0.get();
+    for n in 1..=HERD {
+        crowd
+            .shard
+            .leave(crowd.slot, SessionId(n), Departure::Left, MINUTE);
+    }
+    crowd.notices.truncate(1);
+    crowd.tick(MINUTE);
+    assert!(crowd.wakes.0.get() - woken <= 2);
+    assert_eq!(crowd.shard.state(crowd.slot, Watch::List).unwrap().count, 1);
+    for seq in 2..=1 + MISSED {
+        assert_eq!(crowd.commit(seq), 1);
+    }
+
+    // All are back at once: the ring knows that they can go on, nothing is asked of the log.
+    let named = crowd.named;
+    let encoded = Cell::new(0);
+    for n in 1..=HERD {
+        assert_eq!(crowd.shard.judge("r", &cursor), Some(Ok(())));
+        crowd.join_from(n, Begin::After(1));
+        let (mut next, mut pages) = (2, 0);
+        while next <= 1 + MISSED {
+            let batch = crowd
+                .shard
+                .read(crowd.slot, SessionId(n), next, 0, 64, usize::MAX);
+            assert!(batch.gap.is_none());
+            for entry in &batch.entries {
+                assert_eq!((entry.event.seq, entry.event.prev), (next, next - 1));
+                entry.frame(Form::V1, |_| encoded.set(encoded.get() + 1));
+                next += 1;
+            }
+            pages += 1;
+        }
+        assert_eq!(pages, MISSED.div_ceil(64));
+    }
+    assert_eq!(encoded.get(), MISSED, "each is encoded once for all");
+    assert!(crowd.named - named <= LISTED * LISTED, "{}", crowd.named);
+    let woken = crowd.wakes.0.get();
+    crowd.tick(MINUTE * 2);
+    assert!(crowd.wakes.0.get() - woken <= HERD + 1, "told together");
+    assert_eq!(crowd.commit(2 + MISSED), usize::try_from(HERD).unwrap() + 1);
 }

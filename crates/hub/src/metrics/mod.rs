@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     closes_sent: Closes,
     closes_received: Closes,
     lost: Counter,
+    panics: Counter,
     resumed: Counter,
     resets: [Counter; RESETS.len()],
 }
@@ -105,6 +106,12 @@ impl Metrics {
             Some(received) => self.closes_received.count(received),
             None => self.lost.add(1),
         }
+    }
+
+    /// What works for one connection alone panicked, and ends.
+    pub(crate) fn panicked(&self) {
+        tracing::error!("a connection failed for a mistake in this program, and is closed");
+        self.panics.add(1);
     }
 
     /// A client wanted to go on from a cursor.
@@ -202,6 +209,11 @@ fn connections(page: &mut Page, hub: &Shared) {
         "WebSocket connections that ended without the other end's Close.",
     )
     .is(metrics.lost.get());
+    page.counter(
+        "fdx_panics_total",
+        "Mistakes in this program that ended a connection.",
+    )
+    .is(metrics.panics.get());
 }
 
 fn messages(page: &mut Page, metrics: &Metrics) {

@@ -87,7 +87,7 @@ impl Seat {
             Ok(Forwarded::Written) => return true,
             Ok(Forwarded::Refused) => return false,
             Ok(Forwarded::Queued) => {}
-            Err(_panic) => live.stop = Some(failed()),
+            Err(_panic) => live.stop = Some(live.session.failed()),
         }
         drop(guard);
         self.wake();
@@ -122,7 +122,7 @@ impl Seat {
         let cx = &mut Context::from_waker(task);
         // A panic ends this session and none of its neighbours.
         let written = catch_unwind(AssertUnwindSafe(|| live.write(parcel, cx)));
-        match written.unwrap_or_else(|_panic| Err(failed())) {
+        match written.unwrap_or_else(|_panic| Err(live.session.failed())) {
             Ok(true) => return,
             Ok(false) => {}
             Err(stop) => live.stop = Some(stop),
@@ -261,7 +261,8 @@ impl Live {
         if self.stop.is_none() {
             // A panic ends this session, in which something is wrong, with a Close.
             let polled = catch_unwind(AssertUnwindSafe(|| self.poll_stop(cx)));
-            self.stop = Some(ready!(polled.unwrap_or_else(|_| Poll::Ready(failed()))));
+            let stop = polled.unwrap_or_else(|_panic| Poll::Ready(self.session.failed()));
+            self.stop = Some(ready!(stop));
         }
         Poll::Ready(())
     }
@@ -387,10 +388,12 @@ fn departure(stop: &Stop, ws: &WebSocket) -> Departure {
     }
 }
 
-/// Something panicked that works for this session alone.
-fn failed() -> Stop {
-    tracing::error!("a session failed: its connection is closed");
-    Stop::close(CloseCode::INTERNAL_ERROR, "")
+impl Session {
+    /// Something panicked that works for this session alone.
+    fn failed(&self) -> Stop {
+        self.hub.metrics.panicked();
+        Stop::close(CloseCode::INTERNAL_ERROR, "")
+    }
 }
 
 /// Takes a lock. What is behind ours is whole between two calls, also after a panic.

@@ -34,6 +34,7 @@ use crate::{
     lane::{self, Turn},
     log::{Committed, MemoryLimits, MemoryLog},
     logs::Logs,
+    metrics,
     rooms::{RoomRef, Rooms},
     traffic::Client,
 };
@@ -274,6 +275,13 @@ async fn s38_a_panic_while_a_command_is_handled_ends_that_connection_and_the_hub
         .await;
     other.peer.push([wire::text(PING)]);
     other.until(3).await;
+    let told = |count: u64| metrics::page(&hub).contains(&format!("\nfdx_panics_total {count}\n"));
+    assert!(told(1));
+    // So does one of what is no session.
+    hub.spawn(async { panic!("a bug") });
+    while !told(2) {
+        tokio::task::yield_now().await;
+    }
     guest(&hub, V1)
         .await
         .seat
