@@ -75,7 +75,7 @@ pub use crate::{
         AllowedOrigins, Config, Limits, LogInput, LogSource, PlainMode, Rates, Site, Timeouts,
         TlsFiles,
     },
-    core::{Author, Event, User, What},
+    core::{Author, Claim, Event, User, What},
     traffic::{NoNetwork, Rate, TrustedProxies},
 };
 

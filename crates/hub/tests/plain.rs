@@ -189,6 +189,39 @@ async fn all_dialects_see_each_other_in_one_room() {
 }
 
 #[tokio::test]
+async fn what_a_json_client_claims_to_be_may_differ_from_message_to_message() {
+    let hub = Running::start(Config::default()).await;
+    let mut json = hub.connect("/ws").await;
+    let mut v1 = hub.member("Cy", "general").await;
+    let mut avatars = Vec::new();
+    for (email, username) in [
+        ("a@x.org", "Ana"),
+        ("a@x.org", "Bo"),
+        ("b@x.org", "Bo"),
+        ("b@x.org", "Bo"),
+        ("", "Bo"),
+        ("a@x.org", "Ana"),
+    ] {
+        let sent = json!({"email": email, "username": username, "message": "hi"}).to_string();
+        say(&mut json, &sent).await;
+        let came: Value = serde_json::from_str(&text(&mut json).await).unwrap();
+        assert_eq!(
+            (&came["email"], &came["username"]),
+            (&json!(email), &json!(username))
+        );
+        let msg = v1.msg().await;
+        assert_eq!(msg["from"]["name"], json!(username));
+        avatars.push(msg["from"]["avatar"].clone());
+    }
+    let [ana, same, bo, bo_again, named, ana_again] = &avatars[..] else {
+        panic!("six messages");
+    };
+    assert_eq!([ana, bo], [same, bo_again]);
+    assert_eq!(ana, ana_again);
+    assert!(ana != bo && bo != named && named != ana);
+}
+
+#[tokio::test]
 async fn history_comes_first_where_it_is_asked_for() {
     let hub = Running::start(Config::default()).await;
     let mut first = hub.connect("/ws?mode=text").await;

@@ -18,17 +18,21 @@ pub struct User {
 pub enum Author {
     /// A user of `fdx.v1.json`.
     User(Arc<User>),
-    /// A plain JSON client: what it claimed to be, passed on unchanged.
-    PlainJson {
-        /// The claimed e-mail address; shown to plain JSON clients only.
-        email: Arc<str>,
-        /// The claimed name.
-        username: Arc<str>,
-        /// The avatar's seed, made from the address.
-        avatar: Arc<str>,
-    },
+    /// A plain JSON client.
+    PlainJson(Arc<Claim>),
     /// A text mode client, which says nothing about itself.
     PlainText,
+}
+
+/// What a plain JSON client claims to be, passed on unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The e-mail address; shown to plain JSON clients only.
+    pub email: Box<str>,
+    /// The name.
+    pub username: Box<str>,
+    /// The avatar's seed, made from the address.
+    pub avatar: Box<str>,
 }
 
 /// What an event says.
@@ -259,11 +263,7 @@ impl Author {
     pub(crate) fn texts(&self) -> [&str; 3] {
         match self {
             Self::User(user) => [&user.id, &user.name, &user.avatar],
-            Self::PlainJson {
-                email,
-                username,
-                avatar,
-            } => [email, username, avatar],
+            Self::PlainJson(claim) => [&claim.email, &claim.username, &claim.avatar],
             Self::PlainText => [""; 3],
         }
     }

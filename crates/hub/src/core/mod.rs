@@ -30,7 +30,7 @@ pub(crate) use attendance::Departure;
 pub(crate) use census::Census;
 pub(crate) use cursor::MAX_SEQ;
 pub use cursor::{Cursor, MAX_MISSED, NoCursor, Reset, judge};
-pub use event::{Author, Event, User, What};
+pub use event::{Author, Claim, Event, User, What};
 pub(crate) use event::{Entry, Form};
 pub(crate) use members::{Member, SessionId, Wake};
 pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_emoji, is_name, is_room_name, shown_name};

@@ -9,7 +9,7 @@ use super::{
     Append, AppendError, Appended, Bounds, Chk, Committed, Cursor, Draft, Health, MAX_MISSED, Mark,
     PageSize, Reset, Start, Store, Tail, judge,
 };
-use crate::core::{Author, Event, User, What};
+use crate::core::{Author, Claim, Event, User, What};
 
 /// Makes a test of each requirement, with a function from the events to be kept of a room, at least, to a [`Subject`].
 macro_rules! conformance {
@@ -538,11 +538,11 @@ pub(crate) async fn time_never_goes_back(subject: Subject) {
 }
 
 pub(crate) async fn all_that_may_be_said_comes_back_as_it_was(subject: Subject) {
-    let json = Author::PlainJson {
+    let json = Author::PlainJson(Arc::new(Claim {
         email: "a@example.com\0".into(),
         username: "\u{1f44b} <b>".into(),
         avatar: "9c1d2e3f".into(),
-    };
+    }));
     for (n, from) in [json, Author::PlainText, user("u1")]
         .into_iter()
         .enumerate()

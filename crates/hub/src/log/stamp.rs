@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ulid::ULID_LEN;
+
 /// Gives out times that never go back and ids that grow.
 pub(super) struct Stamps {
     last_ts: u64,
@@ -27,9 +29,9 @@ impl Stamps {
         let id = self
             .ids
             .generate_from_datetime(SystemTime::UNIX_EPOCH + Duration::from_millis(ts));
-        let id = id.ok()?.to_string().into();
+        let id = id.ok()?;
         self.last_ts = ts;
-        Some((ts, id))
+        Some((ts, Arc::from(&*id.array_to_str(&mut [0; ULID_LEN]))))
     }
 }
 

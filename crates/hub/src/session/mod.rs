@@ -56,7 +56,7 @@ use self::{
     outbox::Outbox, pace::Pace, standing::Standing, writing::AllWriting,
 };
 use crate::{
-    core::{Batch, Entry, Form, Need, SessionId},
+    core::{Batch, Claim, Entry, Form, Need, SessionId},
     delivery::Delivery,
     hub::Shared,
     metrics::Kind,
@@ -145,6 +145,8 @@ pub(crate) struct Session {
     hello_by: Option<Instant>,
     /// The one room of a plain session.
     plain_room: Option<RoomRef>,
+    /// What a plain JSON client claimed to be with its last message.
+    claim: Option<Arc<Claim>>,
     pace: Pace,
     /// Why a plain session ends, once it has all it is owed.
     parting: Option<&'static str>,
@@ -218,6 +220,7 @@ impl Session {
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
             plain_room: None,
+            claim: None,
             pace: Pace::default(),
             parting: None,
             check_lag_at: None,

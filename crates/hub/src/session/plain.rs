@@ -8,7 +8,8 @@ use super::{HIGH_WATER, Parcel, Session, Stop, prepare, standing::FORBIDDEN};
 use crate::{
     auth::Right,
     core::{
-        Author, Batch, Begin, Form, JoinRefused, MAX_NAME_CHARS, User, Watch, What, shown_name,
+        Author, Batch, Begin, Claim, Form, JoinRefused, MAX_NAME_CHARS, User, Watch, What,
+        shown_name,
     },
     log::AppendError,
     rooms::RoomRef,
@@ -65,17 +66,28 @@ impl Session {
             let reason = "username or email too long";
             return Err(Stop::close(CloseCode::MESSAGE_TOO_BIG, reason));
         }
+        let claim = self.claim(&email, &username);
+        self.say(Author::PlainJson(claim), message.into())
+    }
+
+    /// What the client claims to be, most often the same as before.
+    fn claim(&mut self, email: &str, username: &str) -> Arc<Claim> {
+        let is_same = |claim: &&Arc<Claim>| *claim.email == *email && *claim.username == *username;
+        if let Some(claim) = self.claim.as_ref().filter(is_same) {
+            return Arc::clone(claim);
+        }
         let seed = if email.trim().is_empty() {
-            &username
+            username
         } else {
-            &email
+            email
         };
-        let from = Author::PlainJson {
+        let claim = Arc::new(Claim {
             avatar: self.hub.identities.avatar(seed).into(),
             email: email.into(),
             username: username.into(),
-        };
-        self.say(from, message.into())
+        });
+        self.claim = Some(Arc::clone(&claim));
+        claim
     }
 
     pub(super) fn take_line(&mut self, text: &str) -> Result<(), Stop> {
@@ -107,7 +119,7 @@ impl Session {
             return claimed;
         };
         let username = match &claimed {
-            Author::PlainJson { username, .. } => shown_name(username),
+            Author::PlainJson(claim) => shown_name(&claim.username),
             Author::User(_) | Author::PlainText => "".into(),
         };
         let shown = [username, shown_name(id), event::PLAIN_NAME.into()];

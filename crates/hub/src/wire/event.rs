@@ -43,12 +43,10 @@ impl<'a> From<&'a Author> for UserForm<'a> {
     fn from(author: &'a Author) -> Self {
         match author {
             Author::User(user) => (&**user).into(),
-            Author::PlainJson {
-                username, avatar, ..
-            } => Self {
+            Author::PlainJson(claim) => Self {
                 id: PLAIN_ID,
-                name: plain_name(username),
-                avatar,
+                name: plain_name(&claim.username),
+                avatar: &claim.avatar,
             },
             Author::PlainText => Self {
                 id: PLAIN_ID,

@@ -44,9 +44,7 @@ impl<'a> Plain<'a> {
     fn of(event: &'a Event) -> Self {
         let (email, username) = match &event.from {
             Author::User(user) => ("", &*user.name),
-            Author::PlainJson {
-                email, username, ..
-            } => (&**email, &**username),
+            Author::PlainJson(claim) => (&*claim.email, &*claim.username),
             Author::PlainText => ("", PLAIN_NAME),
         };
         Self {
@@ -73,7 +71,7 @@ pub(crate) fn json(event: &Event, escape_html: bool) -> String {
 pub(crate) fn text(event: &Event) -> String {
     let name = match &event.from {
         Author::User(user) => Cow::Borrowed(&*user.name),
-        Author::PlainJson { username, .. } => plain_name(username),
+        Author::PlainJson(claim) => plain_name(&claim.username),
         Author::PlainText => return one_line(event.what.text()),
     };
     one_line(&format!("{name}: {}", event.what.text()))
@@ -107,7 +105,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::{Entry, User, What};
+    use crate::core::{Claim, Entry, User, What};
 
     fn event(from: Author, body: &str) -> Event {
         Event {
@@ -123,11 +121,11 @@ mod tests {
     }
 
     fn json_author(email: &str, username: &str) -> Author {
-        Author::PlainJson {
+        Author::PlainJson(Arc::new(Claim {
             email: email.into(),
             username: username.into(),
             avatar: "9c1d2e3f".into(),
-        }
+        }))
     }
 
     #[test]

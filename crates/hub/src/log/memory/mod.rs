@@ -19,7 +19,7 @@ use super::{
     draft::{Key, may_change, position_after},
     stamp::{Stamps, new_epoch},
 };
-use crate::core::{Event, What};
+use crate::core::{Event, OwnNumberMap, What};
 
 /// Enough that threads seldom meet at one.
 const SHARDS: usize = 16;
@@ -54,8 +54,10 @@ struct Shard {
     last_seq: u64,
     stamps: Stamps,
     rooms: HashMap<Arc<str>, Room>,
-    /// The rooms of all events, oldest first.
-    order: BTreeMap<u64, Arc<str>>,
+    /// Rooms with events by the oldest of them.
+    by_oldest: BTreeMap<u64, Arc<str>>,
+    /// Events of all of them.
+    events: usize,
     bytes: usize,
     /// Rooms without events by their head.
     hollow: BTreeMap<u64, Arc<str>>,
@@ -68,7 +70,7 @@ struct Room {
     head: Mark,
     events: VecDeque<Event>,
     /// The last edits of messages that have some, both by their positions.
-    edits: HashMap<u64, u64>,
+    edits: OwnNumberMap<u64, u64>,
 }
 
 impl MemoryLog {
@@ -79,7 +81,8 @@ impl MemoryLog {
                 last_seq: 0,
                 stamps: Stamps::after(0),
                 rooms: HashMap::new(),
-                order: BTreeMap::new(),
+                by_oldest: BTreeMap::new(),
+                events: 0,
                 bytes: 0,
                 hollow: BTreeMap::new(),
                 by_cid: HashMap::new(),
@@ -106,7 +109,7 @@ impl MemoryLog {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_append(&self, mut draft: Draft) -> Result<Appended, AppendError> {
+    fn try_append(&self, draft: Draft) -> Result<Appended, AppendError> {
         let key = draft.key();
         let mut shard = self.shard(&draft.room);
         if let Some(first) = key.as_ref().and_then(|key| shard.find(key)) {
@@ -131,14 +134,7 @@ impl MemoryLog {
             ts,
             duplicate: false,
         };
-        let mut prev = Mark::START.seq;
-        if let Some((name, room)) = shard.rooms.get_key_value(&draft.room) {
-            // One copy of the name for all events of a room.
-            draft.room = Arc::clone(name);
-            prev = room.head.seq;
-        }
-        let event = draft.into_event(&appended, prev);
-        let kept = shard.push(event.clone(), key);
+        let (event, kept) = shard.push(draft, key, &appended);
         let trimmed = shard.drop_oldest(&event.room, kept, &self.limits);
         // Under the lock, so that events reach the rings in the order of the log.
         self.committed.committed(event);
@@ -242,33 +238,30 @@ impl Shard {
         room.answered(draft, target)
     }
 
-    /// Keeps an event. Returns how many of its room are kept now.
-    fn push(&mut self, event: Event, key: Option<Key>) -> usize {
+    /// Keeps the event that a draft becomes. Returns it, and how many of its room are kept now.
+    fn push(&mut self, mut draft: Draft, key: Option<Key>, appended: &Appended) -> (Event, usize) {
         if let Some(key) = key {
-            self.by_cid.insert(key, event.seq);
+            self.by_cid.insert(key, appended.seq);
         }
-        self.order.insert(event.seq, Arc::clone(&event.room));
-        self.bytes += weight(&event);
-        let room = self
-            .rooms
-            .entry(Arc::clone(&event.room))
-            .or_insert_with(|| Room {
-                floor: Mark::START,
-                head: Mark::START,
-                events: VecDeque::new(),
-                edits: HashMap::new(),
-            });
+        let entry = self.rooms.entry(Arc::clone(&draft.room));
+        // One copy of the name for all events of a room.
+        draft.room = Arc::clone(entry.key());
+        let room = entry.or_insert_with(Room::new);
+        let event = draft.into_event(appended, room.head.seq);
         if room.events.is_empty() {
             self.hollow.remove(&room.head.seq);
+            self.by_oldest.insert(event.seq, Arc::clone(&event.room));
         }
+        self.events += 1;
+        self.bytes += weight(&event);
         room.head = event.mark();
         match event.what {
             What::Edit { target, .. } => drop(room.edits.insert(target, event.seq)),
             What::Delete { target } => self.bytes -= room.scrub(target),
             _ => {}
         }
-        room.events.push_back(event);
-        room.events.len()
+        room.events.push_back(event.clone());
+        (event, room.events.len())
     }
 
     /// Drops what is over the limits: of the room that has just grown to so many events, then of all. Returns the new floors,
@@ -291,10 +284,8 @@ impl Shard {
         {
             add(floor);
         }
-        while self.order.len() > 1
-            && (self.order.len() > limits.events || self.bytes > limits.bytes)
-        {
-            let Some(room) = self.order.values().next().map(Arc::clone) else {
+        while self.events > 1 && (self.events > limits.events || self.bytes > limits.bytes) {
+            let Some(room) = self.by_oldest.values().next().map(Arc::clone) else {
                 break;
             };
             if let Some(floor) = self.drop_first_of(&room, 1) {
@@ -312,7 +303,10 @@ impl Shard {
     /// Drops so many of a room's events.
     fn drop_first_of(&mut self, name: &Arc<str>, count: usize) -> Option<(Arc<str>, Mark)> {
         let room = self.rooms.get_mut(name)?;
-        for _ in 0..count.min(room.events.len()) {
+        self.by_oldest.remove(&room.events.front()?.seq);
+        let count = count.min(room.events.len());
+        self.events -= count;
+        for _ in 0..count {
             let event = room.events.pop_front()?;
             room.floor = event.mark();
             if room.edits.contains_key(&event.seq) {
@@ -320,19 +314,28 @@ impl Shard {
                 self.bytes -= room.scrub(event.seq);
             }
             self.bytes -= weight(&event);
-            self.order.remove(&event.seq);
             if let Some(key) = event.key() {
                 self.by_cid.remove(&key);
             }
         }
-        if room.events.is_empty() {
-            self.hollow.insert(room.head.seq, Arc::clone(name));
-        }
+        match room.events.front() {
+            Some(oldest) => self.by_oldest.insert(oldest.seq, Arc::clone(name)),
+            None => self.hollow.insert(room.head.seq, Arc::clone(name)),
+        };
         Some((Arc::clone(name), room.floor))
     }
 }
 
 impl Room {
+    fn new() -> Self {
+        Self {
+            floor: Mark::START,
+            head: Mark::START,
+            events: VecDeque::new(),
+            edits: OwnNumberMap::default(),
+        }
+    }
+
     fn get(&self, seq: u64) -> Option<&Event> {
         self.events.get(self.position(seq)?)
     }
@@ -442,7 +445,7 @@ mod tests {
         }
         for shard in &log.shards {
             let shard = shard.lock().unwrap();
-            assert_eq!((shard.order.len(), shard.by_cid.len()), (3, 3));
+            assert_eq!((shard.events, shard.by_cid.len()), (3, 3));
         }
         // Whoever has read all of a room goes on, even if nothing of it is kept.
         for room in rooms {

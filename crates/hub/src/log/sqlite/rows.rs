@@ -8,7 +8,7 @@ use rusqlite::{
 };
 
 use crate::{
-    core::{Author, Bounds, Chk, Event, MAX_MISSED, Mark, User, What},
+    core::{Author, Bounds, Chk, Claim, Event, MAX_MISSED, Mark, User, What},
     log::{Appended, HasBytes, PageSize, Sought, Start, Tail},
 };
 
@@ -154,11 +154,12 @@ pub(super) fn add_event(conn: &Connection, room: i64, event: &Event) -> rusqlite
     };
     let (author, user, name, avatar) = match &event.from {
         Author::User(user) => (author::USER, &*user.id, &*user.name, &*user.avatar),
-        Author::PlainJson {
-            email,
-            username,
-            avatar,
-        } => (author::PLAIN_JSON, &**email, &**username, &**avatar),
+        Author::PlainJson(claim) => (
+            author::PLAIN_JSON,
+            &*claim.email,
+            &*claim.username,
+            &*claim.avatar,
+        ),
         Author::PlainText => (author::PLAIN_TEXT, "", "", ""),
     };
     conn.prepare_cached(
@@ -360,11 +361,11 @@ pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
             name: row.get(9)?,
             avatar: row.get(10)?,
         })),
-        author::PLAIN_JSON => Author::PlainJson {
+        author::PLAIN_JSON => Author::PlainJson(Arc::new(Claim {
             email: row.get(8)?,
             username: row.get(9)?,
             avatar: row.get(10)?,
-        },
+        })),
         author::PLAIN_TEXT => Author::PlainText,
         other => return Err(rusqlite::Error::IntegralValueOutOfRange(7, other)),
     };
