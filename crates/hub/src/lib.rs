@@ -48,7 +48,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -100,16 +100,31 @@ pub struct Hub {
 #[derive(Debug, Clone)]
 pub struct Reloader {
     tls: Option<Arc<Tls>>,
+    hub: Weak<Shared>,
 }
 
 impl Reloader {
-    /// Reads the certificate and its key anew: connections that are accepted from then on get it, and open ones stay. What can't be
-    /// used is told in the log, and what was there before is used on. Blocks while files are read.
+    /// Reads the certificate and its key anew: connections that are accepted from then on get it, and open ones stay. Likewise the
+    /// public keys of tokens, from the file or address that the configuration names. What can't be used is told in the log, and
+    /// what was there before is used on. Blocks while files are read.
     ///
-    /// A hub does so by itself within a minute after the files changed.
-    pub fn reload(&self) {
+    /// A hub does so by itself: with a certificate within a minute after the files changed, with keys now and then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the keys stay as they are.
+    pub async fn reload(&self) {
         if let Some(tls) = &self.tls {
             tls.renew();
+        }
+        let has_keys = match self.hub.upgrade() {
+            Some(hub) => hub.renew_keys().await,
+            None => false,
+        };
+        if self.tls.is_none() && !has_keys {
+            tracing::info!(
+                "no certificate and no keys are there to be read anew: all else is read at start only"
+            );
         }
     }
 }
@@ -255,6 +270,7 @@ impl Hub {
     pub fn reloader(&self) -> Reloader {
         Reloader {
             tls: self.tls.clone(),
+            hub: Arc::downgrade(&self.desk.shared),
         }
     }
 

@@ -222,7 +222,7 @@ impl Listening {
         let reloading = async {
             loop {
                 hangups.next().await;
-                reloader.reload();
+                reloader.reload().await;
             }
         };
         let serving = signals.serve(|stopped| hub.run(async { stopped.await.unwrap_or_default() }));

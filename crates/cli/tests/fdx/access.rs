@@ -56,6 +56,40 @@ async fn what_fdx_token_makes_fdx_serve_takes() {
 }
 
 #[tokio::test]
+async fn s48_a_hangup_has_the_keys_of_tokens_read_anew() {
+    let folder = TempDir::new().unwrap();
+    let keys = text(&folder.path().join("keys")).to_owned();
+    let mut tokens = Vec::new();
+    let mut public = Vec::new();
+    for name in ["old", "new"] {
+        let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let private = folder.path().join(name);
+        fs::write(&private, pair.serialize_pem()).unwrap();
+        let made = run(&["token", "--key", text(&private), "--sub", "ana"], "").await;
+        tokens.push(made.stdout.trim().to_owned());
+        public.push(pair.public_key_pem());
+    }
+    fs::write(&keys, &public[0]).unwrap();
+    let (server, url) = Program::listen(&["serve", "--auth-keys", &keys]).await;
+    assert!(hello(&url, &tokens[0]).await.is_ok());
+    // It was leaked, say: nobody waits for a quarter of an hour.
+    fs::write(&keys, &public[1]).unwrap();
+    server.hang_up();
+    server
+        .told(|text| text.contains("keys of tokens were read anew"))
+        .await;
+    assert_eq!(hello(&url, &tokens[0]).await, Err(4001));
+    assert!(hello(&url, &tokens[1]).await.is_ok());
+    // By mistake: the ones before stay.
+    fs::write(&keys, "no keys").unwrap();
+    server.hang_up();
+    server
+        .told(|text| text.contains("keys of tokens can't be fetched"))
+        .await;
+    assert!(hello(&url, &tokens[1]).await.is_ok());
+}
+
+#[tokio::test]
 async fn keys_come_over_https_from_whom_the_given_authority_vouches_for() {
     let (tls, folder) = (Certificates::new(), TempDir::new().unwrap());
     let signing = KeyPair::generate_for(&PKCS_ED25519).unwrap();

@@ -64,6 +64,7 @@ async fn s50_a_renewed_certificate_is_for_new_connections_and_open_ones_stay() {
 async fn a_hangup_ends_nothing_where_there_is_no_terminal() {
     let (serve, url) = Program::listen(&["serve"]).await;
     serve.hang_up();
+    serve.told(|text| text.contains("read at start only")).await;
     assert!(get(url.addr(), "/healthz", "").await.ends_with("ok\n"));
     serve.terminate();
     assert_eq!(serve.end().await.code, Some(0));

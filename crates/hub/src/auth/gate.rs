@@ -139,6 +139,18 @@ impl Shared {
         admin.is_some_and(|admin| admin.is(token))
     }
 
+    /// Fetches the keys of tokens at once, and tells the operator who wanted that. False where they are read at start only.
+    pub(crate) async fn renew_keys(&self) -> bool {
+        let checker = self.gate.tokens.as_ref();
+        let Some(checker) = checker.filter(|checker| checker.keyring.may_change()) else {
+            return false;
+        };
+        if checker.keyring.renew().await {
+            tracing::info!("the keys of tokens were read anew");
+        }
+        true
+    }
+
     /// Fetches the keys of tokens, where they are elsewhere, meanwhile.
     pub(crate) fn fetch_keys(self: &Arc<Self>) {
         let hub = Arc::clone(self);

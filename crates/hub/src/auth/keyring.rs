@@ -131,6 +131,16 @@ impl Keyring {
         }
     }
 
+    /// Fetches the keys for an operator who wants to have them now, however short ago that was tried. Says whether that worked.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`refresh`](Self::refresh).
+    pub(crate) async fn renew(&self) -> bool {
+        self.lock().tried = None;
+        self.refresh().await
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
