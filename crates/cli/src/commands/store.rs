@@ -56,14 +56,20 @@ pub(crate) struct StoreArgs {
     durability: DurabilityArg,
     /// Keeps so many events of each room
     #[arg(long, value_name = "COUNT", default_value_t = Retention::default().events, help_heading = HEADING,
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = at_least_one::<u64>)]
     keep: u64,
     /// Keeps them for so many days [default: for ever]
-    #[arg(long, value_name = "DAYS", help_heading = HEADING, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "DAYS", help_heading = HEADING, value_parser = at_least_one::<u32>)]
     keep_days: Option<u32>,
     /// Keeps so many events of rooms with this name, where * is any text, and for so many days (repeatable; the first that fits a room counts)
     #[arg(long, value_name = "NAME=COUNT[/DAYS]", help_heading = HEADING)]
     keep_room: Vec<KeepRoom>,
+}
+
+/// To keep nothing is no choice.
+fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, &'static str> {
+    let number = text.parse().ok().filter(|number| *number != T::default());
+    number.ok_or("write a number from 1 on")
 }
 
 /// What is kept of some rooms.

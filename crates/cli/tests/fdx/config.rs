@@ -157,7 +157,7 @@ async fn planted_mistakes_are_found_with_file_line_and_remedy() {
         "14: no setting is named limits.conections; did you mean limits.connections?",
         "18: no setting is named limit; did you mean limits?",
         "6: allow-origin can't be \"https://a.example, b.example\": an origin looks like https://example.com, or `any`",
-        "8: keep can't be \"0\": 0 is not in 1..18446744073709551615",
+        "8: keep can't be \"0\": write a number from 1 on",
         "12: limits.connections can't be \"many\": write a number from 1 to 1000000000",
         "13: limits.frame can't be \"64kB\": write a size from 1KiB to 1024GiB, such as 4096, 64KiB or 1MiB",
         "4: plain can't be \"xml\": write json or text",

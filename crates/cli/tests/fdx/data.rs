@@ -124,7 +124,18 @@ async fn a_backup_and_an_export_are_made_while_it_runs() {
     assert_eq!((backed_up.code, &*backed_up.stderr), (Some(0), ""));
     let again = run(&backup, "").await;
     assert_eq!(again.code, Some(3));
-    assert!(again.stderr.contains("copy.db: "), "{}", again.stderr);
+    assert!(
+        again
+            .stderr
+            .ends_with("copy.db: it is there already, and nothing is replaced\n"),
+        "{}",
+        again.stderr
+    );
+    let checked = run(&["check", text(&copy)], "").await;
+    assert_eq!(
+        (checked.code, &*checked.stdout),
+        (Some(0), "no damage was found\n")
+    );
     ana.ok(send("four")).await;
     stop(server).await;
 
@@ -251,6 +262,15 @@ async fn s35_a_damaged_database_is_refused_with_the_commands_that_help() {
     let checked = run(&["check", "--data", data], "").await;
     assert_eq!(checked.code, Some(1), "{}", checked.stderr);
     assert!(checked.stderr.lines().count() > 1, "{}", checked.stderr);
+    let copy = folder.path().join("copy.db");
+    let backed_up = run(&["backup", "--data", data, text(&copy)], "").await;
+    assert_eq!(backed_up.code, Some(3), "{}", backed_up.stderr);
+    let blamed = format!("fdx: {}: the database is damaged (", text(&file));
+    assert!(
+        backed_up.stderr.starts_with(&blamed),
+        "{}",
+        backed_up.stderr
+    );
     let exported = run(&["export", "--data", data, "--room", "general"], "").await;
     let lines = exported.stdout.lines().count();
     assert_eq!(exported.code, Some(1), "{}", exported.stderr);

@@ -251,7 +251,7 @@ async fn a_certificate_or_key_that_cannot_be_used_is_the_one_that_is_named() {
 
 #[tokio::test]
 async fn whoever_can_be_reached_by_others_is_warned_once() {
-    for command in [&["echo"][..], &["serve", "--open"]] {
+    for command in [&["echo"][..], &["serve", "--memory", "--open"]] {
         for (listen, warnings) in [("0.0.0.0:0", 1), ("127.0.0.1:0", 0)] {
             let server = Program::start(&[command, &["--listen", listen]].concat());
             server.listening().await;
@@ -306,7 +306,7 @@ async fn logs_are_shown_off_loopback_only_when_told_so() {
             refused.stderr
         );
         let may = match command[0] {
-            "serve" => &["--logs-open", "--open"][..],
+            "serve" => &["--memory", "--logs-open", "--open"][..],
             _ => &["--logs-open"],
         };
         let open = Program::start(&[&args[..], may].concat());

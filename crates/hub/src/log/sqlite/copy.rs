@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use rusqlite::{Connection, backup};
 
 use super::{
-    FILE, OpenError, check_pages, check_version, missing_end, new_file, reader,
+    FILE, OpenError, check_pages, check_version, corrupt, missing_end, new_file, reader,
     rows::{self, integer},
     schema,
 };
@@ -20,6 +20,9 @@ const PAGE: PageSize = PageSize {
     bytes: 1 << 20,
 };
 
+/// With what SQLite begins to tell what is wrong, and says nothing.
+const HEADING: &str = "*** in database ";
+
 /// A log that is only read.
 #[derive(Debug)]
 pub struct Archive {
@@ -33,12 +36,20 @@ impl Archive {
     ///
     /// There is none, or it can't be used.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let path = folder.join(FILE);
+        Self::open_file(&folder.join(FILE))
+    }
+
+    /// Opens a log by its file, such as a backup.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or can't be used.
+    pub fn open_file(path: &Path) -> Result<Self, OpenError> {
         if !path.exists() {
-            return Err(OpenError::Missing { path });
+            return Err(OpenError::Missing { path: path.into() });
         }
-        let conn = reader::open(&path).map_err(|error| OpenError::new(&path, &error))?;
-        check_version(&conn, &path)?;
+        let conn = reader::open(path).map_err(|error| OpenError::new(path, &error))?;
+        check_version(&conn, path)?;
         Ok(Self { conn })
     }
 
@@ -64,7 +75,7 @@ impl Archive {
             Err(OpenError::Corrupt { what, .. }) => found.push(what),
             Err(error) => return Err(error),
         }
-        found.retain(|line| line != "ok");
+        found.retain(|line| line != "ok" && !line.starts_with(HEADING));
         Ok(found)
     }
 
@@ -130,7 +141,11 @@ impl Archive {
                 // In one step, which is one view of it; a server goes on writing meanwhile.
                 while backup.step(-1).map_err(failed)? != backup::StepResult::Done {}
             }
-            check_pages(&copy, path)?;
+            check_pages(&copy, path).map_err(|error| match error {
+                // It is as it was copied.
+                OpenError::Corrupt { what, .. } => corrupt(self.path(), what),
+                error => error,
+            })?;
             schema::mark_copy(&copy).map_err(failed)?;
             // One file, with nothing beside it.
             copy.pragma_update(None, "journal_mode", "delete")
@@ -139,6 +154,10 @@ impl Archive {
     }
 
     pub(super) fn failed(&self, error: &rusqlite::Error) -> OpenError {
-        OpenError::new(self.conn.path().unwrap_or_default(), error)
+        OpenError::new(self.path(), error)
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(self.conn.path().unwrap_or_default())
     }
 }

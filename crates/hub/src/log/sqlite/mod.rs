@@ -520,7 +520,11 @@ fn check_pages(conn: &Connection, path: &Path) -> Result<(), OpenError> {
         .map_err(|error| OpenError::new(path, &error))?;
     match &*verdict {
         "ok" => Ok(()),
-        _ => Err(corrupt(path, verdict)),
+        // The first line only says that something follows.
+        _ => Err(corrupt(
+            path,
+            verdict.lines().last().unwrap_or_default().to_owned(),
+        )),
     }
 }
 

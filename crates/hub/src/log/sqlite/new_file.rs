@@ -31,7 +31,8 @@ pub(super) fn make<T>(
 
 fn begin(to: &Path) -> io::Result<PathBuf> {
     if to.try_exists()? {
-        return Err(io::ErrorKind::AlreadyExists.into());
+        let why = "it is there already, and nothing is replaced";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
     }
     let name = to.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let mut partial = OsString::from(".");
