@@ -132,6 +132,11 @@ pub struct Limits {
     /// Connections at once from one address, or one /64 of IPv6. Default 1,000: a large office, and a tenth of all. Over plain HTTP more are
     /// answered 429.
     pub connections_per_address: usize,
+    /// Connections at once that are not let in yet: TLS, a request's head, pages, a `hello` that is to come. Default 5,000: half of
+    /// those, so that who has no token can't hold all of them. More are answered 503.
+    pub unauthenticated: usize,
+    /// The same from one address, or one /64 of IPv6. Default 500: half of the connections it may have. More are answered 429.
+    pub unauthenticated_per_address: usize,
     /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
     /// place for a new one.
     pub rooms: usize,
@@ -179,6 +184,8 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: 1_000,
             followers: 5_000,
+            unauthenticated: 5_000,
+            unauthenticated_per_address: 500,
             rooms: 10_000,
             rooms_per_address: 1_000,
             rooms_per_connection: 100,

@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     opening::Opening,
     rooms::Rooms,
+    seldom::Seldom,
     session::{Open, Refusals},
     signal::Signal,
     traffic::Traffic,
@@ -71,6 +72,15 @@ pub(crate) struct Shared {
     /// Places for connections.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) told: Arc<Told>,
+}
+
+/// What is told of single connections and requests, of which there may be floods.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) ended: Seldom,
+    pub(crate) refused: Seldom,
+    pub(crate) failed: Seldom,
 }
 
 impl Shared {
@@ -90,6 +100,7 @@ impl Shared {
         Ok(Self {
             places: Arc::new(Semaphore::new(config.limits.connections)),
             metrics: Arc::new(Metrics::new()),
+            told: Arc::default(),
             traffic: Traffic::new(&config),
             config,
             rooms,

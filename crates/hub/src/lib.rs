@@ -34,6 +34,7 @@ mod logs;
 mod metrics;
 mod opening;
 mod rooms;
+mod seldom;
 mod server;
 mod session;
 mod signal;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::{LogInput, LogSource},
-    hub::Shared,
+    hub::{Shared, Told},
     session::{Alarm, HIGH_WATER, Heartbeat, Stop, token_expired},
     visits::{Visit, Visitor},
     wire::{event, log},
@@ -58,6 +58,7 @@ pub(crate) struct Viewer {
     visit: Visit,
     /// When its token expires.
     end: Option<Instant>,
+    told: Arc<Told>,
 }
 
 impl Viewer {
@@ -79,6 +80,7 @@ impl Viewer {
             heartbeat: heartbeat.map(Heartbeat::new),
             visit: hub.enter(visitor),
             end: None,
+            told: Arc::clone(&hub.told),
         }))
     }
 
@@ -149,7 +151,9 @@ impl Viewer {
             Ok(Some(item)) => item,
             Ok(None) => return Err(Stop::close(CloseCode::NORMAL_CLOSURE, "the log has ended")),
             Err(error) => {
-                tracing::warn!(log = self.name, %error, "older lines can't be read");
+                self.told.failed.tell(|left_out| {
+                    tracing::warn!(log = self.name, %error, left_out, "older lines can't be read");
+                });
                 return Err(Stop::close(
                     CloseCode::INTERNAL_ERROR,
                     "the log can't be read",

@@ -83,7 +83,9 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(room = &**name, %error, "a room can't be opened");
+                    self.told.failed.tell(|left_out| {
+                        tracing::warn!(room = &**name, %error, left_out, "a room can't be opened");
+                    });
                     self.rooms.give_up(name, *birth);
                 }
             }

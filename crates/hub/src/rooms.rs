@@ -14,6 +14,7 @@ use fullduplex::Prepared;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    auth::Names,
     config::{Limits, Timeouts},
     core::{
         Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, JoinRefused,
@@ -319,20 +320,26 @@ impl Rooms {
         shards.fold(Census::default(), |sum, census| sum + census)
     }
 
-    /// The first `max` rooms named behind `after` by which `may_see` is true, each with how many users are there.
-    pub(crate) fn list(
+    /// The first `max` rooms named behind `after` that are among `names`, each with how many users are there. However many rooms there
+    /// are, for each of `names` no more than `max` of each shard are looked at.
+    pub(crate) fn list<'a>(
         &self,
         after: Option<&str>,
         max: usize,
-        may_see: impl Fn(&str) -> bool,
+        names: impl Iterator<Item = &'a Names>,
     ) -> Vec<(Arc<str>, usize)> {
         let mut found = Vec::new();
-        for shard in 0..SHARDS {
-            found.extend(self.lock(shard).list(after));
+        for names in names {
+            for shard in 0..SHARDS {
+                let rooms = self.lock(shard);
+                let listed = rooms.list(names.first(), after);
+                let listed = listed.take_while(|(room, _)| names.have(room));
+                found.extend(listed.take(max));
+            }
+            found.sort_unstable();
+            found.dedup_by(|a, b| a.0 == b.0);
+            found.truncate(max);
         }
-        found.retain(|(name, _)| may_see(name));
-        found.sort_unstable();
-        found.truncate(max);
         found
     }
 

@@ -1,6 +1,12 @@
 //! Accepts connections and speaks HTTP/1.1 on them.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -9,7 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
@@ -18,7 +24,9 @@ use crate::{
     config::Timeouts,
     http::{Connection, Lease, Place},
     hub::Shared,
+    seldom::Seldom,
     tls::Tls,
+    traffic::{Newcomer, ShareUsed, TooMany},
 };
 
 /// The first pause after a failed accept; doubled up to the longest. Descriptors run out for as
@@ -28,9 +36,6 @@ const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connections at once of those who look after the hub: a few machines, and people.
 const OPERATORS: usize = 16;
-
-/// How often refused connections are told of, together: a line, not a flood of them.
-const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// What a connection too many gets, if it can be told without waiting.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
@@ -48,7 +53,8 @@ pub(crate) async fn accept(
     tls: Option<&Tls>,
 ) -> ! {
     let mut pause = FIRST_ACCEPT_PAUSE;
-    let mut refusals = Refusals::default();
+    // One line for all that are refused together.
+    let refusals = Seldom::new(1);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -65,31 +71,24 @@ pub(crate) async fn accept(
             }
         };
         pause = FIRST_ACCEPT_PAUSE;
-        let Ok(of_all) = Arc::clone(&shared.places).try_acquire_owned() else {
-            refusals.count(peer);
-            shared.metrics.refused.add(1);
-            turn_away(&stream, tls, FULL);
-            continue;
-        };
-        let client = shared.traffic.peer(peer.ip());
-        // Those behind a proxy are told apart when their requests come.
-        let share = if shared.traffic.is_proxy(peer.ip()) {
-            Ok(None)
-        } else {
-            shared.traffic.share(client)
-        };
-        let Ok(of_address) = share else {
-            refusals.count(peer);
-            shared.metrics.refused.add(1);
-            turn_away(&stream, tls, TOO_MANY);
-            continue;
+        let (place, newcomer) = match place(shared, peer.ip()) {
+            Ok(places) => places,
+            Err(why) => {
+                refusals.tell(|left_out| {
+                    tracing::warn!(%peer, left_out, "a connection refused: as many as may be");
+                });
+                shared.metrics.refused.add(1);
+                turn_away(&stream, tls, why);
+                continue;
+            }
         };
         shared.metrics.accepted.add(1);
         let connection = Connection {
             peer,
-            client,
+            client: shared.traffic.peer(peer.ip()),
             is_tls: tls.is_some(),
-            place: Arc::new(Place { of_all, of_address }),
+            place: Arc::new(place),
+            newcomer: Arc::new(newcomer),
             lease: Arc::new(Lease::new(shared.config.timeouts.http)),
         };
         let serving = serve(
@@ -101,6 +100,27 @@ pub(crate) async fn accept(
         );
         shared.spawn(serving);
     }
+}
+
+/// A place for a connection, or what it is told.
+fn place(shared: &Shared, peer: IpAddr) -> Result<(Place, Newcomer), &'static [u8]> {
+    let traffic = &shared.traffic;
+    let of_all = Arc::clone(&shared.places).try_acquire_owned();
+    let of_all = of_all.map_err(|_| FULL)?;
+    let client = traffic.peer(peer);
+    // Those behind a proxy are told apart when their requests come.
+    let is_known = !traffic.is_proxy(peer);
+    let of_address = if is_known {
+        traffic.share(client).map_err(|ShareUsed| TOO_MANY)?
+    } else {
+        None
+    };
+    let newcomer = traffic.newcomer(client, is_known);
+    let newcomer = newcomer.map_err(|too_many| match too_many {
+        TooMany::InAll => FULL,
+        TooMany::FromAddress => TOO_MANY,
+    })?;
+    Ok((Place { of_all, of_address }, newcomer))
 }
 
 /// Accepts those who look after the hub until dropped, and answers each once. Beyond a few they wait.
@@ -147,34 +167,6 @@ fn turn_away(stream: &TcpStream, tls: Option<&Tls>, why: &[u8]) {
     if tls.is_none() {
         // A new socket takes this much at once; and if not, it is gone without a word.
         drop(stream.try_write(why));
-    }
-}
-
-/// Connections refused, told in the log seldom enough for a flood not to fill it.
-#[derive(Debug, Default)]
-struct Refusals {
-    told: Option<Instant>,
-    untold: usize,
-}
-
-impl Refusals {
-    fn count(&mut self, peer: SocketAddr) {
-        self.untold += 1;
-        if let Some(refused) = self.due(Instant::now()) {
-            tracing::warn!(%peer, refused, "connections refused: as many as may be");
-        }
-    }
-
-    /// How many to tell of, if it is time to.
-    fn due(&mut self, now: Instant) -> Option<usize> {
-        if self
-            .told
-            .is_some_and(|told| now < told + REFUSALS_TOLD_EVERY)
-        {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -249,21 +241,5 @@ where
 fn log_http(peer: SocketAddr, result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "HTTP ended");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_refusals_is_told_at_once_and_then_seldom() {
-        let (mut refusals, start) = (Refusals::default(), Instant::now());
-        let mut told = Vec::new();
-        for second in 0..=20 {
-            refusals.untold += 100;
-            told.extend(refusals.due(start + Duration::from_secs(second)));
-        }
-        assert_eq!(told, [100, 1_000, 1_000]);
     }
 }

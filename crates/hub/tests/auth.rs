@@ -100,6 +100,11 @@ fn hello(token: &str) -> Value {
     json!({"op": "hello", "id": "hello", "name": "Somebody", "token": token})
 }
 
+/// The header line with a token.
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
 async fn member(hub: &Running, token: &str) -> V1 {
     let mut client = hub.v1().await;
     client.ok(hello(token)).await;
@@ -451,7 +456,6 @@ async fn logs_are_for_tokens_with_the_right_for_them_and_echo_for_any() {
     let Guarded { hub, _folder } = Guarded::with(|config| config.logs = vec![log]).await;
     let mut may = claims("ana", &[], 600);
     may.rights = vec!["log".into()];
-    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     let upgrade = |token: &str| bearer(token) + support::UPGRADE;
     for path in ["/logs/app", "/logs/other", "/echo"] {
         assert_eq!(hub.get(path, support::UPGRADE).await.status, 401, "{path}");
@@ -543,7 +547,6 @@ async fn by_http_a_token_says_the_same() {
     assert_eq!(post("0123456789abcdef", "general", hi).await, "401");
     assert_eq!(post(admin, "other", hi).await, "201");
     let messages = "/api/v1/rooms/general/messages";
-    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     assert_eq!(hub.get(messages, "").await.status, 401);
     assert_eq!(hub.get(messages, &bearer(&ana)).await.status, 403);
     assert_eq!(hub.get(messages, &bearer(&of("cy"))).await.status, 200);
@@ -563,15 +566,70 @@ async fn by_http_a_token_says_the_same() {
         "{stream:?}"
     );
     assert_eq!(hub.get("/sse/general", &bearer(&ana)).await.status, 403);
-    // So does a poll that is held.
+}
+
+#[tokio::test]
+async fn a_poll_that_is_held_is_answered_when_its_token_expires() {
+    let Guarded { hub, _folder } = Guarded::start().await;
+    let messages = "/api/v1/rooms/general/messages";
     let short = sign(&claims("cy", &[("general", "read")], 2));
+    let bearer = bearer(&short);
     let first = format!("{messages}?wait=0");
-    let first = hub.get(&first, &bearer(&short)).await.json();
+    let first = hub.get(&first, &bearer).await.json();
     let cursor = first["cursor"].as_str().unwrap();
     let held = format!("{messages}?wait=60&after={cursor}");
-    let held = hub.get(&held, &bearer(&short)).await;
+    let held = hub.get(&held, &bearer).await;
     assert_eq!((held.status, &held.json()["events"]), (200, &json!([])));
-    // What the server does is for who looks after it.
+}
+
+#[tokio::test]
+async fn of_rooms_that_one_may_not_read_one_is_told_nothing() {
+    let Guarded { hub, _folder } = Guarded::start().await;
+    let mut many = hub.v1().await;
+    many.ok(hello(&sign(&claims("dee", &[("*", "read")], 600))))
+        .await;
+    for room in ["team-b", "team-a", "teams", "secret", "box"] {
+        many.ok(json!({"op": "join", "room": room})).await;
+    }
+    let rooms = [
+        ("team-*", "read"),
+        ("team-a", "read"),
+        ("box", "read"),
+        ("secret", "write"),
+        ("none", "read"),
+    ];
+    let some = sign(&claims("cy", &rooms, 600));
+    let list = async |query: &str| {
+        let page = hub
+            .get(&format!("/api/v1/rooms?{query}"), &bearer(&some))
+            .await
+            .json();
+        let rooms = page["rooms"].as_array().unwrap().iter();
+        let rooms: Vec<_> = rooms
+            .map(|room| room["room"].as_str().unwrap().to_owned())
+            .collect();
+        (rooms.join(" "), page["next"].clone())
+    };
+    // In order, however many patterns have them.
+    assert_eq!(list("").await, ("box team-a team-b".into(), Value::Null));
+    assert_eq!(
+        list("limit=2").await,
+        ("box team-a".into(), json!("team-a"))
+    );
+    assert_eq!(
+        list("limit=2&after=team-a").await,
+        ("team-b".into(), Value::Null)
+    );
+    assert_eq!(list("after=team-b").await, (String::new(), Value::Null));
+}
+
+#[tokio::test]
+async fn what_the_server_does_is_for_who_looks_after_it() {
+    let admin = "f00ba400f00ba400f00ba400f00ba400";
+    let Guarded { hub, _folder } = Guarded::with(|config| {
+        config.admin = Some(AdminToken::new(admin.as_bytes()).unwrap());
+    })
+    .await;
     let stats = "/api/v1/stats";
     assert_eq!(hub.get(stats, &bearer(&of("cy"))).await.status, 403);
     let mut operator = claims("op", &[], 600);

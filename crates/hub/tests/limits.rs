@@ -17,6 +17,8 @@ use fullduplex_hub::{
 };
 use serde_json::json;
 use support::{Running, V1, http::GUEST, text, within};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 const ONE: &str = "203.0.113.1";
 const OTHER: &str = "203.0.113.2";
@@ -48,6 +50,29 @@ async fn member(hub: &Running, address: &str, name: &str) -> V1 {
         .ok(json!({"op": "join", "room": "general", "backlog": 0}))
         .await;
     client
+}
+
+/// Where tokens are asked for, and what makes one for everything.
+fn guarded(config: Config) -> (Config, impl Fn(&str) -> String, TempDir) {
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let folder = TempDir::new().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let signing = SigningKey::from_file(SECRET).unwrap();
+    let token = move |sub: &str| {
+        let claims = Claims {
+            sub: sub.into(),
+            rooms: [("*".into(), vec!["read".into(), "write".into()])].into(),
+            exp: Some(u64::MAX),
+            ..Claims::default()
+        };
+        signing.token(&claims, None).unwrap()
+    };
+    let config = Config {
+        access: Access::Tokens(Tokens::new(KeySource::Secret(secret))),
+        ..config
+    };
+    (config, token, folder)
 }
 
 fn send(cid: usize) -> serde_json::Value {
@@ -146,26 +171,13 @@ async fn s10_a_plain_client_that_floods_waits_loses_nothing_and_others_do_not_wa
 
 #[tokio::test]
 async fn s10_plain_clients_with_one_users_token_have_one_rate() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let secret = folder.path().join("secret");
-    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
-    let signing = SigningKey::from_file(&std::fs::read(&secret).unwrap()).unwrap();
-    let hub = Running::start(Config {
-        access: Access::Tokens(Tokens::new(KeySource::Secret(secret))),
-        ..proxied(Rates {
-            messages_per_user: Rate::new(1, 2),
-            ..Rates::default()
-        })
-    })
-    .await;
+    let (config, token, _folder) = guarded(proxied(Rates {
+        messages_per_user: Rate::new(1, 2),
+        ..Rates::default()
+    }));
+    let hub = Running::start(config).await;
     let open = async |address: &str, sub: &str| {
-        let claims = Claims {
-            sub: sub.into(),
-            rooms: [("*".into(), vec!["read".into(), "write".into()])].into(),
-            exp: Some(u64::MAX),
-            ..Claims::default()
-        };
-        let token = format!("Bearer {}", signing.token(&claims, None).unwrap());
+        let token = format!("Bearer {}", token(sub));
         let client = hub.client("/ws").header("Authorization", &token).unwrap();
         within(from(address, client).connect()).await.unwrap().0
     };
@@ -336,4 +348,88 @@ async fn on_loopback_nobody_is_measured_until_a_proxy_is_named() {
     for n in 0..50 {
         ana.say("general", &n.to_string(), "x").await;
     }
+}
+
+#[tokio::test]
+async fn s11_who_is_not_let_in_holds_so_many_connections_and_who_is_does_not_count() {
+    let mut config = proxied(Rates::default());
+    config.limits.unauthenticated = 3;
+    config.limits.unauthenticated_per_address = 1;
+    let (config, token, _folder) = guarded(config);
+    let (hub, token) = (Running::start(config).await, token("ana"));
+    let v1 = |address: &str| from(address, hub.client("/ws"));
+    let mut ana = V1::open(v1(ONE)).await;
+    let refused = async |address: &str| {
+        let client = v1(address).subprotocol("fdx.v1.json").unwrap();
+        within(client.connect())
+            .await
+            .err()
+            .and_then(|error| error.status())
+    };
+    assert_eq!(refused(ONE).await, Some(429));
+    let hello = json!({"op": "hello", "id": "h", "name": "Ana", "token": token});
+    ana.ok(hello.clone()).await;
+    // She is in: the next one may try.
+    let mut again = V1::open(v1(ONE)).await;
+    let _other = V1::open(v1(OTHER)).await;
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let ask = async || hub.get("/api/v1/rooms", &bearer).await.status;
+    assert_eq!(ask().await, 200, "one is left to show a token with");
+    let _third = V1::open(v1("203.0.113.3")).await;
+    let full = support::Answer::read(&hub.raw("").await);
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("5")));
+    again.ok(hello).await;
+    let plain = v1(ONE).header("Authorization", &format!("Bearer {token}"));
+    let (_plain, _) = within(plain.unwrap().connect()).await.unwrap();
+    assert_eq!(ask().await, 200);
+    // Who has said nothing, or shown nothing, is cut off like anybody, and leaves its place.
+    let pages = [TcpStream::connect(hub.addr).await.unwrap()];
+    let full = async {
+        while hub
+            .raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(full).await;
+    drop(pages);
+    let free = async {
+        while ask().await != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(free).await;
+}
+
+#[tokio::test]
+async fn reading_makes_no_more_rooms_than_an_address_may_have() {
+    let mut config = proxied(Rates::default());
+    config.limits.rooms_per_address = 2;
+    let hub = Running::start(config).await;
+    let rooms = async || hub.get("/api/v1/stats", "").await.json()["rooms"].clone();
+    let before = rooms().await;
+    for room in 0..10 {
+        for path in ["messages", "members", "messages?after=0"] {
+            let path = format!("/api/v1/rooms/r{room}/{path}");
+            assert_eq!(hub.get(&path, "").await.status, 200, "{path}");
+        }
+    }
+    assert_eq!(rooms().await, before, "pages come from the log");
+    let follow = async |room: usize, path: &str| {
+        let headers = format!("X-Forwarded-For: {ONE}\r\n");
+        let path = path.replace("ROOM", &format!("r{room}"));
+        hub.get(&path, &headers).await
+    };
+    let poll = "/api/v1/rooms/ROOM/messages?wait=0";
+    for room in 0..2 {
+        assert_eq!(follow(room, poll).await.status, 200);
+    }
+    for (room, path) in [(2, poll), (3, "/sse/ROOM")] {
+        let refused = follow(room, path).await;
+        assert_eq!(refused.status, 429, "{refused:?}");
+        assert_eq!(refused.json()["code"], "rate_limited");
+    }
+    assert_eq!(follow(0, poll).await.status, 200);
 }

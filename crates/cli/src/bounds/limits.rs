@@ -29,6 +29,16 @@ impl Table for Limits {
             slot: |limits| Count(&mut limits.connections_per_address, SOME),
         },
         Row {
+            name: "limits.unauthenticated",
+            about: "Connections at once that are not let in yet (TLS, a request's head, pages, a hello to come): half of all, so that who has no token can't hold them all; more are answered 503",
+            slot: |limits| Count(&mut limits.unauthenticated, SOME),
+        },
+        Row {
+            name: "limits.unauthenticated-per-address",
+            about: "The same from one address, or one /64 of IPv6; more are answered 429. Half of the connections it may have",
+            slot: |limits| Count(&mut limits.unauthenticated_per_address, SOME),
+        },
+        Row {
             name: "limits.rooms",
             about: "Rooms at once. One that is empty makes place for a new one",
             slot: |limits| Count(&mut limits.rooms, SOME),

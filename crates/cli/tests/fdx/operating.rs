@@ -174,6 +174,22 @@ async fn log_lines_are_objects_for_machines_notes_and_warnings_among_them() {
 }
 
 #[tokio::test]
+async fn who_is_refused_again_and_again_does_not_fill_the_log() {
+    let (serve, url) = Program::listen(&["serve"]).await;
+    let evil = "Origin: https://evil.example\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for _ in 0..1_000 {
+        let refused = get(url.addr(), "/ws", evil).await;
+        assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    }
+    serve.terminate();
+    let told = serve.end().await.stderr;
+    let lines = told.matches("handshake refused").count();
+    // A hundred in ten seconds.
+    assert!((100..=500).contains(&lines), "{lines} lines of 1,000");
+}
+
+#[tokio::test]
 async fn lines_that_matter_less_than_asked_for_are_left_out() {
     let (serve, url) = Program::listen(&["serve", "--log-level", "warn"]).await;
     let mut echo = fullduplex::connect(&url.ws("/echo")).await.unwrap();

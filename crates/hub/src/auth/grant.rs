@@ -28,7 +28,7 @@ pub enum Right {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     user: Option<Known>,
-    rooms: Vec<(Pattern, Rights)>,
+    rooms: Vec<(Names, Rights)>,
     log: bool,
     api: bool,
     expires: Option<u64>,
@@ -65,7 +65,7 @@ impl Grant {
         Self {
             user: None,
             rooms: vec![(
-                Pattern::any(),
+                Names::all(),
                 Rights {
                     read: true,
                     write: true,
@@ -98,7 +98,7 @@ impl Grant {
                 email: None,
             }),
             rooms: vec![(
-                Pattern::any(),
+                Names::all(),
                 Rights {
                     read: true,
                     write: true,
@@ -141,7 +141,7 @@ impl Grant {
                 email: email.map(Arc::from),
             }),
             rooms: rooms
-                .map(|(pattern, rights)| (Pattern::new(pattern), Rights::new(rights)))
+                .map(|(names, rights)| (Names::new(names), Rights::new(rights)))
                 .collect(),
             log: has("log"),
             api: has("api"),
@@ -168,15 +168,21 @@ impl Grant {
     pub fn may(&self, room: &str, right: Right) -> bool {
         self.rooms
             .iter()
-            .any(|(pattern, rights)| rights.have(right) && pattern.matches(room))
+            .any(|(names, rights)| rights.have(right) && names.have(room))
     }
 
     /// Whether something may be done in every room.
     pub fn may_everywhere(&self, right: Right) -> bool {
-        let any = Pattern::any();
-        self.rooms
+        self.names(right).any(|names| *names == Names::all())
+    }
+
+    /// The rooms where something may be done.
+    pub(crate) fn names(&self, right: Right) -> impl Iterator<Item = &Names> {
+        let allowed = self
+            .rooms
             .iter()
-            .any(|(pattern, rights)| rights.have(right) && *pattern == any)
+            .filter(move |(_, rights)| rights.have(right));
+        allowed.map(|(names, _)| names)
     }
 
     /// Whether logs may be followed.
@@ -195,14 +201,14 @@ impl Grant {
     }
 }
 
-/// A room's name, or how names begin.
+/// A room's name, or all names that begin so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern {
+pub(crate) struct Names {
     text: Box<str>,
     is_prefix: bool,
 }
 
-impl Pattern {
+impl Names {
     fn new(text: &str) -> Self {
         let prefix = text.strip_suffix('*');
         Self {
@@ -211,11 +217,16 @@ impl Pattern {
         }
     }
 
-    fn any() -> Self {
+    fn all() -> Self {
         Self::new("*")
     }
 
-    fn matches(&self, room: &str) -> bool {
+    /// No other is before this one, and between those that there are is none that is not among them.
+    pub(crate) fn first(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn have(&self, room: &str) -> bool {
         if self.is_prefix {
             room.starts_with(&*self.text)
         } else {

@@ -31,5 +31,6 @@ pub use self::{
 };
 pub(crate) use self::{
     gate::{Denied, Gate, end_of},
+    grant::Names,
     guest::Guests,
 };

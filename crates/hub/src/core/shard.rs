@@ -1,8 +1,9 @@
 //! A share of the rooms, behind one lock.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -61,6 +62,8 @@ pub(crate) struct Shard<F, W> {
     /// Rooms ever made.
     births: u64,
     by_name: HashMap<Arc<str>, Slot>,
+    /// The same in the order of their names, to be listed in pages.
+    in_order: BTreeMap<Arc<str>, Slot>,
     /// Rooms with something in their ring by the position of their newest event, so that the one
     /// that has been quiet for longest gives up its ring first.
     by_head: BTreeSet<(u64, Slot)>,
@@ -146,6 +149,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             free: Vec::new(),
             births: 0,
             by_name: HashMap::new(),
+            in_order: BTreeMap::new(),
             by_head: BTreeSet::new(),
             bytes: 0,
             erasures: 0,
@@ -480,12 +484,19 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.by_name.get(name).copied()
     }
 
-    /// The rooms that have been filled and are named behind `after`, each with how many users are there; in no order.
-    pub(crate) fn list(&self, after: Option<&str>) -> impl Iterator<Item = (Arc<str>, usize)> {
-        let rooms = self.slots.iter().flatten();
-        let rooms = rooms.filter(move |room| {
-            room.epoch.is_some() && after.is_none_or(|after| &*room.name > after)
-        });
+    /// The rooms that have been filled, by their names, from `first` on and behind `after`, each with how many users are there.
+    pub(crate) fn list(
+        &self,
+        first: &str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (Arc<str>, usize)> {
+        let begin = match after {
+            Some(after) if after >= first => Bound::Excluded(after),
+            _ => Bound::Included(first),
+        };
+        let names = self.in_order.range::<str, _>((begin, Bound::Unbounded));
+        let rooms = names.filter_map(|(_, slot)| self.room(*slot));
+        let rooms = rooms.filter(|room| room.epoch.is_some());
         rooms.map(|room| (Arc::clone(&room.name), room.presence.count()))
     }
 
@@ -514,7 +525,8 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             self.slots.push(room);
             Slot(self.slots.len() - 1)
         };
-        self.by_name.insert(name, slot);
+        self.by_name.insert(Arc::clone(&name), slot);
+        self.in_order.insert(name, slot);
         slot
     }
 
@@ -529,6 +541,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             self.waits.remove(&(due, slot, Arc::clone(id)));
         }
         self.by_name.remove(&room.name);
+        self.in_order.remove(&room.name);
         self.by_head.remove(&(room.ring.head().seq, slot));
         self.bytes -= room.ring.bytes();
         self.free.push(slot);

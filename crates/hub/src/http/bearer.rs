@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
-use super::{Desk, refusal};
+use super::{Connection, Desk, refusal};
 use crate::auth::{Access, Denied, Grant};
 
 /// Seconds after which who could not be judged may come back: the keys of tokens are asked for again by then.
@@ -40,18 +40,21 @@ pub(super) async fn grant(
     desk.shared.admit(token.as_deref()).await
 }
 
-/// What whoever sends this may.
+/// What whoever sends this may. Its connection is one that is let in from then on.
 ///
 /// # Errors
 ///
 /// The answer for who is not let in.
 pub(super) async fn admit(
     desk: &Desk,
+    connection: &Connection,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Arc<Grant>, Response> {
     let granted = grant(desk, uri, headers).await;
-    granted.map_err(|denied| answer(&denied))
+    let grant = granted.map_err(|denied| answer(&denied))?;
+    connection.newcomer.let_in();
+    Ok(grant)
 }
 
 /// The answer for who is not let in.

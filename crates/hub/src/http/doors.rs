@@ -25,12 +25,15 @@ use crate::{
     logs::Viewer,
     metrics::Kind,
     session::{Dialect, HEARTBEATS, Session},
+    traffic::TooMany,
     visits::Visitor,
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
 
 /// When an address that has as many connections as it may is told to come again.
 const AGAIN_LATER: Duration = Duration::from_secs(5);
+
+const TOO_MANY_CONNECTIONS: &str = "Too many connections from your address.";
 
 /// The rules of each kind of connection.
 #[derive(Debug)]
@@ -165,7 +168,20 @@ pub(super) async fn chat(
     let mut session = Session::new(&desk.shared, dialect, connection.client);
     if matches!(dialect, Dialect::V1 { .. }) {
         let access = &desk.shared.config.access;
-        session.keep_token(bearer::token(access, request.uri(), request.headers()));
+        let token = bearer::token(access, request.uri(), request.headers());
+        // From here on it is the session that is not let in.
+        connection.newcomer.let_in();
+        let newcomer = match desk.shared.traffic.newcomer(connection.client, true) {
+            Ok(newcomer) => Box::new(newcomer),
+            Err(TooMany::FromAddress) => {
+                return measure::too_many(AGAIN_LATER, TOO_MANY_CONNECTIONS);
+            }
+            Err(TooMany::InAll) => {
+                let why = "Too many connections for now.";
+                return refusal(StatusCode::SERVICE_UNAVAILABLE, why);
+            }
+        };
+        session.expect_hello(token, newcomer);
     } else {
         let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
         let history = query.history.unwrap_or(0);
@@ -173,7 +189,7 @@ pub(super) async fn chat(
             let why = format!("room must be a room's name, and history at most {MAX_BACKLOG}.");
             return refusal(StatusCode::BAD_REQUEST, why);
         }
-        match bearer::admit(&desk, request.uri(), request.headers()).await {
+        match bearer::admit(&desk, &connection, request.uri(), request.headers()).await {
             Ok(grant) if grant.may(room, Right::Read) => session.set_grant(grant),
             Ok(_) => return bearer::forbidden("reading this room"),
             Err(answer) => return answer,
@@ -207,7 +223,7 @@ pub(super) async fn echo(
     Extension(connection): Extension<Connection>,
     mut request: Request,
 ) -> Response {
-    let grant = match bearer::admit(&desk, request.uri(), request.headers()).await {
+    let grant = match bearer::admit(&desk, &connection, request.uri(), request.headers()).await {
         Ok(grant) => grant,
         Err(answer) => return answer,
     };
@@ -316,7 +332,7 @@ async fn view(
     name: &str,
     query: &LogQuery,
 ) -> Response {
-    let grant = match bearer::admit(desk, request.uri(), request.headers()).await {
+    let grant = match bearer::admit(desk, &connection, request.uri(), request.headers()).await {
         Ok(grant) if grant.may_follow_logs() => grant,
         Ok(_) => return bearer::forbidden("following logs"),
         Err(answer) => return answer,
@@ -374,20 +390,21 @@ where
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "The server stops.");
     }
     let Ok(share) = desk.share(&connection) else {
-        return measure::too_many(AGAIN_LATER, "Too many connections from your address.");
+        return measure::too_many(AGAIN_LATER, TOO_MANY_CONNECTIONS);
     };
     let path = handshake.request().path().to_owned();
     let (response, upgrade) = handshake.accept::<Body>();
     let Connection { peer, place, .. } = connection;
-    let metrics = Arc::clone(&desk.shared.metrics);
+    let hub = Arc::clone(&desk.shared);
     desk.shared.spawn(async move {
         match upgrade.await {
             Ok(ws) => {
                 let since = Instant::now();
-                metrics.opened(kind);
+                hub.metrics.opened(kind);
                 let outcome = handled(ws, session).await;
-                metrics.closed(kind, &outcome);
-                log_end(peer, &path, since, &outcome);
+                hub.metrics.closed(kind, &outcome);
+                let ended = &hub.told.ended;
+                ended.tell(|left_out| log_end(peer, &path, since, &outcome, left_out));
             }
             Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),
         }
@@ -398,11 +415,19 @@ where
 
 fn refuse(desk: &Desk, connection: &Connection, rejection: &Rejection) -> Response {
     desk.shared.metrics.handshakes_refused.add(1);
-    tracing::info!(peer = %connection.peer, %rejection, "handshake refused");
+    desk.shared.told.refused.tell(|left_out| {
+        tracing::info!(peer = %connection.peer, %rejection, left_out, "handshake refused");
+    });
     upgrade::rejection_response(rejection)
 }
 
-fn log_end(peer: std::net::SocketAddr, path: &str, since: Instant, outcome: &Outcome) {
+fn log_end(
+    peer: std::net::SocketAddr,
+    path: &str,
+    since: Instant,
+    outcome: &Outcome,
+    left_out: Option<u64>,
+) {
     let frame = match outcome.initiator {
         Initiator::Local => outcome.sent.as_ref(),
         Initiator::Peer => outcome.received.as_ref(),
@@ -414,6 +439,7 @@ fn log_end(peer: std::net::SocketAddr, path: &str, since: Instant, outcome: &Out
         code = frame.map_or(1006, |frame| frame.code().get()),
         reason = frame.map_or("", CloseFrame::reason),
         cause = %outcome.cause,
+        left_out,
         "connection ended"
     );
 }

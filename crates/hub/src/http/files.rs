@@ -144,7 +144,10 @@ async fn serve(desk: &Desk, path: &str, raw_path: &str, request: &HeaderMap) -> 
             Ok(response) => response,
             Err(error) if error.kind() == io::ErrorKind::NotFound => not_found().await,
             Err(error) => {
-                tracing::warn!(file = %found.display(), %error, "a file could not be served");
+                desk.shared.told.failed.tell(|left_out| {
+                    let file = found.display();
+                    tracing::warn!(%file, %error, left_out, "a file could not be served");
+                });
                 sentence(StatusCode::INTERNAL_SERVER_ERROR, "The file can't be read.")
             }
         },

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -30,7 +30,7 @@ pub(crate) use self::{api::Pages, doors::Doors, files::StaticDir, hosts::Hosts, 
 use crate::{
     config::Site,
     hub::Shared,
-    traffic::{Client, Share, ShareUsed},
+    traffic::{Client, Newcomer, Share, ShareUsed},
 };
 
 /// The connection a request came over.
@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) is_tls: bool,
     /// Its place among the connections there may be; kept by whatever the connection becomes.
     pub(crate) place: Arc<Place>,
+    /// Its place among those that are not let in yet.
+    pub(crate) newcomer: Arc<Newcomer>,
     /// Until when it may go on as it is.
     pub(crate) lease: Arc<Lease>,
 }
@@ -178,8 +180,13 @@ struct Source {
     name: String,
 }
 
-async fn list_logs(State(desk): Reception, uri: Uri, headers: HeaderMap) -> Response {
-    match bearer::admit(&desk, &uri, &headers).await {
+async fn list_logs(
+    State(desk): Reception,
+    Extension(connection): Extension<Connection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match bearer::admit(&desk, &connection, &uri, &headers).await {
         Ok(grant) if grant.may_follow_logs() => {}
         Ok(_) => return bearer::forbidden("following logs"),
         Err(answer) => return answer,

@@ -14,6 +14,7 @@ use super::{Dialect, Session, Stop};
 use crate::{
     auth::{Denied, Grant, Refusal, Right, end_of},
     log::Answer,
+    traffic::Newcomer,
     wire::{
         command::{Command, Frame, Hello, Id},
         event,
@@ -35,6 +36,8 @@ pub(super) struct Standing {
     end: Option<End>,
     /// The token that came with the handshake, for a `hello` without one.
     at_door: Option<String>,
+    /// Its place among those that are not let in yet.
+    newcomer: Option<Box<Newcomer>>,
     /// While it waits no command is taken.
     checking: Option<Box<Checking>>,
 }
@@ -61,6 +64,7 @@ impl Standing {
             grant: initial,
             end: None,
             at_door: None,
+            newcomer: None,
             checking: None,
         }
     }
@@ -75,9 +79,15 @@ impl Standing {
 }
 
 impl Session {
-    /// Keeps the token that came with the handshake until there is a `hello`.
-    pub(crate) fn keep_token(&mut self, token: Option<String>) {
+    /// Keeps the token that came with the handshake until there is a `hello`; until then its connection is a newcomer's.
+    pub(crate) fn expect_hello(&mut self, token: Option<String>, newcomer: Box<Newcomer>) {
         self.standing.at_door = token;
+        self.standing.newcomer = Some(newcomer);
+    }
+
+    /// It has said a good `hello`, and is let in.
+    pub(super) fn is_greeted(&mut self) {
+        self.standing.newcomer = None;
     }
 
     /// Lets the session do this much from now on.

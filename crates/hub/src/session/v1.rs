@@ -167,6 +167,7 @@ impl Session {
     }
 
     pub(super) fn hello(&mut self, hello: &Hello<'_>, id: Option<&Id>) {
+        self.is_greeted();
         self.learn(hello);
         if let Some(ms) = hello.hb_ms {
             self.heartbeat = Heartbeat::asked(ms);

@@ -4,6 +4,7 @@
 //! proxy named, everybody is measured by the address that it tells.
 
 mod meters;
+mod newcomers;
 mod origin;
 mod rate;
 mod search;
@@ -17,15 +18,16 @@ use std::{
 
 use http::HeaderMap;
 
-use self::{meters::Meters, search::Searches, shares::Shares};
-pub use self::{
-    origin::{NoNetwork, TrustedProxies},
-    rate::Rate,
-};
+use self::{meters::Meters, newcomers::Newcomers, search::Searches, shares::Shares};
 pub(crate) use self::{
+    newcomers::{Newcomer, TooMany},
     rate::Meter,
     search::SearchTurn,
     shares::{Share, ShareUsed},
+};
+pub use self::{
+    origin::{NoNetwork, TrustedProxies},
+    rate::Rate,
 };
 use crate::{config::Config, core::payer};
 
@@ -43,6 +45,7 @@ pub(crate) struct Traffic {
     proxies: TrustedProxies,
     started: Instant,
     connections: Arc<Shares<IpAddr>>,
+    newcomers: Newcomers,
     searches: Searches,
     requests: Meters<IpAddr>,
     users: Meters<Arc<str>>,
@@ -58,6 +61,7 @@ impl Traffic {
             started: Instant::now(),
             connections: Shares::new(config.limits.connections_per_address),
             searches: Searches::new(),
+            newcomers: Newcomers::new(&config.limits),
             requests: Meters::new(rates.requests_per_address),
             users: Meters::new(rates.messages_per_user),
             addresses: Meters::new(rates.messages_per_address),
@@ -109,6 +113,16 @@ impl Traffic {
             return Ok(None);
         }
         self.searches.take(payer(client.address), user).map(Some)
+    }
+
+    /// A place for a client that is not let in yet. `is_known` says whether it is that one and no proxy, of whose clients each counts
+    /// once its own request has come.
+    pub(crate) fn newcomer(&self, client: Client, is_known: bool) -> Result<Newcomer, TooMany> {
+        if client.is_exempt {
+            return Ok(Newcomer::default());
+        }
+        let payer = is_known.then(|| payer(client.address));
+        self.newcomers.enter(payer)
     }
 
     /// Whether a request may be answered, or when.

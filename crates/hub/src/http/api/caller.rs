@@ -6,9 +6,9 @@ use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
 use tokio::time::Instant;
 
-use super::{super::bearer, Desk, Problem};
+use super::{super::bearer, Connection, Desk, Problem};
 use crate::{
-    auth::{Grant, Right, end_of},
+    auth::{Grant, Names, Right, end_of},
     core::{User, is_name},
     hub::Shared,
     wire::{event::PLAIN_NAME, reply::ErrorCode},
@@ -26,6 +26,16 @@ impl FromRequestParts<Arc<Desk>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+        let caller = Self::known(parts, desk).await?;
+        if let Some(connection) = parts.extensions.get::<Connection>() {
+            connection.newcomer.let_in();
+        }
+        Ok(caller)
+    }
+}
+
+impl Caller {
+    async fn known(parts: &Parts, desk: &Desk) -> Result<Self, Problem> {
         let hub = &desk.shared;
         if !bearer::is_admin(desk, &parts.headers) && !hub.gate.asks_for_tokens() {
             return Self::guest(parts, hub);
@@ -36,9 +46,7 @@ impl FromRequestParts<Arc<Desk>> for Caller {
             grant,
         })
     }
-}
 
-impl Caller {
     /// Who has a guest's secret, as in `hello`, or says nothing about who it is.
     fn guest(parts: &Parts, hub: &Shared) -> Result<Self, Problem> {
         let secret = bearer::in_header(&parts.headers);
@@ -56,9 +64,9 @@ impl Caller {
         })
     }
 
-    /// Whether a room may be read.
-    pub(super) fn may_read(&self, room: &str) -> bool {
-        self.grant.may(room, Right::Read)
+    /// The rooms that may be read.
+    pub(super) fn readable(&self) -> impl Iterator<Item = &Names> {
+        self.grant.names(Right::Read)
     }
 
     /// Refuses what may not be done in a room.

@@ -38,9 +38,8 @@ pub(super) async fn list(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let limit = count(query.limit, 1)?;
-    let may_see = |room: &str| caller.may_read(room);
     let rooms = &desk.shared.rooms;
-    let found = rooms.list(query.after.as_deref(), limit, may_see);
+    let found = rooms.list(query.after.as_deref(), limit, caller.readable());
     let last = found.last().filter(|_| found.len() == limit);
     let forms = found.iter().map(|(room, count)| RoomForm {
         room,

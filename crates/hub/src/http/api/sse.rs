@@ -133,7 +133,9 @@ impl Events {
         match self.follower.poll_next(MAX_BATCH, cx) {
             Poll::Ready(Ok(next)) => return Poll::Ready(Some(self.text_of(&next))),
             Poll::Ready(Err(error)) => {
-                tracing::warn!(%error, "a stream of events can't go on");
+                self.hub.told.failed.tell(|left_out| {
+                    tracing::warn!(%error, left_out, "a stream of events can't go on");
+                });
                 self.is_over = true;
                 return Poll::Ready(None);
             }
