@@ -35,7 +35,14 @@ pub(crate) struct Follower {
     /// The position of the next event it needs.
     cursor: u64,
     /// What the ring no longer has, on its way from the log.
-    page: Option<Answer<Tail, ReadError>>,
+    page: Option<Missed>,
+}
+
+/// A page of the log, asked for after so much was [erased](crate::rooms::Rooms::erasures).
+#[derive(Debug)]
+struct Missed {
+    tail: Answer<Tail, ReadError>,
+    erasures: u64,
 }
 
 /// A room that is followed.
@@ -148,9 +155,11 @@ impl Follower {
         let max = max.min(MAX_BATCH);
         loop {
             if let Some(page) = &mut self.page {
-                let tail = ready!(Pin::new(page).poll(cx));
+                let tail = ready!(Pin::new(&mut page.tail).poll(cx));
+                // Else it may say what was erased since it was read.
+                let is_good = page.erasures == self.hub.rooms.erasures(self.room.shard);
                 self.page = None;
-                if let Some(next) = self.take_page(tail?) {
+                if is_good && let Some(next) = self.take_page(tail?) {
                     return Poll::Ready(Ok(next));
                 }
             }
@@ -162,7 +171,9 @@ impl Follower {
                     bytes: HIGH_WATER,
                 };
                 let start = Start::At(self.cursor);
-                self.page = Some(self.hub.log.tail(&self.name, start, size));
+                let erasures = self.hub.rooms.erasures(self.room.shard);
+                let tail = self.hub.log.tail(&self.name, start, size);
+                self.page = Some(Missed { tail, erasures });
             } else if let Some(last) = entries.last() {
                 self.cursor = last.event.seq + 1;
                 self.hub.metrics.deliveries.add(entries.len() as u64);

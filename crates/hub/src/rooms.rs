@@ -183,8 +183,8 @@ impl Rooms {
     }
 
     /// See [`Shard::erasures`].
-    pub(crate) fn erasures(&self, name: &str) -> u64 {
-        self.lock(self.shard_of(name)).erasures()
+    pub(crate) fn erasures(&self, shard: usize) -> u64 {
+        self.lock(shard).erasures()
     }
 
     /// Forgets a room that could not be filled.

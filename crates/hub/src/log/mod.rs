@@ -14,7 +14,7 @@
 
 mod answer;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod draft;
 mod load;
 mod memory;
@@ -68,7 +68,9 @@ pub trait Log: Send + Sync + 'static {
     fn tail(&self, room: &Arc<str>, start: Start, max: PageSize) -> Answer<Tail, ReadError>;
 
     /// Forgets what a user said so far, in all rooms: texts, reactions and read marks. Places, times, ids and the name that was shown stay,
-    /// so that nobody's cursor is lost. Answers with how many events had something to forget. It is done also if nobody waits.
+    /// so that nobody's cursor is lost. It is all or nothing: an error is from before it has begun, but for [`AppendError::Timeout`], after which nobody
+    /// knows; from when [`Committed::erased`] is called nothing that the user said is given to a reader any more. Answers with how many events
+    /// had something to forget, once they have. That is done also if nobody waits, and goes on after a restart.
     fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError>;
 
     /// Whether it takes drafts, as far as is known. It is for people and balancers: who has a draft appends it, and so finds out.
@@ -96,7 +98,7 @@ pub trait Committed: Send + Sync + 'static {
     /// Learns that everything up to `floor` is no longer kept of a room. As [`committed`](Self::committed).
     fn trimmed(&self, room: &str, floor: Mark);
 
-    /// Learns that what a user said so far was [erased](Log::erase). As [`committed`](Self::committed).
+    /// Learns that what a user said so far is [erased](Log::erase). As [`committed`](Self::committed).
     fn erased(&self, user: &str);
 }
 

@@ -25,6 +25,8 @@ pub(super) struct CatchUp(Option<Box<Page>>);
 struct Page {
     room: RoomRef,
     state: State,
+    /// [What was erased](crate::rooms::Rooms::erasures) before it was asked for.
+    erasures: u64,
     /// Rooms that are behind their ring, too, and wait for their turn.
     behind: VecDeque<RoomRef>,
 }
@@ -84,6 +86,8 @@ impl Session {
             bytes: HIGH_WATER,
         };
         let log = &self.hub.log;
+        // Before it is asked for: what is erased meanwhile may be in it.
+        let erasures = self.hub.rooms.erasures(room.shard);
         let state = State::Asked {
             tail: log.tail(&place.name, Start::At(place.cursor), size),
             is_awaited: false,
@@ -91,6 +95,7 @@ impl Session {
         self.catch_up.0 = Some(Box::new(Page {
             room,
             state,
+            erasures,
             behind: VecDeque::new(),
         }));
     }
@@ -134,6 +139,10 @@ impl Session {
             self.catch_up.0 = Some(page);
             return None;
         };
+        if page.erasures != self.hub.rooms.erasures(room.shard) {
+            // Perhaps they say what was erased since they were read.
+            events.clear();
+        }
         while !parcel.is_full()
             && let Some(event) = events.pop_front()
         {
@@ -162,7 +171,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{sync::Arc, task::Waker};
 
     use fullduplex::{Acceptor, Forwarded, WebSocket};
     use fullduplex_testkit::Peer;
@@ -171,6 +180,7 @@ mod tests {
     use crate::{
         config::{Config, Limits},
         core::{Begin, Watch},
+        log::conformance::says,
         session::seat_tests::{CLIENT, V1, hub_with, json, round, say, session},
     };
 
@@ -250,6 +260,29 @@ mod tests {
         assert_eq!(followed, Forwarded::Written);
         slow.catch_up();
         assert_eq!(slow.said("general"), ["0", "1"]);
+    }
+
+    #[tokio::test]
+    async fn s26_what_was_read_before_an_erasure_is_read_again() {
+        let (mut slow, _author) = Slow::new().await;
+        let hub = Arc::clone(&slow.session.hub);
+        for (user, body) in [
+            ("u1", "first"),
+            ("u1", "secret"),
+            ("u2", "kept"),
+            ("u2", "last"),
+        ] {
+            let draft = says(user, body, body);
+            hub.log.append(draft).await.unwrap();
+        }
+        slow.session.ready.push_back(slow.room());
+        // It asks, and gets the first of them.
+        slow.write(false);
+        slow.write(true);
+        assert_eq!(slow.said("general"), ["first"]);
+        assert_eq!(hub.log.erase(&"u1".into()).await, Ok(2));
+        slow.catch_up();
+        assert_eq!(slow.said("general"), ["first", "?", "kept", "last"]);
     }
 
     #[tokio::test]

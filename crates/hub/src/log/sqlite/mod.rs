@@ -23,7 +23,6 @@ mod watch;
 mod writer;
 
 use std::{
-    collections::VecDeque,
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -40,7 +39,7 @@ pub use self::{
     retention::{Retention, RoomRetention},
 };
 use self::{
-    erase::Erasing,
+    erase::{Erasing, Request},
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
@@ -192,6 +191,7 @@ impl SqliteLog {
         let (epoch, secret) = identity(&mut conn).map_err(failed)?;
         let sweep = Sweep::read(&conn).map_err(failed)?;
         let state = State::read(&conn).map_err(failed)?;
+        let erasing = Erasing::unfinished(&conn).map_err(failed)?;
         let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);
         let readers = Readers::start(&path, READING).map_err(failed)?;
@@ -208,7 +208,7 @@ impl SqliteLog {
                 rooms: options.rooms.clone(),
             },
             sweep,
-            erasing: VecDeque::new(),
+            erasing,
             state,
             wal,
             // With the readers' connections, all are there.
@@ -332,14 +332,12 @@ impl Log for SqliteLog {
 
     fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError> {
         let (answer, later) = Answer::later();
-        let erasing = Work::Erase(Erasing {
+        let request = Work::Erase(Request {
             user: Arc::clone(user),
             answer,
             since: Instant::now(),
-            next: 0,
-            erased: 0,
         });
-        match self.queue.push(erasing, user.len().max(1)) {
+        match self.queue.push(request, user.len().max(1)) {
             Ok(()) => later,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
             Err(Refused::Closed) => Answer::given(Err(AppendError::Unavailable)),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
-use super::rows::{self, integer, optional_number};
+use super::{
+    erase::Forgotten,
+    rows::{self, integer, optional_number},
+};
 use crate::{
     core::What,
     log::{
@@ -44,6 +47,7 @@ pub(super) fn page(
         conn: &conn,
         name: &query.room,
         id: id.unwrap_or(NO_ROOM),
+        forgotten: Forgotten::read(&conn)?,
     };
     let max = query.max;
     // And where the page would be, were it empty.
@@ -83,6 +87,7 @@ struct Room<'a> {
     conn: &'a Connection,
     name: &'a Arc<str>,
     id: i64,
+    forgotten: Forgotten,
 }
 
 impl Room<'_> {
@@ -110,7 +115,14 @@ impl Room<'_> {
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map(
             params![self.id, integer(one), integer(other), limit],
-            |row| shown(row, self.name),
+            |row| {
+                let mut shown = shown(row, self.name)?;
+                if self.forgotten.covers(&shown.event) {
+                    shown.event.what.erase();
+                    shown.edited = None;
+                }
+                Ok(shown)
+            },
         )?;
         rows::take(max, rows)
     }
@@ -148,6 +160,7 @@ pub(super) fn search(conn: &Connection, query: &SearchQuery) -> rusqlite::Result
     // Rooms are left out here: what is looked at and not found would tell of them.
     let only = query.rooms.as_ref().map(|rooms| json(rooms));
     let mut rows = statement.query(params![words, before, only])?;
+    let forgotten = Forgotten::read(&conn)?;
     let mut finding = Finding::new(query.max);
     while let Some(row) = rows.next()?
         && finding.goes_on()
@@ -155,7 +168,7 @@ pub(super) fn search(conn: &Connection, query: &SearchQuery) -> rusqlite::Result
         let room = row.get(rows::WIDTH + 2)?;
         let message = shown(row, &room)?;
         let cursor = message.event.seq.to_string().into();
-        let fits = query.fits(&message.event);
+        let fits = query.fits(&message.event) && !forgotten.covers(&message.event);
         let bytes = message.event.what.text().len();
         finding.look(cursor, bytes, fits.then_some(message));
     }
@@ -203,11 +216,14 @@ fn reactions(
 ) -> rusqlite::Result<Vec<Reaction>> {
     let target = integer(target);
     let mut counted = conn.prepare_cached(
-        "SELECT emoji, count(*) FROM reactions WHERE target = ? GROUP BY emoji
+        "SELECT emoji, count(*) FROM reactions
+            WHERE target = ? AND user NOT IN (SELECT user FROM erasing) GROUP BY emoji
             ORDER BY count(*) DESC, emoji LIMIT ?",
     )?;
     let mut listed = conn.prepare_cached(
-        "SELECT user FROM reactions WHERE target = ? AND emoji = ? ORDER BY user IS NOT ?, user LIMIT ?",
+        "SELECT user FROM reactions
+            WHERE target = ? AND emoji = ? AND user NOT IN (SELECT user FROM erasing)
+            ORDER BY user IS NOT ?, user LIMIT ?",
     )?;
     let counted = counted.query_map(params![target, integer(MAX_REACTIONS as u64)], |row| {
         Ok((row.get::<_, Arc<str>>(0)?, row.get::<_, i64>(1)?))

@@ -8,7 +8,9 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    Archive, OpenError, decide, new_file,
+    Archive, OpenError, decide,
+    erase::Forgotten,
+    new_file,
     rows::{self, RoomRow, integer},
     schema,
 };
@@ -49,6 +51,8 @@ impl Archive {
             let mut rescue = Rescue {
                 from: &self.conn,
                 to: &tx,
+                // As far as that can be told.
+                forgotten: Forgotten::read(&self.conn).ok(),
                 rooms: HashMap::new(),
                 done: Recovered::default(),
             };
@@ -87,6 +91,7 @@ impl Archive {
 struct Rescue<'a> {
     from: &'a Connection,
     to: &'a Connection,
+    forgotten: Option<Forgotten>,
     /// By what they are in the damaged one.
     rooms: HashMap<i64, (Arc<str>, RoomRow)>,
     done: Recovered,
@@ -141,6 +146,9 @@ impl Rescue<'_> {
             Some((name, room)) => (Arc::clone(name), *room),
             None => self.room(id)?,
         };
+        if let Some(forgotten) = &self.forgotten {
+            event = forgotten.scrubbed(event);
+        }
         event.room = Arc::clone(&name);
         // Those between are lost.
         event.prev = room.head.seq;

@@ -7,6 +7,7 @@ use rusqlite::{
     types::{ToSqlOutput, Value, ValueRef},
 };
 
+use super::erase::Forgotten;
 use crate::{
     core::{Author, Bounds, Chk, Claim, Event, MAX_MISSED, Mark, User, What},
     log::{Appended, HasBytes, PageSize, Sought, Start, Tail},
@@ -193,11 +194,14 @@ pub(super) fn find_event(
     name: &Arc<str>,
     seq: u64,
 ) -> rusqlite::Result<Option<Event>> {
-    conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM log WHERE seq = ? AND room = ?"
-    ))?
-    .query_row(params![integer(seq), room], |row| event(row, name))
-    .optional()
+    let found = conn
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM log WHERE seq = ? AND room = ?"
+        ))?
+        .query_row(params![integer(seq), room], |row| event(row, name))
+        .optional()?;
+    let forgotten = Forgotten::read(conn)?;
+    Ok(found.map(|event| forgotten.scrubbed(event)))
 }
 
 /// The place of a user's newest event that sets a reaction to a message, or takes it back.
@@ -299,7 +303,10 @@ pub(super) fn tail(
         "SELECT {COLUMNS} FROM log WHERE room = ? AND seq >= ? ORDER BY seq {order} LIMIT ?"
     ))?;
     let limit = integer(max.events as u64);
-    let rows = statement.query_map(params![room, integer(from), limit], |row| event(row, name))?;
+    let forgotten = Forgotten::read(&conn)?;
+    let rows = statement.query_map(params![room, integer(from), limit], |row| {
+        Ok(forgotten.scrubbed(event(row, name)?))
+    })?;
     let mut events = take(max, rows)?;
     if start == Start::Newest {
         events.reverse();

@@ -18,7 +18,7 @@ pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// `log` is the truth: one row for each event. `edits`, `reactions` and `search` are what it comes to: the last edit of a message, the
 /// reactions that are set, the words of present bodies. `cids` outlives the rows of `log` where those are dropped early. `marks` is how far
-/// users have read. A kind of event that this version does not know is in `log.kind` by its name.
+/// users have read, `erasing` whose texts are to go, and how far that is done. A kind of event that this version does not know is in `log.kind` by its name.
 ///
 /// What somebody deleted is to be nowhere in the file. So bodies are in `log` alone, where rows are added at the end and a tombstone's
 /// body becomes as many zeros: rows that SQLite moves between its pages may leave copies behind. And `search` is told by `said` what
@@ -81,6 +81,13 @@ CREATE TABLE marks (
     user TEXT NOT NULL,
     seq INTEGER NOT NULL,
     PRIMARY KEY (room, user)
+) WITHOUT ROWID;
+CREATE TABLE erasing (
+    user TEXT NOT NULL,
+    last INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    erased INTEGER NOT NULL,
+    PRIMARY KEY (user, last)
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5 (
     body, content = 'said', content_rowid = 'seq', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     Limits,
     decide::{Decided, decide},
-    erase::Erasing,
+    erase::{Erasing, Request},
     error::Trouble,
     files::Files,
     marks::{self, Mark},
@@ -61,7 +61,7 @@ pub(super) struct Marking {
 pub(super) enum Work {
     Append(Pending),
     Mark(Marking),
-    Erase(Erasing),
+    Erase(Request),
 }
 
 impl Work {
@@ -69,7 +69,7 @@ impl Work {
         match self {
             Self::Append(pending) => pending.since,
             Self::Mark(marking) => marking.since,
-            Self::Erase(erasing) => erasing.since,
+            Self::Erase(request) => request.since,
         }
     }
 
@@ -79,7 +79,7 @@ impl Work {
         match self {
             Self::Append(pending) => drop(pending.answer.send(Err(error))),
             Self::Mark(marking) => drop(marking.answer.send(Err(ReadError::Unavailable))),
-            Self::Erase(erasing) => drop(erasing.answer.send(Err(error))),
+            Self::Erase(request) => drop(request.answer.send(Err(error))),
         }
     }
 }
@@ -148,6 +148,22 @@ impl State {
     }
 }
 
+/// Writes in one transaction. Waits for a lock of another program as long as `patience` says.
+fn transact<T>(
+    conn: &Connection,
+    patience: Duration,
+    write: impl FnOnce() -> rusqlite::Result<T>,
+) -> Result<T, Failed> {
+    let write = || {
+        conn.busy_timeout(patience)?;
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        write()
+    };
+    let written = write().map_err(Failed::Before)?;
+    conn.execute_batch("COMMIT").map_err(Failed::AtCommit)?;
+    Ok(written)
+}
+
 /// Sees to it that nobody waits for a writer that is gone, also by a panic.
 struct Working<'a>(&'a Queue<Work>, Arc<Owed>);
 
@@ -183,7 +199,7 @@ impl Writer {
         loop {
             let others = [self.wal.due(), self.trouble.retry_at()];
             let until = match others.into_iter().flatten().min() {
-                _ if !self.erasing.is_empty() => Instant::now(),
+                _ if !self.erasing.is_empty() && !self.trouble.is_there() => Instant::now(),
                 other => other.map_or(sweep_at, |at| at.min(sweep_at)),
             };
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
@@ -220,6 +236,7 @@ impl Writer {
         let oldest = batch.first().map_or_else(Instant::now, Work::since);
         let patience = self.limits.write.saturating_sub(oldest.elapsed());
         let (mut drafts, mut answers, mut marking) = (Vec::new(), Vec::new(), Vec::new());
+        let mut requests = Vec::new();
         let mut handed_over = Vec::new();
         for work in batch {
             match work {
@@ -233,8 +250,7 @@ impl Writer {
                     handed_over.push(since);
                 }
                 Work::Mark(one) => marking.push(one),
-                Work::Erase(one) if self.erasing.len() < MAX_ERASING => self.erasing.push_back(one),
-                one @ Work::Erase(_) => one.refuse(AppendError::Busy),
+                Work::Erase(one) => requests.push(one),
             }
         }
         self.owed.begin(answers);
@@ -285,6 +301,9 @@ impl Writer {
                 refuse(self.owed.end(), marking, error);
             }
         }
+        for request in requests {
+            self.begin_erasing(request);
+        }
     }
 
     /// Finds out whether a trouble is over while nobody sends anything: who was told that nothing is stored waits until that is over.
@@ -332,7 +351,6 @@ impl Writer {
         }
     }
 
-    /// Waits for a lock of another program as long as `patience` says.
     fn store(
         &mut self,
         drafts: Vec<Draft>,
@@ -345,9 +363,7 @@ impl Writer {
         if state.rooms.len() > MAX_ROOMS {
             state.rooms.clear();
         }
-        let write = || -> rusqlite::Result<Stored> {
-            conn.busy_timeout(patience)?;
-            conn.execute_batch("BEGIN IMMEDIATE")?;
+        transact(conn, patience, || {
             let mut decided = Vec::with_capacity(drafts.len());
             let mut touched: HashMap<Arc<str>, RoomRow> = HashMap::new();
             for draft in drafts {
@@ -369,10 +385,7 @@ impl Writer {
                 decided,
                 trimmed,
             })
-        };
-        let stored = write().map_err(Failed::Before)?;
-        conn.execute_batch("COMMIT").map_err(Failed::AtCommit)?;
-        Ok(stored)
+        })
     }
 
     /// Leaves a transaction that failed behind. Returns what to tell those who were in it.
@@ -400,28 +413,45 @@ impl Writer {
         }
     }
 
-    /// Forgets some of what the first user said who is to be forgotten.
+    /// Begins to forget a user: from its commit on, nothing that the user said is read any more.
+    fn begin_erasing(&mut self, request: Request) {
+        let Request { user, answer, .. } = request;
+        if self.erasing.len() >= MAX_ERASING {
+            answer.send(Err(AppendError::Busy)).ok();
+            return;
+        }
+        let begin = || Erasing::begin(&self.conn, &user, self.state.last_seq);
+        match transact(&self.conn, self.limits.write, begin) {
+            Ok(mut erasing) => {
+                self.committed.erased(&user);
+                erasing.asker = Some(answer);
+                self.erasing.push_back(erasing);
+            }
+            Err(failed) => {
+                answer.send(Err(self.recover(&failed))).ok();
+            }
+        }
+    }
+
+    /// Does some of what is to be done for the first user who is to be forgotten. What fails is tried again once other things succeed.
     fn erase(&mut self) {
-        let Some(mut erasing) = self.erasing.pop_front() else {
+        if self.trouble.is_there() || self.erasing.is_empty() || self.is_hindered() {
+            return;
+        }
+        let Some(first) = self.erasing.front_mut() else {
             return;
         };
-        let mut go_on = || -> rusqlite::Result<bool> {
-            self.conn.busy_timeout(self.limits.write)?;
-            self.conn.execute_batch("BEGIN IMMEDIATE")?;
-            let is_done = erasing.go_on(&self.conn, self.state.last_seq)?;
-            self.conn.execute_batch("COMMIT")?;
-            Ok(is_done)
-        };
-        match go_on() {
-            Ok(false) => self.erasing.push_front(erasing),
-            Ok(true) => {
+        match transact(&self.conn, self.limits.write, || first.step(&self.conn)) {
+            Ok(progress) => {
                 self.wal.grew(true);
-                self.committed.erased(&erasing.user);
-                erasing.answer.send(Ok(erasing.erased)).ok();
+                if first.advance(progress)
+                    && let Some(asker) = self.erasing.pop_front().and_then(|done| done.asker)
+                {
+                    asker.send(Ok(progress.erased)).ok();
+                }
             }
-            Err(error) => {
-                let error = self.recover(&Failed::Before(error));
-                erasing.answer.send(Err(error)).ok();
+            Err(failed) => {
+                self.recover(&failed);
             }
         }
     }
@@ -431,15 +461,11 @@ impl Writer {
         let Self {
             conn, sweep, rules, ..
         } = self;
-        let mut swept = || -> rusqlite::Result<Swept> {
-            // Messages are worth a wait for a lock, this is not.
-            conn.busy_timeout(Duration::ZERO)?;
-            conn.execute_batch("BEGIN IMMEDIATE")?;
-            let swept = sweep.go_on(conn, rules, crate::hub::now())?;
-            conn.execute_batch("COMMIT")?;
-            Ok(swept)
-        };
-        match swept() {
+        // Messages are worth a wait for a lock, this is not.
+        let swept = transact(conn, Duration::ZERO, || {
+            sweep.go_on(conn, rules, crate::hub::now())
+        });
+        match swept {
             Ok(Swept { trimmed, is_done }) => {
                 self.wal.grew(!trimmed.is_empty());
                 for (room, floor) in trimmed {
@@ -448,9 +474,13 @@ impl Writer {
                 }
                 is_done
             }
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => true,
-            Err(error) => {
-                self.recover(&Failed::Before(error));
+            Err(Failed::Before(error))
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) =>
+            {
+                true
+            }
+            Err(failed) => {
+                self.recover(&failed);
                 true
             }
         }

@@ -1,8 +1,12 @@
 //! What is to be gone.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use super::*;
+use crate::log::projection_conformance::seqs;
 
 /// The bytes of a word that is looked for: what an index has of it that leaves out the beginning it shares with the word before.
 const LOOKED_FOR: usize = 13;
@@ -88,4 +92,141 @@ async fn a_deleted_message_leaves_no_word_in_any_file() {
         [],
     )
     .unwrap();
+}
+
+/// A word that is found in a file.
+fn secret(n: usize) -> String {
+    format!("secret{n:06}z")
+}
+
+/// What somebody said who is to be forgotten: more than is done in one transaction.
+async fn say_secrets(subject: &Subject) -> Vec<String> {
+    let words: Vec<_> = (0..600).map(secret).collect();
+    let said = words.iter().enumerate();
+    let said = said.map(|(n, word)| subject.append(says("u1", &n.to_string(), word)));
+    all(said.collect::<Vec<_>>()).await;
+    subject.append(says("u2", "kept", "kept")).await.unwrap();
+    words
+}
+
+/// Goal: an erasure that was begun is whole for whoever reads, and gets done, whatever fails.
+/// Method: a disk that takes no more after its first step, until it does again, or until a restart.
+#[tokio::test]
+async fn s26_an_erasure_that_fails_in_the_middle_is_whole_for_readers_and_goes_on() {
+    for is_restarted in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let allowed = Arc::new(AtomicUsize::new(usize::MAX));
+        let left = Arc::clone(&allowed);
+        let (subject, log) = failing(folder.path(), move || {
+            let less = |left: usize| left.checked_sub(1);
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                .is_err()
+        });
+        let secrets = say_secrets(&subject).await;
+        let user = Arc::from("u1");
+        let mark = log.set_mark(&"general".into(), &user, 9).await.unwrap();
+        assert_eq!(mark.seq, 9);
+        let kept = subject.bounds().await.head.seq;
+
+        allowed.store(2, Ordering::Relaxed);
+        let erasing = log.erase(&user);
+        until(|| log.health() != Health::Well).await;
+        assert_eq!(subject.seen.erased(), ["u1"], "rings have to know at once");
+        assert!(!words_in(folder.path(), &secrets).is_empty());
+        let texts = |events: &[Event]| {
+            let all = events.iter().map(|event| event.what.text().to_owned());
+            all.filter(|text| !text.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            texts(&subject.tail(Start::At(0), ALL).await.events),
+            ["kept"]
+        );
+        let page = subject.page(Span::Newest, ALL).await.messages;
+        let page: Vec<_> = page.into_iter().map(|shown| shown.event).collect();
+        assert_eq!((page.len(), texts(&page)), (601, vec!["kept".into()]));
+        assert!(
+            subject
+                .search(looking_for("secret"))
+                .await
+                .messages
+                .is_empty()
+        );
+        let found = subject.search(looking_for("kept")).await.messages;
+        assert_eq!(seqs(&found), [kept]);
+        assert_eq!(log.mark(&"general".into(), &user).await.unwrap().seq, 0);
+        let mut exported = Vec::new();
+        let archive = Archive::open(folder.path()).unwrap();
+        let export = archive.events("general", |event| {
+            exported.push(event);
+            Ok::<_, OpenError>(())
+        });
+        assert_eq!(
+            (export.unwrap(), texts(&exported)),
+            (Some(0), vec!["kept".into()])
+        );
+        drop(archive);
+
+        let (subject, _log) = if is_restarted {
+            drop((subject, log));
+            assert_eq!(erasing.await, Err(AppendError::Timeout));
+            limited(folder.path(), Limits::default())
+        } else {
+            allowed.store(usize::MAX, Ordering::Relaxed);
+            assert_eq!(erasing.await, Ok(600));
+            (subject, log)
+        };
+        let conn = other(folder.path());
+        until(|| count(&conn, "erasing") == 0).await;
+        until(|| wal_size(folder.path()) == 0).await;
+        assert_eq!(words_in(folder.path(), &secrets), <[String; 0]>::default());
+        assert_eq!(subject.bounds().await.head.seq, kept);
+    }
+}
+
+#[tokio::test]
+async fn s26_an_erasure_that_can_not_begin_forgets_nothing() {
+    let folder = TempDir::new().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing_now = Arc::clone(&fails);
+    let (subject, log) = failing(folder.path(), move || failing_now.load(Ordering::Relaxed));
+    say_secrets(&subject).await;
+    fails.store(true, Ordering::Relaxed);
+    log.erase(&"u1".into()).await.unwrap_err();
+    fails.store(false, Ordering::Relaxed);
+    assert_eq!(subject.seen.erased(), <[String; 0]>::default());
+    let said = subject.tail(Start::At(0), ALL).await.events;
+    assert!(said.iter().all(|event| !event.what.text().is_empty()));
+}
+
+#[tokio::test]
+async fn s26_what_is_being_erased_can_not_be_changed_any_more() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let said = subject.say("said").await.seq;
+    other(folder.path())
+        .execute(
+            "INSERT INTO erasing VALUES ('u1', ?, 0, 0)",
+            [rows::integer(said)],
+        )
+        .unwrap();
+    let edit = |target| What::Edit {
+        target,
+        body: Some("edited".into()),
+    };
+    let edited = subject.append(draft("u1", "e1", edit(said))).await;
+    assert_eq!(edited, Err(AppendError::NotFound));
+    // What comes later is not concerned.
+    let later = subject.say("later").await.seq;
+    subject
+        .append(draft("u1", "e2", edit(later)))
+        .await
+        .unwrap();
+    // Nor is a new server done with it before all is.
+    drop(subject);
+    let subject = open(folder.path()).unwrap();
+    let conn = other(folder.path());
+    until(|| count(&conn, "erasing") == 0).await;
+    let texts = subject.tail(Start::At(0), ALL).await.events;
+    let texts: Vec<_> = texts.iter().map(|event| event.what.text()).collect();
+    assert_eq!(texts, ["", "later", "edited"]);
 }
