@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fullduplex::CloseCode;
 use fullduplex_hub::{AllowedOrigins, Config, Limits, Timeouts, auth::AdminToken};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     Running,
     http::{GUEST, bodies},
@@ -341,7 +341,7 @@ async fn a_page_has_messages_as_they_are_now_and_a_cursor_to_go_on_from() {
         .collect();
     assert_eq!(shown, [&json!("three"), &json!(null), &json!("5")]);
     assert!(page["events"][0]["edited"].is_u64());
-    let reactions = |page: &serde_json::Value| page["events"][2]["reactions"]["+1"].clone();
+    let reactions = |page: &Value| page["events"][2]["reactions"]["+1"].clone();
     assert_eq!(reactions(&page), json!({"count": 1, "me": true}));
     assert_eq!(
         (&page["more_before"], &page["more_after"]),
@@ -543,6 +543,60 @@ async fn who_administers_sees_the_connections_and_sends_clients_away() {
     drop(plain);
     let nobody = hub.request("DELETE", &format!("{path}/s_1"), &admin).await;
     assert_eq!(nobody.problem(), (400, "bad_request".into()));
+}
+
+#[tokio::test]
+async fn s26_who_administers_has_erased_what_a_user_said_and_the_places_stay() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let hub = Running::start(Config {
+        admin: Some(AdminToken::new(token.as_bytes()).unwrap()),
+        ..Config::default()
+    })
+    .await;
+    let admin = format!("Authorization: Bearer {token}\r\n");
+    let mut ana = hub.guest("general").await;
+    let mut bo = hub.member("Bo", "general").await;
+    ana.say("general", "1", "secret word").await;
+    bo.say("general", "2", "another word").await;
+    ana.say("general", "3", "secret again").await;
+    let user = bo.msg().await["from"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/users/{user}/messages");
+    for (headers, status, code) in [("", 401, "unauthorized"), (GUEST, 403, "forbidden")] {
+        let refused = hub.request("DELETE", &path, headers).await;
+        assert_eq!(refused.problem(), (status, code.into()));
+    }
+    for erased in [2, 0] {
+        let answer = hub.request("DELETE", &path, &admin).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (200, json!({"erased": erased}))
+        );
+    }
+    // Neither who pages nor who joins, searches or comes back finds it; all places are there.
+    let page = hub.get(MESSAGES, "").await.json();
+    let mut cy = hub.v1().await;
+    cy.hello("Cy").await;
+    let join = json!({"op": "join", "room": "general"});
+    cy.ok(join).await;
+    for (n, body) in [Value::Null, json!("another word"), Value::Null]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(
+            (&page["events"][n]["seq"], &page["events"][n]["body"]),
+            (&json!(n + 1), &body)
+        );
+        let msg = cy.msg().await;
+        assert_eq!(
+            (&msg["seq"], &msg["prev"], &msg["body"]),
+            (&json!(n + 1), &json!(n), &body)
+        );
+    }
+    let found = hub.get("/api/v1/search?q=secret&room=general", "").await;
+    assert_eq!(found.json()["hits"], json!([]));
+    let nobody = format!("/api/v1/users/{}/messages", "x".repeat(129));
+    let refused = hub.request("DELETE", &nobody, &admin).await;
+    assert_eq!(refused.problem(), (400, "bad_request".into()));
 }
 
 #[tokio::test]

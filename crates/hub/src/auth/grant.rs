@@ -118,7 +118,7 @@ impl Grant {
     /// It does not say who the user is, or in a way that can't be.
     pub fn from_claims(claims: &Claims) -> Result<Self, BadClaims> {
         let id = &claims.sub;
-        if !(1..=MAX_ID_BYTES).contains(&id.len()) || id.chars().any(char::is_control) {
+        if !is_user_id(id) {
             return Err(BadClaims::User);
         }
         if id == ADMIN {
@@ -199,6 +199,11 @@ impl Grant {
     pub const fn expires(&self) -> Option<u64> {
         self.expires
     }
+}
+
+/// Whether this can be the id of a user.
+pub(crate) fn is_user_id(id: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&id.len()) && !id.chars().any(char::is_control)
 }
 
 /// A room's name, or all names that begin so.

@@ -31,6 +31,6 @@ pub use self::{
 };
 pub(crate) use self::{
     gate::{Denied, Gate, end_of},
-    grant::Names,
+    grant::{Names, is_user_id},
     guest::Guests,
 };

@@ -11,6 +11,7 @@ mod rooms;
 mod search;
 mod send;
 mod sse;
+mod users;
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,6 +55,7 @@ const ROUTES: &[Route] = &[
     }),
     ("/api/v1/search", || get(search::search)),
     ("/api/v1/stats", || get(rooms::stats)),
+    ("/api/v1/users/{user}/messages", || delete(users::erase)),
     ("/sse/{room}", || get(sse::follow)),
 ];
 

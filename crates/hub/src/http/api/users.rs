@@ -1,0 +1,37 @@
+//! `/api/v1/users/{user}/messages`, for who looks after the hub.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::{Caller, Problem, Reception, ok};
+use crate::{auth::is_user_id, log::AppendError};
+
+#[derive(Serialize)]
+struct Erased {
+    /// Events that had something to forget.
+    erased: u64,
+}
+
+/// Forgets what a user said, everywhere. It goes on also if nobody waits for the end.
+pub(super) async fn erase(
+    State(desk): Reception,
+    Path(user): Path<String>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.may_administer()?;
+    if !is_user_id(&user) {
+        return Err(Problem::bad_request("not the id of a user"));
+    }
+    let hub = &desk.shared;
+    let user: Arc<str> = user.into();
+    let erasing = timeout(hub.config.timeouts.request, hub.log.erase(&user));
+    let erased = erasing.await.unwrap_or(Err(AppendError::Timeout))?;
+    tracing::info!(%user, events = erased, "what a user said was erased");
+    Ok(ok(&Erased { erased }))
+}
