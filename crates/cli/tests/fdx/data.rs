@@ -186,7 +186,14 @@ async fn what_is_wrong_with_a_data_folder_is_one_line_and_code_3() {
 
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(refused(&file).await.contains(text(&file)));
+    for path in [file.clone(), file.join("below")] {
+        let why = refused(&path).await;
+        assert!(why.contains(text(&path)), "{why}");
+        assert!(
+            why.contains("there is a file where a folder is needed"),
+            "{why}"
+        );
+    }
 
     fs::write(
         data.join("hub.db"),

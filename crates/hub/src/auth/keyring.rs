@@ -104,14 +104,28 @@ impl Keyring {
             return true;
         };
         let _one_at_a_time = self.fetching.lock().await;
-        {
-            let mut state = self.lock();
-            let now = Instant::now();
-            if state.tried.is_some_and(|at| now < at + PAUSE) {
-                return false;
-            }
-            state.tried = Some(now);
+        let tried = self.lock().tried;
+        if tried.is_some_and(|at| Instant::now() < at + PAUSE) {
+            return false;
         }
+        self.try_now(fetch).await
+    }
+
+    /// Fetches the keys for an operator who wants to have them now, however short ago that was tried. Says whether that worked.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`refresh`](Self::refresh).
+    pub(crate) async fn renew(&self) -> bool {
+        let Some(fetch) = &self.fetch else {
+            return true;
+        };
+        let _one_at_a_time = self.fetching.lock().await;
+        self.try_now(fetch).await
+    }
+
+    async fn try_now(&self, fetch: &Fetch) -> bool {
+        self.lock().tried = Some(Instant::now());
         let fetched = timeout(PATIENCE, fetch()).await;
         let now = Instant::now();
         // Those who waited for this try make none of their own after it.
@@ -129,16 +143,6 @@ impl Keyring {
                 false
             }
         }
-    }
-
-    /// Fetches the keys for an operator who wants to have them now, however short ago that was tried. Says whether that worked.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`refresh`](Self::refresh).
-    pub(crate) async fn renew(&self) -> bool {
-        self.lock().tried = None;
-        self.refresh().await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -267,6 +271,15 @@ mod tests {
         assert!(!keyring.present().is_due);
         advance(PAUSE).await;
         assert!(keyring.present().is_due);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_has_them_fetched_also_just_after_a_try_or_during_one() {
+        let (keyring, count) = scripted(&[Some(SECRET[0]), None, Some(SECRET[1])]);
+        let (under_way, wanted) = tokio::join!(keyring.refresh(), keyring.renew());
+        assert_eq!((under_way, wanted, asked(&count)), (true, false, 2));
+        assert!(keyring.renew().await);
+        assert_eq!(asked(&count), 3);
     }
 
     #[tokio::test(start_paused = true)]

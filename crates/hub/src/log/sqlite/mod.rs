@@ -23,7 +23,7 @@ mod watch;
 mod writer;
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -392,6 +392,16 @@ impl fmt::Debug for SqliteLog {
     }
 }
 
+/// Why a folder can't be made, if it is because of a file.
+fn of_folder(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            io::Error::new(error.kind(), "there is a file where a folder is needed")
+        }
+        _ => error,
+    }
+}
+
 /// Makes the folder and the database, for nobody else to look into, and locks it.
 fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     let failed = |error| OpenError::Folder {
@@ -402,7 +412,9 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(failed)?;
+    builder
+        .create(folder)
+        .map_err(|error| failed(of_folder(error)))?;
     // The database first: SQLite gives the files beside it the same rights.
     private(fs::OpenOptions::new().create(true).append(true))
         .open(folder.join(FILE))
@@ -430,12 +442,12 @@ fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
 }
 
 /// Takes the right to read them from others, should files that were there before have given it.
-fn narrow(folder: &Path) -> std::io::Result<()> {
+fn narrow(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     for name in ["hub.db", "hub.db-wal", "hub.db-shm", LOCK] {
         use std::os::unix::fs::PermissionsExt as _;
         match fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }

@@ -31,8 +31,7 @@ pub(super) fn make<T>(
 
 fn begin(to: &Path) -> io::Result<PathBuf> {
     if to.try_exists()? {
-        let why = "it is there already, and nothing is replaced";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        return Err(taken());
     }
     let name = to.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let mut partial = OsString::from(".");
@@ -43,13 +42,59 @@ fn begin(to: &Path) -> io::Result<PathBuf> {
     Ok(partial)
 }
 
+/// Gives a file its name, unless somebody else has taken that meanwhile.
+fn name(partial: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(partial, to) {
+        Ok(()) => fs::remove_file(partial),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
+        // There are file systems where a file has one name.
+        Err(_) => fs::rename(partial, to),
+    }
+}
+
+fn taken() -> io::Error {
+    let why = "it is there already, and nothing is replaced";
+    io::Error::new(io::ErrorKind::AlreadyExists, why)
+}
+
 fn finish(partial: &Path, to: &Path) -> io::Result<()> {
     fs::File::open(partial)?.sync_all()?;
-    fs::rename(partial, to)?;
+    name(partial, to)?;
     // Where folders can't be opened, names are on disk without this.
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
     match fs::File::open(folder.unwrap_or_else(|| Path::new("."))) {
         Ok(folder) if cfg!(unix) => folder.sync_all(),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_makes_meanwhile_under_its_name_stays() {
+        let folder = TempDir::new().unwrap();
+        let to = folder.path().join("backup.db");
+        let made = make(&to, |partial| {
+            fs::write(partial, "ours").unwrap();
+            fs::write(&to, "theirs").unwrap();
+            Ok(())
+        });
+        assert!(made.unwrap_err().to_string().contains("already"));
+        assert_eq!(fs::read(&to).unwrap(), b"theirs");
+        let all = fs::read_dir(folder.path()).unwrap();
+        assert_eq!(all.count(), 1, "nothing is left of ours");
+
+        fs::remove_file(&to).unwrap();
+        let made = make(&to, |partial| {
+            fs::write(partial, "ours").unwrap();
+            Ok(())
+        });
+        made.unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"ours");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

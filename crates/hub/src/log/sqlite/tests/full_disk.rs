@@ -18,7 +18,7 @@ impl SmallDisk {
             let what = "a full disk: mounting a small file system is not allowed here";
             assert!(std::env::var_os("CI").is_none(), "not tested: {what}");
             // Past the harness, which keeps to itself what passing tests print.
-            let mut out = std::io::stderr();
+            let mut out = io::stderr();
             writeln!(out, "NOT TESTED: {what}").unwrap();
             return None;
         }
