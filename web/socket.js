@@ -573,9 +573,7 @@ export class Client {
     if (found === 'broken') {
       if (!wanted.repairing) {
         wanted.repairing = true;
-        wanted.asked = wanted.joined = false;
-        this.#link.write(JSON.stringify({ op: 'leave', room }));
-        this.#pump();
+        this.#joinAgain(room, wanted);
         return;
       }
       this.#gap({ ev: 'gap', room, from: wanted.place.next, to: event.seq - 1, reason: 'missing' });
@@ -584,6 +582,26 @@ export class Client {
     if (found !== 'next') return;
     wanted.repairing = false;
     this.#options.onEvent?.(event);
+  }
+
+  /**
+   * Leaves a room and joins it again from the event it had last.
+   * @param {string} room
+   * @param {Wanted} wanted
+   */
+  #joinAgain(room, wanted) {
+    wanted.asked = wanted.joined = false;
+    this.#link.write(JSON.stringify({ op: 'leave', room }));
+    this.#pump();
+  }
+
+  /**
+   * The room has another history: the reply to a join with what there is of the old one says so, and its newest events follow.
+   * @param {ServerEvent} event
+   */
+  #reset({ room }) {
+    const wanted = this.#rooms.get(room);
+    if (wanted?.joined) this.#joinAgain(room, wanted);
   }
 
   /** @param {ServerEvent} event */
@@ -662,6 +680,7 @@ export class Client {
   #happened(event) {
     if (event.ev === 'bye') this.#link.setComeback(event.reconnect_ms, event.jitter_ms);
     if (event.ev === 'gap') this.#gap(event);
+    else if (event.ev === 'reset') this.#reset(event);
     // A read mark has a position, too, and no place in the order.
     else if (typeof event.prev === 'number') this.#placed(event);
     else this.#options.onEvent?.(event);

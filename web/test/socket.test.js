@@ -483,6 +483,23 @@ test('positions may leave numbers out, and a gap that the server tells is given 
   assert.deepEqual(log.slice(-4), ['msg 10', 'msg 20', 'gap', 'msg 60']);
 });
 
+test('a room whose history is replaced is joined again, from nothing of the old one', () => {
+  const replies = [];
+  const { net, log } = client({ onJoin: ({ resume }) => replies.push(resume) });
+  connect(net);
+  net.last.say(event(1));
+  net.last.say({ ev: 'reset', room: 'general', reason: 'epoch', epoch: 'f', head: 0, floor: 1, cursor: 'f.0.000000' });
+  net.last.say(event(1));
+  assert.deepEqual(net.last.sent.slice(-2).map(({ op, since }) => [op, since]), [['leave', undefined], ['join', cursor(1)]]);
+  net.last.reply('join', joinReply('general', { resume: 'reset', reason: 'epoch', epoch: 'f', head: 1, cursor: 'f.1.000001' }));
+  net.last.say(event(1));
+  net.last.say(event(2));
+  net.last.say({ ev: 'reset', room: 'elsewhere' });
+  assert.equal(net.last.got('leave').length, 1);
+  assert.deepEqual(log.slice(-3), ['msg 1', 'msg 1', 'msg 2']);
+  assert.deepEqual(replies, [undefined, 'reset']);
+});
+
 test('a read mark ahead of what came so far is no event of the order', () => {
   const { net, log } = client();
   connect(net);

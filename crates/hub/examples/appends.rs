@@ -19,7 +19,7 @@ use std::{
 use fullduplex_hub::{
     Author, Event, User, What,
     log::{
-        Committed, Draft, Log, Mark, MemoryLimits, MemoryLog,
+        Bounds, Committed, Draft, Log, Mark, MemoryLimits, MemoryLog,
         sqlite::{Durability, Options, SqliteLog},
     },
 };
@@ -33,6 +33,8 @@ impl Committed for Nobody {
     fn trimmed(&self, _room: &str, _floor: Mark) {}
 
     fn erased(&self, _user: &str) {}
+
+    fn forked(&self, _room: &str, _bounds: &Bounds) {}
 }
 
 #[tokio::main]

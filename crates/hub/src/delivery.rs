@@ -8,7 +8,7 @@ use std::sync::{
 use fullduplex::{Bundle, Prepared};
 
 use crate::{
-    core::{Form, Need, Round, SessionId},
+    core::{Form, History, Need, Round, SessionId},
     rooms::{RoomRef, ShardSeat, Shards},
     session::{HIGH_WATER, MAX_BATCH, bundle},
 };
@@ -92,9 +92,9 @@ impl Delivery {
         self.shards.read_alone(self.room);
     }
 
-    /// What a session at `cursor` needs of it.
-    pub(crate) const fn need(&self, cursor: u64) -> Need {
-        self.round.need(cursor)
+    /// What a session at `cursor` in `history` needs of it.
+    pub(crate) const fn need(&self, history: History, cursor: u64) -> Need {
+        self.round.need(history, cursor)
     }
 
     /// The cursor of a session that has got it.

@@ -57,7 +57,7 @@ impl Entrance {
         }
     }
 
-    /// Begins anew: the room was forgotten before it was joined, as nobody was in it, or the log dropped what follows the cursor.
+    /// Begins anew: the room was forgotten before it was joined, as nobody was in it, or the log dropped what follows the cursor, or has another history.
     pub(crate) fn again(&mut self, hub: &Arc<Shared>) {
         self.step = opening(hub, &self.room, self.address, self.backlog);
     }
@@ -73,7 +73,7 @@ impl Entrance {
             hub.metrics.resumed(judged);
         }
         let begin = match (judged, &self.since) {
-            (Some(Ok(())), Some(Ok(cursor))) => Begin::After(cursor.mark.seq),
+            (Some(Ok(())), Some(Ok(cursor))) => Begin::After(cursor.clone()),
             _ => Begin::Newest {
                 count: self.backlog,
                 from: self.from,

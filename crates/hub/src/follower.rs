@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     core::{
-        Batch, Cursor, Departure, Entry, Gap, JoinRefused, NoCursor, RoomState, SessionId, Watch,
+        Batch, Cursor, Departure, Entry, Forked, Gap, History, JoinRefused, NoCursor, RoomState,
+        SessionId, Watch,
     },
     entrance::{Entrance, Judged},
     hub::Shared,
     log::{Answer, PageSize, ReadError, Start, Tail},
-    rooms::{RoomRef, Visitor},
+    rooms::{Place, RoomRef, Visitor},
     session::{HIGH_WATER, MAX_BATCH, Seat},
     traffic::Client,
 };
@@ -34,15 +35,16 @@ pub(crate) struct Follower {
     epoch: Arc<str>,
     /// The position of the next event it needs.
     cursor: u64,
+    history: History,
     /// What the ring no longer has, on its way from the log.
     page: Option<Missed>,
 }
 
-/// A page of the log, asked for after so much was [erased](crate::rooms::Rooms::erasures).
+/// A page of the log, asked for after so much was [rewritten](crate::rooms::Rooms::rewrites).
 #[derive(Debug)]
 struct Missed {
     tail: Answer<Tail, ReadError>,
-    erasures: u64,
+    rewrites: u64,
 }
 
 /// A room that is followed.
@@ -60,6 +62,8 @@ pub(crate) enum Next {
     Events(Vec<Arc<Entry<Prepared>>>),
     /// It was so slow that these positions are no longer kept. The cursor is what it goes on from.
     Gap(Gap, Cursor),
+    /// The room has another history, in which it goes on.
+    Forked(Forked),
 }
 
 impl Follower {
@@ -95,6 +99,7 @@ impl Follower {
                     name: Arc::clone(name),
                     epoch: Arc::clone(&joined.state.bounds.epoch),
                     cursor: joined.cursor,
+                    history: joined.history,
                     page: None,
                 };
                 return Ok(Followed {
@@ -156,24 +161,30 @@ impl Follower {
         loop {
             if let Some(page) = &mut self.page {
                 let tail = ready!(Pin::new(&mut page.tail).poll(cx));
-                // Else it may say what was erased since it was read.
-                let is_good = page.erasures == self.hub.rooms.erasures(self.room.shard);
+                // Else it may say what was erased since it was read, or be of another history.
+                let is_good = page.rewrites == self.hub.rooms.rewrites(self.room.shard);
                 self.page = None;
                 if is_good && let Some(next) = self.take_page(tail?) {
                     return Poll::Ready(Ok(next));
                 }
             }
             self.visitor.seat.attend(cx.waker());
-            let Batch { gap, entries, .. } = self.read(max);
+            let Batch { gap, entries, .. } = match self.read(max) {
+                Ok(batch) => batch,
+                Err(forked) => {
+                    self.begin_anew(&forked);
+                    return Poll::Ready(Ok(Next::Forked(forked)));
+                }
+            };
             if gap.is_some() {
                 let size = PageSize {
                     events: max,
                     bytes: HIGH_WATER,
                 };
                 let start = Start::At(self.cursor);
-                let erasures = self.hub.rooms.erasures(self.room.shard);
+                let rewrites = self.hub.rooms.rewrites(self.room.shard);
                 let tail = self.hub.log.tail(&self.name, start, size);
-                self.page = Some(Missed { tail, erasures });
+                self.page = Some(Missed { tail, rewrites });
             } else if let Some(last) = entries.last() {
                 self.cursor = last.event.seq + 1;
                 self.hub.metrics.deliveries.add(entries.len() as u64);
@@ -185,11 +196,20 @@ impl Follower {
     }
 
     /// Without presence, of which it is told nothing.
-    fn read(&self, max: usize) -> Batch<Prepared> {
-        let (room, session) = (self.room, self.visitor.session);
-        self.hub
-            .rooms
-            .read(room, session, self.cursor, 0, max, HIGH_WATER)
+    fn read(&self, max: usize) -> Result<Batch<Prepared>, Forked> {
+        let at = Place {
+            history: self.history,
+            cursor: self.cursor,
+            notices: 0,
+        };
+        let session = self.visitor.session;
+        self.hub.rooms.read(self.room, session, at, max, HIGH_WATER)
+    }
+
+    fn begin_anew(&mut self, forked: &Forked) {
+        self.history = forked.history;
+        self.epoch = Arc::clone(&forked.epoch);
+        self.cursor = forked.head.seq + 1;
     }
 
     /// What the log has for it, if anything.

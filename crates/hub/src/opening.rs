@@ -68,7 +68,7 @@ impl Shared {
             is_done: false,
         };
         loop {
-            let erasures = self.rooms.erasures(self.rooms.shard_of(name));
+            let rewrites = self.rooms.rewrites(self.rooms.shard_of(name));
             let tail = self.log.tail(name, Start::Newest, size).await;
             // Who comes from now on sees what this brings, or begins anew.
             waiting.append(&mut self.opening.lock().remove(&room).unwrap_or_default());
@@ -78,7 +78,7 @@ impl Shared {
             };
             match tail {
                 Ok(Tail { bounds, events }) => {
-                    if self.rooms.fill(name, *birth, &bounds, events, erasures) {
+                    if self.rooms.fill(name, *birth, &bounds, events, rewrites) {
                         continue;
                     }
                 }

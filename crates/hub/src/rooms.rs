@@ -17,9 +17,9 @@ use crate::{
     auth::Names,
     config::{Limits, Timeouts},
     core::{
-        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, JoinRefused,
-        Joined, Mark, Member, Opened, Person, Quota, Reset, RoomState, Round, SessionId, Shard,
-        ShardLimits, Slot, User, Wake, Watch,
+        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, Forked,
+        History, JoinRefused, Joined, Mark, Member, Opened, Person, Quota, Reset, RoomState, Round,
+        SessionId, Shard, ShardLimits, Slot, User, Wake, Watch,
     },
     delivery::DueRoom,
     lane::Lanes,
@@ -53,6 +53,16 @@ impl Wake for ShardSeat {
             slot,
         });
     }
+}
+
+/// How far somebody has read in a room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) history: History,
+    /// The position of the next event that is needed.
+    pub(crate) cursor: u64,
+    /// The number of the newest notice that was read.
+    pub(crate) notices: u64,
 }
 
 /// What is the same in all rooms a session joins.
@@ -175,16 +185,16 @@ impl Rooms {
         birth: Birth,
         bounds: &Bounds,
         events: Vec<Event>,
-        erasures: u64,
+        rewrites: u64,
     ) -> bool {
         let now = self.now();
         let mut rooms = self.lock(self.shard_of(name));
-        rooms.fill(name, birth, bounds, events, erasures, now)
+        rooms.fill(name, birth, bounds, events, rewrites, now)
     }
 
-    /// See [`Shard::erasures`].
-    pub(crate) fn erasures(&self, shard: usize) -> u64 {
-        self.lock(shard).erasures()
+    /// See [`Shard::rewrites`].
+    pub(crate) fn rewrites(&self, shard: usize) -> u64 {
+        self.lock(shard).rewrites()
     }
 
     /// Forgets a room that could not be filled.
@@ -274,18 +284,29 @@ impl Rooms {
         page.unwrap_or_default()
     }
 
-    /// What follows the cursors; see [`Shard::read`].
+    /// What follows a place; see [`Shard::read`].
+    ///
+    /// # Errors
+    ///
+    /// The room has another history by now.
     pub(crate) fn read(
         &self,
         room: RoomRef,
         session: SessionId,
-        cursor: u64,
-        notices: u64,
+        at: Place,
         max_entries: usize,
         max_bytes: usize,
-    ) -> Batch<Prepared> {
-        let mut rooms = self.lock(room.shard);
-        rooms.read(room.slot, session, cursor, notices, max_entries, max_bytes)
+    ) -> Result<Batch<Prepared>, Forked> {
+        let Place {
+            history,
+            cursor,
+            notices,
+        } = at;
+        let (slot, mut rooms) = (room.slot, self.lock(room.shard));
+        match rooms.forked(slot, history, cursor) {
+            Some(forked) => Err(forked),
+            None => Ok(rooms.read(slot, session, cursor, notices, max_entries, max_bytes)),
+        }
     }
 
     /// How far behind a cursor is; see [`Shard::lag`].
@@ -390,5 +411,10 @@ impl Committed for Rooms {
 
     fn trimmed(&self, room: &str, floor: Mark) {
         self.lock(self.shard_of(room)).trim(room, floor);
+    }
+
+    fn forked(&self, room: &str, bounds: &Bounds) {
+        tracing::warn!(room, epoch = &*bounds.epoch, "the log has another history");
+        self.lock(self.shard_of(room)).fork(room, bounds);
     }
 }

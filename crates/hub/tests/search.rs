@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use fullduplex_hub::{
     Config, Hub, TrustedProxies,
+    auth::Access,
     log::{
         Answer, Found, MemoryLimits, MemoryLog, Page, PageQuery, Projection, ReadError, ReadMark,
         SearchQuery, Store,
@@ -70,6 +71,7 @@ impl Slow {
 
 async fn start() -> (Running, Arc<Slow>) {
     let config = Config {
+        access: Access::Open,
         trusted_proxies: TrustedProxies::parse(["127.0.0.0/8"]).unwrap(),
         ..Config::default()
     };

@@ -200,7 +200,7 @@ fn s30_s47_fifty_thousand_who_are_sent_away_come_back_at_once_and_read_all_they_
     let encoded = Cell::new(0);
     for n in 1..=HERD {
         assert_eq!(crowd.shard.judge("r", &cursor), Some(Ok(())));
-        crowd.join_from(n, Begin::After(1));
+        crowd.join_from(n, Begin::After(cursor.clone()));
         let (mut next, mut pages) = (2, 0);
         while next <= 1 + MISSED {
             let batch = crowd

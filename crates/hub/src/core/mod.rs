@@ -12,6 +12,7 @@ mod attendance;
 mod census;
 mod cursor;
 mod event;
+mod fork;
 mod members;
 mod name;
 mod notice;
@@ -32,6 +33,7 @@ pub(crate) use cursor::MAX_SEQ;
 pub use cursor::{Cursor, MAX_MISSED, NoCursor, Reset, judge};
 pub use event::{Author, Claim, Event, User, What};
 pub(crate) use event::{Entry, Form};
+pub(crate) use fork::{Forked, History};
 pub(crate) use members::{Member, SessionId, Wake};
 pub(crate) use name::{DEFAULT_ROOM, MAX_NAME_CHARS, is_emoji, is_name, is_room_name, shown_name};
 pub(crate) use notice::{News, Notice, Watch};
@@ -47,5 +49,7 @@ pub(crate) use words::{fold, words};
 
 #[cfg(test)]
 mod crowd_tests;
+#[cfg(test)]
+mod fork_tests;
 #[cfg(test)]
 mod model_tests;

@@ -538,7 +538,7 @@ impl World {
                 self.shard.rouse(slot, listener.session);
                 continue;
             };
-            match round.need(member.cursor) {
+            match round.need(History::default(), member.cursor) {
                 Need::All if absent & (1 << session) == 0 => {
                     let owed = said.iter().map(|event| event.seq);
                     let owed = owed.filter(|&seq| seq >= member.cursor);
@@ -767,13 +767,16 @@ fn a_ring_has_no_hole_where_more_was_said_than_is_in_it_since_the_log_was_read()
     let [.., third, _, missing, last] = &world.log[0][..] else {
         panic!("six events");
     };
+    let begin = Begin::After(Cursor {
+        epoch: "epoch".into(),
+        mark: third.mark(),
+    });
     let (third, missing, last) = (third.seq, missing.seq, last.seq);
     let is_old = world
         .shard
         .fill("room 0", Birth(2), &bounds, events, 0, world.now);
     assert!(!is_old);
     let member = Member::new(SessionId(1), Woken::default(), None, Watch::List);
-    let begin = Begin::After(third);
     let slot = world.shard.join("room 0", member, begin).unwrap().slot;
     let mut read = |cursor| {
         world
@@ -803,13 +806,17 @@ fn nobody_goes_on_from_where_the_log_dropped_what_follows_since_it_was_judged() 
     };
     assert_eq!(world.shard.judge("room 0", &cursor), Some(Ok(())));
     world.shard.trim("room 0", second);
-    let mut join = |session, seq| {
+    let mut join = |session, mark| {
+        let cursor = Cursor {
+            mark,
+            ..cursor.clone()
+        };
         let member = Member::new(SessionId(session), Woken::default(), None, Watch::List);
-        let joined = world.shard.join("room 0", member, Begin::After(seq));
+        let joined = world.shard.join("room 0", member, Begin::After(cursor));
         joined.map(|joined| joined.cursor)
     };
-    assert_eq!(join(1, first.seq), None);
-    assert_eq!(join(2, second.seq), Some(second.seq + 1));
+    assert_eq!(join(1, first), None);
+    assert_eq!(join(2, second), Some(second.seq + 1));
     assert_eq!(
         world.shard.judge("room 0", &cursor),
         Some(Err(Reset::Truncated))
@@ -833,7 +840,7 @@ fn s26_what_is_erased_leaves_the_ring_and_does_not_come_back_from_an_earlier_rea
         world.due.extend(world.shard.commit(event));
     }
     let (bounds, events) = (world.bounds(0), world.log[0].clone());
-    let erasures = world.shard.erasures();
+    let rewrites = world.shard.rewrites();
     world.shard.erase("u1");
     let read = |shard: &mut Shard<(), Woken>| {
         let batch = shard.read(slot, SessionId(0), 1, 0, 9, usize::MAX);
@@ -849,7 +856,7 @@ fn s26_what_is_erased_leaves_the_ring_and_does_not_come_back_from_an_earlier_rea
     let now = Duration::ZERO;
     let is_old = world
         .shard
-        .fill("room 0", Birth(1), &bounds, events, erasures, now);
+        .fill("room 0", Birth(1), &bounds, events, rewrites, now);
     assert!(is_old, "it is read again");
     assert_eq!(read(&mut world.shard), [gone, What::message("u2")]);
 }
@@ -879,7 +886,11 @@ fn a_round_is_for_who_is_where_it_begins() {
     }
     let slot = world.due.pop_first().unwrap();
     let rounds = [(); 3].map(|()| world.shard.round(slot, 2, usize::MAX).unwrap().0);
-    let needs = |cursor| rounds.each_ref().map(|round| round.need(cursor));
+    let needs = |cursor| {
+        rounds
+            .each_ref()
+            .map(|round| round.need(History::default(), cursor))
+    };
 
     assert_eq!(needs(1), [All, Other, Other]);
     assert_eq!(needs(2), [Other, Other, Other]);

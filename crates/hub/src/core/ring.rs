@@ -177,6 +177,12 @@ impl<F> Ring<F> {
         }
     }
 
+    /// Begins anew behind this event.
+    pub(crate) fn begin_at(&mut self, head: Mark) {
+        self.head = head;
+        self.clear();
+    }
+
     /// Drops everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.entries = VecDeque::new();

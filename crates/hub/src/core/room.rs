@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::{
     cursor::{Cursor, Reset, judge},
     event::{Entry, Event, What},
+    fork::Fork,
     members::{Members, Wake},
     notice::{Notices, Watch},
     position::{Bounds, Mark},
@@ -24,6 +25,8 @@ pub(crate) struct Room<F, W> {
     pub(crate) made_from: Option<IpAddr>,
     /// The log's history that the ring is of; none until the ring was filled from there.
     pub(crate) epoch: Option<Arc<str>>,
+    /// How that took over from an earlier one, if the room was there then.
+    pub(super) fork: Option<Fork>,
     /// The newest event that the log no longer keeps.
     pub(crate) floor: Mark,
     pub(crate) ring: Ring<F>,
@@ -54,6 +57,7 @@ impl<F, W: Wake + Clone> Room<F, W> {
             birth,
             made_from,
             epoch: None,
+            fork: None,
             floor: Mark::START,
             ring: Ring::new(),
             members: Members::new(),
@@ -180,7 +184,8 @@ impl<F, W: Wake + Clone> Room<F, W> {
             // They are no longer kept, which each has to find out.
             self.read_alone(slot);
         }
-        Round::new(entries, || self.members.listeners())
+        let history = self.history();
+        Round::new(history, entries, || self.members.listeners())
     }
 
     /// Has each member find out by itself what it has not read.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{event::Entry, members::Listener};
+use super::{event::Entry, fork::History, members::Listener};
 
 /// Events that came one after the other, and who was in the room then. Those who had read all before them need the same.
 #[derive(Debug)]
 pub(crate) struct Round<F, W> {
+    history: History,
     /// The position of the room's event before the first.
     after: u64,
     first: u64,
@@ -29,11 +30,13 @@ pub(crate) enum Need {
 impl<F, W> Round<F, W> {
     /// None without events.
     pub(super) fn new(
+        history: History,
         entries: Vec<Arc<Entry<F>>>,
         listeners: impl FnOnce() -> Arc<[Listener<W>]>,
     ) -> Option<Self> {
         let (first, last) = (entries.first()?, entries.last()?);
         Some(Self {
+            history,
             after: first.event.prev,
             first: first.event.seq,
             last: last.event.seq,
@@ -42,9 +45,14 @@ impl<F, W> Round<F, W> {
         })
     }
 
-    /// What the one at `cursor` needs of it.
-    pub(crate) const fn need(&self, cursor: u64) -> Need {
-        if cursor > self.last {
+    /// What the one at `cursor` in `history` needs of it.
+    pub(crate) const fn need(&self, history: History, cursor: u64) -> Need {
+        if self.history.is_older_than(history) {
+            // Of what is no more.
+            Need::Nothing
+        } else if history.is_older_than(self.history) {
+            Need::Other
+        } else if cursor > self.last {
             Need::Nothing
         } else if self.after < cursor && cursor <= self.first {
             Need::All

@@ -13,6 +13,7 @@ use super::{
     census::Census,
     cursor::{Cursor, Reset},
     event::{Author, Entry, Event, User, What},
+    fork::History,
     members::{Member, SessionId, Wake},
     notice::{Notice, Watch},
     position::{Bounds, Mark},
@@ -69,8 +70,8 @@ pub(crate) struct Shard<F, W> {
     by_head: BTreeSet<(u64, Slot)>,
     /// Bytes of all rings.
     bytes: usize,
-    /// How often something that was said was erased.
-    erasures: u64,
+    /// How often what was said was changed: erased, or replaced by another history.
+    rewrites: u64,
     /// Empty rooms, longest empty first.
     empty: BTreeSet<(Duration, Slot)>,
     /// Rooms with something to tell that is not in the log: they do so together.
@@ -90,6 +91,8 @@ pub(crate) struct Joined {
     pub(crate) state: RoomState,
     /// From where this member reads: its cursor in the room's events.
     pub(crate) cursor: u64,
+    /// Which of the room's histories that is in.
+    pub(crate) history: History,
 }
 
 /// A room that was opened.
@@ -102,12 +105,12 @@ pub(crate) enum Opened {
 }
 
 /// Where a member begins to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Begin {
     /// With so many of the newest events, which the log has from this position on when the ring does not have them all.
     Newest { count: usize, from: u64 },
-    /// After this position, which was found to be one that it can go on from.
-    After(u64),
+    /// After this cursor, which was found to be one that it can go on from.
+    After(Cursor),
 }
 
 /// What a member has to read next.
@@ -152,7 +155,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             in_order: BTreeMap::new(),
             by_head: BTreeSet::new(),
             bytes: 0,
-            erasures: 0,
+            rewrites: 0,
             empty: BTreeSet::new(),
             news_due: Vec::new(),
             typing: Vec::new(),
@@ -187,13 +190,18 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         })
     }
 
-    /// How often something that was said was erased: what is read from the log after this is without it.
-    pub(crate) const fn erasures(&self) -> u64 {
-        self.erasures
+    /// How often what was said was changed: what is read from the log after this has it.
+    pub(crate) const fn rewrites(&self) -> u64 {
+        self.rewrites
+    }
+
+    /// What was said is changed: what was read from the log before is not to be used.
+    pub(super) const fn rewritten(&mut self) {
+        self.rewrites += 1;
     }
 
     /// Fills a room's ring with its newest events, read after it was opened. Says whether they are to be read again, as
-    /// something was erased after there were so many `erasures`.
+    /// something was changed after there were so many `rewrites`.
     #[must_use]
     pub(crate) fn fill(
         &mut self,
@@ -201,10 +209,10 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         birth: Birth,
         bounds: &Bounds,
         events: Vec<Event>,
-        erasures: u64,
+        rewrites: u64,
         now: Duration,
     ) -> bool {
-        if self.erasures != erasures {
+        if self.rewrites != rewrites {
             return true;
         }
         let Some(slot) = self.born(name, birth) else {
@@ -240,15 +248,16 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.room(*self.by_name.get(name)?)?.judge(cursor)
     }
 
-    /// Puts a member into a room. None if that has not been opened and filled, or if some of what follows the position where the member
-    /// begins was dropped since that was judged.
+    /// Puts a member into a room. None if that has not been opened and filled, or if since its cursor was judged some of what follows was
+    /// dropped, or the room has another history.
     ///
     /// The caller sees to it that no session joins a room twice.
     pub(crate) fn join(&mut self, name: &str, member: Member<W>, begin: Begin) -> Option<Joined> {
         let slot = *self.by_name.get(name)?;
         let room = self.slots[slot.0].as_mut()?;
-        room.epoch.as_ref()?;
-        if matches!(begin, Begin::After(seq) if seq < room.floor.seq) {
+        let epoch = room.epoch.as_ref()?;
+        let is_past = |cursor: &Cursor| cursor.epoch != *epoch || cursor.mark.seq < room.floor.seq;
+        if matches!(&begin, Begin::After(cursor) if is_past(cursor)) {
             return None;
         }
         if let Some(since) = room.empty_since.take() {
@@ -267,8 +276,9 @@ impl<F, W: Wake + Clone> Shard<F, W> {
                 Begin::Newest { count, from } => {
                     room.cursor_of_newest(count.min(self.limits.ring_entries), from)
                 }
-                Begin::After(seq) => seq.saturating_add(1),
+                Begin::After(cursor) => cursor.mark.seq.saturating_add(1),
             },
+            history: room.history(),
             state: room.state(watch, self.limits.listed_users),
         };
         Some(joined)
@@ -352,6 +362,11 @@ impl<F, W: Wake + Clone> Shard<F, W> {
 
     /// Takes away what the log no longer keeps of a room.
     pub(crate) fn trim(&mut self, name: &str, floor: Mark) {
+        self.change_ring(name, |room, _| room.trim(floor));
+    }
+
+    /// Changes what is known of a room's events, if the room is there.
+    pub(super) fn change_ring(&mut self, name: &str, change: impl FnOnce(&mut Room<F, W>, Slot)) {
         let Some(&slot) = self.by_name.get(name) else {
             return;
         };
@@ -359,13 +374,13 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             return;
         };
         let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
-        room.trim(floor);
+        change(room, slot);
         self.ring_changed(slot, old_head, old_bytes);
     }
 
     /// Takes away what a user said.
     pub(crate) fn erase(&mut self, user: &str) {
-        self.erasures += 1;
+        self.rewritten();
         for at in 0..self.slots.len() {
             let Some(room) = self.slots[at].as_mut() else {
                 continue;
@@ -585,7 +600,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         (self.room(slot)?.birth == birth).then_some(slot)
     }
 
-    fn room(&self, slot: Slot) -> Option<&Room<F, W>> {
+    pub(super) fn room(&self, slot: Slot) -> Option<&Room<F, W>> {
         self.slots.get(slot.0)?.as_ref()
     }
 

@@ -90,6 +90,10 @@ impl Seen {
 }
 
 impl Committed for Seen {
+    fn forked(&self, room: &str, _bounds: &Bounds) {
+        panic!("{room} has the history that it had");
+    }
+
     fn committed(&self, event: Event) {
         self.events.lock().unwrap().push(event);
     }

@@ -98,6 +98,11 @@ pub trait Committed: Send + Sync + 'static {
     /// Learns that everything up to `floor` is no longer kept of a room. As [`committed`](Self::committed).
     fn trimmed(&self, room: &str, floor: Mark);
 
+    /// Learns that a room has another history from now on, of which the log has this much: the log went back in time, or was replaced.
+    /// `bounds.epoch` is none that the room had before. What is committed after this follows `bounds.head`. What is read before this is of
+    /// the old history, and after it of the new one; else as [`committed`](Self::committed).
+    fn forked(&self, room: &str, bounds: &Bounds);
+
     /// Learns that what a user said so far is [erased](Log::erase). As [`committed`](Self::committed).
     fn erased(&self, user: &str);
 }

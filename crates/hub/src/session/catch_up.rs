@@ -25,8 +25,8 @@ pub(super) struct CatchUp(Option<Box<Page>>);
 struct Page {
     room: RoomRef,
     state: State,
-    /// [What was erased](crate::rooms::Rooms::erasures) before it was asked for.
-    erasures: u64,
+    /// [What was rewritten](crate::rooms::Rooms::rewrites) before it was asked for.
+    rewrites: u64,
     /// Rooms that are behind their ring, too, and wait for their turn.
     behind: VecDeque<RoomRef>,
 }
@@ -87,7 +87,7 @@ impl Session {
         };
         let log = &self.hub.log;
         // Before it is asked for: what is erased meanwhile may be in it.
-        let erasures = self.hub.rooms.erasures(room.shard);
+        let rewrites = self.hub.rooms.rewrites(room.shard);
         let state = State::Asked {
             tail: log.tail(&place.name, Start::At(place.cursor), size),
             is_awaited: false,
@@ -95,7 +95,7 @@ impl Session {
         self.catch_up.0 = Some(Box::new(Page {
             room,
             state,
-            erasures,
+            rewrites,
             behind: VecDeque::new(),
         }));
     }
@@ -114,6 +114,12 @@ impl Session {
         };
         let Tail { bounds, events } =
             tail.map_err(|error| Stop::close(CloseCode::TRY_AGAIN_LATER, &error.to_string()))?;
+        if page.rewrites != self.hub.rooms.rewrites(page.room.shard) {
+            // It may be of another history than what comes next.
+            page.state = State::Here(VecDeque::new());
+            self.ready.push_back(page.room);
+            return Ok(());
+        }
         page.state = State::Here(events.into());
         if let Some(place) = self.rooms.get_mut(page.room)
             && place.cursor <= bounds.floor.seq
@@ -139,8 +145,8 @@ impl Session {
             self.catch_up.0 = Some(page);
             return None;
         };
-        if page.erasures != self.hub.rooms.erasures(room.shard) {
-            // Perhaps they say what was erased since they were read.
+        if page.rewrites != self.hub.rooms.rewrites(room.shard) {
+            // Perhaps they say what was erased since they were read, or are of another history.
             events.clear();
         }
         while !parcel.is_full()
@@ -175,13 +181,14 @@ mod tests {
 
     use fullduplex::{Acceptor, Forwarded, WebSocket};
     use fullduplex_testkit::Peer;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{
         config::{Config, Limits},
-        core::{Begin, Watch},
-        log::conformance::says,
-        session::seat_tests::{CLIENT, V1, hub_with, json, round, say, session},
+        core::{Begin, Bounds, Cursor, Mark, Watch},
+        log::{Committed, conformance::says},
+        session::seat_tests::{self, CLIENT, V1, hub_with, round, say, session},
     };
 
     /// A session that is written for by hand.
@@ -238,7 +245,7 @@ mod tests {
             let events = self.peer.frames();
             let events = events
                 .iter()
-                .map(json)
+                .map(seat_tests::json)
                 .filter(|event| event["room"] == *room);
             events
                 .map(|event| event["body"].as_str().unwrap_or("?").to_owned())
@@ -313,7 +320,12 @@ mod tests {
         slow.session.ready.push_back(slow.room());
         slow.write(false);
         slow.session.leave("general");
-        let begin = Begin::After(0);
+        let hub = &slow.session.hub;
+        let bounds = hub.log.bounds(&"general".into()).await.unwrap();
+        let begin = Begin::After(Cursor {
+            epoch: bounds.epoch,
+            mark: Mark::START,
+        });
         let joined = slow
             .session
             .rooms
@@ -341,5 +353,65 @@ mod tests {
         slow.session.leave("other");
         let page = slow.session.catch_up.0.as_ref().unwrap();
         assert!(page.behind.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_of_a_history_that_is_left_is_not_given_in_the_next_one() {
+        for is_here in [false, true] {
+            let (mut slow, mut author) = Slow::new().await;
+            let hub = Arc::clone(&slow.session.hub);
+            say(&mut author, 0..3);
+            slow.session.ready.push_back(slow.room());
+            slow.write(false);
+            if is_here {
+                // The page is there, and one of its events has left.
+                slow.write(true);
+            }
+            let bounds = hub.log.bounds(&"general".into()).await.unwrap();
+            let epoch = "new".into();
+            hub.rooms.forked("general", &Bounds { epoch, ..bounds });
+            slow.catch_up();
+            say(&mut author, 3..4);
+            slow.session.ready.push_back(slow.room());
+            slow.catch_up();
+            let frames = slow.peer.frames();
+            let bodies: Vec<_> = frames
+                .iter()
+                .map(|frame| seat_tests::json(frame)["body"].clone())
+                .collect();
+            let [.., reset, new] = &bodies[..] else {
+                panic!("{bodies:?}")
+            };
+            assert_eq!((reset, new), (&Value::Null, &json!("3")));
+            assert_eq!(bodies.len(), if is_here { 3 } else { 2 }, "{bodies:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plain_client_goes_on_in_a_new_history_if_it_had_all_of_the_old_one() {
+        let (slow, mut author) = Slow::new().await;
+        let hub = Arc::clone(&slow.session.hub);
+        let mut plain = session(&hub, Dialect::Text).await;
+        say(&mut author, 0..1);
+        let room = slow.room();
+        let fork = |epoch: &str| {
+            let bounds = Bounds::empty(epoch.into());
+            hub.rooms.forked("general", &bounds);
+        };
+        let pack = |plain: &mut Session| {
+            plain.ready.push_back(room);
+            plain.pack(&mut Parcel::default())
+        };
+        pack(&mut plain).unwrap();
+        fork("new");
+        pack(&mut plain).unwrap();
+        assert_eq!(plain.rooms.get(room).unwrap().cursor, 1);
+        fork("newer");
+        fork("newest");
+        let Err(Stop::Close(frame)) = pack(&mut plain) else {
+            panic!("it goes on")
+        };
+        assert_eq!(frame.code(), CloseCode::TRY_AGAIN_LATER);
+        assert_eq!(frame.reason(), "the room begins anew");
     }
 }

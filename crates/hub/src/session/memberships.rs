@@ -5,8 +5,8 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 use fullduplex::Prepared;
 
 use crate::{
-    core::{Batch, Begin, Departure, OwnNumberMap, RoomState, User, Watch},
-    rooms::{RoomRef, Rooms, Visitor},
+    core::{Batch, Begin, Departure, Forked, History, OwnNumberMap, RoomState, User, Watch},
+    rooms::{Place, RoomRef, Rooms, Visitor},
     session::Seat,
     traffic::Client,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Membership {
     pub(crate) cursor: u64,
     /// The number of the newest notice that it had.
     pub(crate) notices: u64,
+    /// Which of the room's histories it reads.
+    pub(crate) history: History,
     /// It is here without being seen.
     pub(crate) is_channel: bool,
 }
@@ -111,6 +113,7 @@ impl Memberships {
             name: joined.name,
             cursor: joined.cursor,
             notices: joined.state.notices,
+            history: joined.history,
             is_channel,
         };
         self.joined.insert(room, place);
@@ -146,24 +149,26 @@ impl Memberships {
         Some(state)
     }
 
-    /// What this session has to read next in a room.
+    /// What this session has to read next in a room; see [`Rooms::read`].
     pub(crate) fn read(
         &self,
         room: RoomRef,
         max_entries: usize,
         max_bytes: usize,
-    ) -> Option<Batch<Prepared>> {
+    ) -> Option<Result<Batch<Prepared>, Forked>> {
         let Membership {
-            cursor, notices, ..
-        } = *self.joined.get(room)?;
-        Some(self.rooms.read(
-            room,
-            self.visitor.session,
             cursor,
             notices,
-            max_entries,
-            max_bytes,
-        ))
+            history,
+            ..
+        } = *self.joined.get(room)?;
+        let at = Place {
+            history,
+            cursor,
+            notices,
+        };
+        let session = self.visitor.session;
+        Some(self.rooms.read(room, session, at, max_entries, max_bytes))
     }
 
     /// Whether a room's ring lacks some of what this session needs.

@@ -7,6 +7,7 @@
 //! Who calls it is in `seat.rs`.
 
 mod alarm;
+mod anew;
 mod asking;
 mod bye;
 mod catch_up;
@@ -300,8 +301,13 @@ impl Session {
         if self.pack_caught_up(room, parcel).is_some() {
             return Ok(false);
         }
-        let Some(batch) = self.rooms.read(room, MAX_BATCH, HIGH_WATER) else {
-            return Ok(true);
+        let batch = match self.rooms.read(room, MAX_BATCH, HIGH_WATER) {
+            Some(Ok(batch)) => batch,
+            Some(Err(forked)) => {
+                self.begin_anew(room, &forked)?;
+                return Ok(false);
+            }
+            None => return Ok(true),
         };
         if batch.gap.is_some() {
             if !matches!(self.dialect, Dialect::V1 { .. }) && !self.catch_up.is_of(room) {
@@ -381,7 +387,7 @@ impl Session {
         let Some(place) = self.rooms.get_mut(delivery.room) else {
             return Forwarded::Written;
         };
-        match delivery.need(place.cursor) {
+        match delivery.need(place.history, place.cursor) {
             Need::All if is_next => {}
             Need::All | Need::Other => return Forwarded::Refused,
             Need::Nothing => return Forwarded::Written,

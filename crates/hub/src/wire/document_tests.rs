@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     core::{
-        Author, Bounds, Changes, Chk, Cursor, Event, Gap, Mark, News, Notice, Person, Reset, User,
-        Watch, What,
+        Author, Bounds, Changes, Chk, Cursor, Event, Forked, Gap, History, Mark, News, Notice,
+        Person, Reset, User, Watch, What,
     },
     log::{Found, Page, Reaction, ReadMark, Shown, Span},
 };
@@ -538,6 +538,18 @@ fn every_event_of_the_document_is_what_we_send() {
         },
     );
     assert_same(&gap, &example("ev", "gap"));
+    let mark = |seq, id| Mark {
+        seq,
+        chk: Chk::of_id(id),
+    };
+    let forked = Forked {
+        history: History::default(),
+        epoch: "p2m4".into(),
+        floor: mark(900, ""),
+        head: mark(980, "4M1XQD"),
+        had_all: true,
+    };
+    assert_same(&event::reset("general", &forked), &example("ev", "reset"));
     let mark = ReadMark {
         seq: 1048,
         unread: 2,

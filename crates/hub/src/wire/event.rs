@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::to_json;
 use crate::{
-    core::{Author, Changes, Event, Gap, News, Notice, User, What, shown_name},
+    core::{Author, Changes, Event, Forked, Gap, News, Notice, Reset, User, What, shown_name},
     log::ReadMark,
 };
 
@@ -305,6 +305,30 @@ pub(crate) fn kick(room: &str, reason: &'static str) -> String {
         ev: "kick",
         room,
         reason,
+    })
+}
+
+#[derive(Serialize)]
+struct ResetEvent<'a> {
+    ev: &'static str,
+    room: &'a str,
+    reason: &'static str,
+    epoch: &'a str,
+    head: u64,
+    floor: u64,
+    cursor: String,
+}
+
+/// A room has another history from now on.
+pub(crate) fn reset(room: &str, forked: &Forked) -> String {
+    to_json(&ResetEvent {
+        ev: "reset",
+        room,
+        reason: Reset::Epoch.word(),
+        epoch: &forked.epoch,
+        head: forked.head.seq,
+        floor: forked.floor.seq + 1,
+        cursor: forked.cursor().to_string(),
     })
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn follow(
         let followed = Follower::enter(hub, room, address, since.clone(), limit).await?;
         let mut events = Events::after(followed, since.as_ref(), limit);
         match visit.until(events.gather(late)).await {
-            // What it was to begin with has just been dropped: where to go on from is to be judged anew.
+            // What it was to begin with has just been dropped, or replaced by another history: where to go on from is to be judged anew.
             Ok(Ok(Gathered::NoLongerKept)) => {}
             Ok(Err(error)) => return Err(error.into()),
             Ok(Ok(Gathered::All)) | Err(Ended::Stopping) => {
@@ -113,10 +113,10 @@ impl Events {
                     }
                     late = Instant::now();
                 }
-                Some(Next::Gap(..)) if self.frames.is_empty() => {
+                Some(Next::Gap(..) | Next::Forked(_)) if self.frames.is_empty() => {
                     return Ok(Gathered::NoLongerKept);
                 }
-                Some(Next::Gap(..)) | None => break,
+                Some(Next::Gap(..) | Next::Forked(_)) | None => break,
             }
         }
         Ok(Gathered::All)

@@ -178,6 +178,10 @@ impl Events {
                 let gap = event::gap(self.follower.room(), *gap);
                 push_block(&mut text, Some(cursor), "gap", &gap);
             }
+            Next::Forked(forked) => {
+                let reset = event::reset(self.follower.room(), forked);
+                push_block(&mut text, Some(&forked.cursor()), "reset", &reset);
+            }
             Next::Events(entries) => {
                 for entry in entries {
                     let cursor = self.follower.cursor_of(entry);

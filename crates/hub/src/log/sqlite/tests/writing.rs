@@ -111,6 +111,8 @@ impl Committed for Broken {
 
     fn erased(&self, _user: &str) {}
 
+    fn forked(&self, _room: &str, _bounds: &Bounds) {}
+
     fn committed(&self, _event: Event) {
         assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "a bug");
     }
