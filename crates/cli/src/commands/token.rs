@@ -21,7 +21,7 @@ Keys stand in files, and so does a token to be explained (- is standard input): 
 docs/auth.md says what is in a token.
 
 Examples:
-  openssl rand -hex 32 > secret
+  (umask 077; openssl rand -hex 32 > secret)
   fdx token --key secret --sub ana --name Ana --room 'general=read,write' --room 'team-*=read'
   fdx token --key private.pem --sub viewer --right log --expires 30d
   fdx token --check token.txt --key secret";
@@ -255,7 +255,10 @@ fn say(what: &str, value: &str) {
 
 /// A time, seen from now.
 fn relative(time: u64, now: u64) -> String {
-    let (seconds, [before, behind]) = if time >= now {
+    if time == now {
+        return format!("now ({time})");
+    }
+    let (seconds, [before, behind]) = if time > now {
         (time - now, ["in ", ""])
     } else {
         (now - time, ["", " ago"])
