@@ -28,6 +28,8 @@ pub struct Config {
     pub access: Access,
     /// What lets somebody use all of the API, besides tokens with the right for it.
     pub admin: Option<AdminToken>,
+    /// The file that bans are kept in. None by default: in memory; [`Hub::durable`](crate::Hub::durable) has them in its data folder.
+    pub bans: Option<PathBuf>,
     /// Which pages of other sites may connect.
     pub origins: AllowedOrigins,
     /// Names, besides loopback ones and those of allowed origins, that a `Host` header may carry
@@ -146,6 +148,8 @@ pub struct Limits {
     pub rooms_per_address: usize,
     /// Rooms one connection may be in. Default 100: far beyond what a person follows.
     pub rooms_per_connection: usize,
+    /// Bans of the server at once, and as many of rooms. Default 10,000: far more than anybody looks through, and some MiB.
+    pub bans: usize,
     /// Bytes of one message on `/ws`. Default 64 KiB: the body with every character escaped, and
     /// its envelope, still fit for any ordinary text.
     pub frame: usize,
@@ -189,6 +193,7 @@ impl Default for Limits {
             rooms: 10_000,
             rooms_per_address: 1_000,
             rooms_per_connection: 100,
+            bans: 10_000,
             frame: 64 << 10,
             body: 16 << 10,
             echo_message: 1 << 20,

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     StartError,
-    auth::{Gate, Guests},
+    auth::{Bans, Gate, Guests},
     config::Config,
     core::SessionId,
     identity::Identities,
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) identities: Identities,
     pub(crate) guests: Guests,
     pub(crate) gate: Gate,
+    pub(crate) bans: Bans,
     /// Raised when the hub begins to stop: nobody new is let in.
     pub(crate) draining: Signal,
     /// Raised when the hub has waited long enough for them.
@@ -86,7 +87,7 @@ pub(crate) struct Told {
 impl Shared {
     /// # Errors
     ///
-    /// The keys that the configuration names can't be used.
+    /// The keys that the configuration names can't be used, or its bans can't be read.
     pub(crate) fn new(
         config: Config,
         rooms: Arc<Rooms>,
@@ -97,6 +98,11 @@ impl Shared {
         let gate = Gate::new(&config.access)?;
         let guests = Guests::new(log.secret())
             .map_err(|_| StartError::Config("this system has no randomness".into()))?;
+        let bans = Bans::open(config.bans.clone(), config.limits.bans);
+        let bans = bans.map_err(|error| StartError::File {
+            path: config.bans.clone().unwrap_or_default(),
+            error,
+        })?;
         Ok(Self {
             places: Arc::new(Semaphore::new(config.limits.connections)),
             metrics: Arc::new(Metrics::new()),
@@ -107,6 +113,7 @@ impl Shared {
             identities: Identities::new(log.secret()),
             guests,
             gate,
+            bans,
             log,
             projection,
             users: Arc::default(),

@@ -16,6 +16,7 @@
 //! `session` (a command) → [`log`] (its place) → `core` (the room's ring) → `session` (everybody's write).
 
 pub mod auth;
+mod away;
 mod config;
 mod core;
 mod delivery;
@@ -193,7 +194,7 @@ impl Hub {
         .await
     }
 
-    /// A hub on a bound listener, with its log in a data folder. Blocks while the log is opened.
+    /// A hub on a bound listener, with its log and its bans in a data folder. Blocks while they are opened.
     ///
     /// # Errors
     ///
@@ -204,10 +205,13 @@ impl Hub {
     /// As [`Hub::new`].
     #[cfg(feature = "sqlite")]
     pub async fn durable(
-        config: Config,
+        mut config: Config,
         listener: TcpListener,
         log: &log::sqlite::Options,
     ) -> Result<Self, StartError> {
+        config
+            .bans
+            .get_or_insert_with(|| log.folder.join("bans.json"));
         Self::with_log(config, listener, |committed| {
             let log = log::sqlite::SqliteLog::open(log, committed)?;
             Ok(Arc::new(log).into())

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    auth::Grant,
+    auth::{Grant, Subject, Who},
     drain::end_in_turn,
     hub::{Shared, now},
     session::{Ended, Listed},
@@ -88,6 +88,13 @@ impl Visitor {
         self.why.get().copied().unwrap_or(Ended::Stopping)
     }
 
+    fn who(&self) -> Who<'_> {
+        Who {
+            user: self.user.as_ref(),
+            address: self.address,
+        }
+    }
+
     fn listed(&self, number: u64) -> Listed {
         Listed {
             number,
@@ -105,7 +112,13 @@ impl Shared {
     /// Adds a connection to those that can be seen and ended.
     pub(crate) fn enter(&self, visitor: Visitor) -> Visit {
         let number = self.identities.session_number(self.next_session());
-        self.visits.enter(number, visitor)
+        let visit = self.visits.enter(number, visitor);
+        // It could not be found before.
+        let (who, room) = (visit.visitor.who(), visit.visitor.room.as_deref());
+        if self.bans.hold(who, None) || room.is_some_and(|room| self.bans.hold(who, Some(room))) {
+            visit.visitor.end(Ended::Banned);
+        }
+        visit
     }
 }
 
@@ -153,6 +166,16 @@ impl Visits {
             visitor.end(Ended::Kicked);
         }
         visitor.is_some()
+    }
+
+    /// Sends whoever it is out of a room, or away altogether. Says how many that were.
+    pub(crate) fn send_away(&self, whom: &Subject, room: Option<&str>, why: Ended) -> usize {
+        let state = self.lock();
+        let meant = state.visitors.values().filter(|visitor| {
+            let is_there = room.is_none_or(|room| visitor.room.as_deref() == Some(room));
+            is_there && whom.is(visitor.who())
+        });
+        meant.map(|visitor| visitor.end(why)).count()
     }
 
     /// Ends all, evenly over this time, and those that enter after it.

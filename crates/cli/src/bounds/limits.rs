@@ -54,6 +54,11 @@ impl Table for Limits {
             slot: |limits| Count(&mut limits.rooms_per_connection, SOME),
         },
         Row {
+            name: "limits.bans",
+            about: "Bans of the server at once, and as many of rooms: far more than anybody looks through",
+            slot: |limits| Count(&mut limits.bans, SOME),
+        },
+        Row {
             name: "limits.frame",
             about: "One message on /ws: a body with every character escaped, and its envelope",
             slot: |limits| Size(&mut limits.frame, BYTES),

@@ -27,6 +27,8 @@ pub(crate) enum Denied {
     /// Never is anybody let in because of that.
     #[error("tokens can't be checked right now")]
     Unavailable,
+    #[error("you are banned from this server")]
+    Banned,
 }
 
 impl Lost for Denied {

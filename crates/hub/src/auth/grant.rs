@@ -121,7 +121,7 @@ impl Grant {
         if !is_user_id(id) {
             return Err(BadClaims::User);
         }
-        if id == ADMIN {
+        if is_admin_id(id) {
             return Err(BadClaims::Reserved);
         }
         let name = claims.name.as_deref().map(str::trim);
@@ -204,6 +204,11 @@ impl Grant {
 /// Whether this can be the id of a user.
 pub(crate) fn is_user_id(id: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&id.len()) && !id.chars().any(char::is_control)
+}
+
+/// Whether it is that of whoever has the administrator's token.
+pub(crate) fn is_admin_id(id: &str) -> bool {
+    id == ADMIN
 }
 
 /// A room's name, or all names that begin so.

@@ -5,6 +5,7 @@
 //!
 //! The signatures are made and checked by `ring`, which TLS uses as well.
 
+mod bans;
 mod claims;
 mod fetch;
 mod files;
@@ -20,6 +21,12 @@ mod sign;
 mod tests;
 mod token;
 
+pub(crate) use self::{
+    bans::{Ban, BanError, BanForm, Bans, Subject, Who},
+    gate::{Denied, Gate, end_of},
+    grant::{Names, is_admin_id, is_user_id},
+    guest::Guests,
+};
 pub use self::{
     claims::Claims,
     files::{read_public, read_secret},
@@ -28,9 +35,4 @@ pub use self::{
     settings::{Access, AdminToken, KeySource, Tokens},
     sign::SigningKey,
     token::{Refusal, Rules, Unchecked, verify},
-};
-pub(crate) use self::{
-    gate::{Denied, Gate, end_of},
-    grant::{Names, is_user_id},
-    guest::Guests,
 };

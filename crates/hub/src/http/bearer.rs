@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use super::{Connection, Desk, refusal};
-use crate::auth::{Access, Denied, Grant};
+use crate::auth::{Access, Denied, Grant, Who};
 
 /// Seconds after which who could not be judged may come back: the keys of tokens are asked for again by then.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
@@ -51,7 +51,14 @@ pub(super) async fn admit(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Arc<Grant>, Response> {
-    let granted = grant(desk, uri, headers).await;
+    let granted = grant(desk, uri, headers).await.and_then(|grant| {
+        let who = Who {
+            user: grant.user_id(),
+            address: connection.client.address,
+        };
+        desk.shared.let_in(who)?;
+        Ok(grant)
+    });
     let grant = granted.map_err(|denied| answer(&denied))?;
     connection.newcomer.let_in();
     Ok(grant)
@@ -74,6 +81,7 @@ fn answer(denied: &Denied) -> Response {
             let headers = [(header::RETRY_AFTER, RETRY_AFTER)];
             (headers, refusal(StatusCode::SERVICE_UNAVAILABLE, why)).into_response()
         }
+        Denied::Banned => refusal(StatusCode::FORBIDDEN, why),
     }
 }
 
@@ -105,7 +113,8 @@ fn in_query(uri: &Uri) -> Option<&str> {
     pairs.find_map(|pair| pair.strip_prefix("token="))
 }
 
-fn capitalised(sentence: &str) -> String {
+/// What is said to programs, as a sentence.
+pub(super) fn capitalised(sentence: &str) -> String {
     let mut chars = sentence.chars();
     let first = chars.next().map(char::to_uppercase);
     first

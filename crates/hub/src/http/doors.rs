@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{Connection, Desk, Reception, bearer, measure, not_found, pages, refusal};
 use crate::{
-    auth::{Right, end_of},
+    auth::end_of,
     config::{AllowedOrigins, Config, PlainMode},
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
     echo,
@@ -190,9 +190,12 @@ pub(super) async fn chat(
             return refusal(StatusCode::BAD_REQUEST, why);
         }
         match bearer::admit(&desk, &connection, request.uri(), request.headers()).await {
-            Ok(grant) if grant.may(room, Right::Read) => session.set_grant(grant),
-            Ok(_) => return bearer::forbidden("reading this room"),
+            Ok(grant) => session.set_grant(grant),
             Err(answer) => return answer,
+        }
+        if let Err(failure) = session.may_enter(room) {
+            let why = bearer::capitalised(&failure.msg);
+            return refusal(StatusCode::FORBIDDEN, why);
         }
         if let Err(refused) = session.enter(room, history).await {
             let (status, why) = match refused {

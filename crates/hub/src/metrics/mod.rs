@@ -49,6 +49,8 @@ pub(crate) struct Metrics {
     /// For want of descriptors or memory.
     pub(crate) accept_failures: Counter,
     pub(crate) handshakes_refused: Counter,
+    /// For a ban of the server.
+    pub(crate) banned: Counter,
     pub(crate) requests: Statuses,
     pub(crate) deliveries: Spread,
     traffic: [Traffic; KINDS.len()],
@@ -184,6 +186,13 @@ fn connections(page: &mut Page, hub: &Shared) {
         "Requests for a WebSocket that broke a rule, such as that for Origin.",
     )
     .is(metrics.handshakes_refused.get());
+    page.gauge("fdx_bans", "Bans, of the server and of rooms.")
+        .is(hub.bans.len());
+    page.counter(
+        "fdx_banned_total",
+        "Requests and sessions refused because of a ban of the server.",
+    )
+    .is(metrics.banned.get());
     page.gauge(
         "fdx_websockets",
         "Open WebSocket connections, by what they speak.",

@@ -153,7 +153,10 @@ impl Session {
         // Apart from here, where this session's own state is locked: two may tell each other.
         self.hub.spawn(async move {
             for seat in others {
-                seat.with_session(|session| session.hear_of_read(&user, &room, mark));
+                seat.change(|session| {
+                    session.hear_of_read(&user, &room, mark);
+                    Ok(())
+                });
             }
         });
     }

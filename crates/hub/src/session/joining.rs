@@ -10,7 +10,6 @@ use std::{
 
 use super::Session;
 use crate::{
-    auth::Right,
     core::{Bounds, Cursor, JoinRefused, NoCursor, RoomState, Watch},
     entrance::{Entrance, Judged},
     log::{Answer, ReadError, ReadMark},
@@ -236,6 +235,19 @@ impl Session {
         self.answer_joining(&joining);
     }
 
+    /// Takes back that a `hello` under way has joined a room, which its reply is to say. Says whether it had.
+    pub(super) fn joins_in_vain(&mut self, room: &str) -> bool {
+        let joining = self.joining.as_mut().filter(|joining| joining.is_hello);
+        let mut rooms = joining.into_iter().flat_map(|joining| &mut joining.rooms);
+        let joined = rooms.find(|(name, result)| **name == *room && result.is_ok());
+        let Some((_, result)) = joined else {
+            return false;
+        };
+        let why = "you were sent out of this room";
+        *result = Err(Failure::new(ErrorCode::Forbidden, why));
+        true
+    }
+
     fn answer_joining(&mut self, joining: &Joining) {
         let id = joining.id.as_ref();
         if joining.is_hello {
@@ -270,6 +282,8 @@ impl Session {
                 }
                 Step::Opening(entrance) => {
                     let (begin, judged) = ready!(entrance.poll(&self.hub, cx))?;
+                    // Not if that has changed meanwhile.
+                    self.may_enter(&door.room)?;
                     let (user, is_channel) = (self.client.user(), door.is_channel);
                     if let Some((room, state)) = self
                         .rooms
@@ -295,7 +309,7 @@ impl Session {
     /// Whether the client may want into a room.
     fn check(&self, door: &Door) -> Result<(), Failure> {
         checked_room((&*door.room).into())?;
-        self.may(&door.room, Right::Read)?;
+        self.may_enter(&door.room)?;
         let room = self.rooms.find(&door.room);
         match room.and_then(|room| self.rooms.get(room)) {
             Some(place) if place.is_channel == door.is_channel => Ok(()),

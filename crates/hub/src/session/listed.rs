@@ -7,7 +7,7 @@ use std::{
 
 use fullduplex::CloseCode;
 
-use super::{Dialect, Open, Session, Stop};
+use super::{Dialect, Open, Session, Stop, standing::FORBIDDEN};
 
 /// The client was sent away.
 const SENT_AWAY: CloseCode = CloseCode::new(4005);
@@ -17,8 +17,12 @@ const SENT_AWAY: CloseCode = CloseCode::new(4005);
 pub(crate) enum Ended {
     /// The hub stops.
     Stopping,
-    /// An operator sent the client away.
+    /// Whoever looks after the hub, or the room, sent the client away.
     Kicked,
+    /// The same, and it is not to come back.
+    Banned,
+    /// The client's token does not allow it to go on.
+    Forbidden,
 }
 
 impl Ended {
@@ -27,6 +31,8 @@ impl Ended {
         match self {
             Self::Stopping => "the server stops",
             Self::Kicked => "kicked",
+            Self::Banned => "banned",
+            Self::Forbidden => "forbidden",
         }
     }
 }
@@ -35,7 +41,8 @@ impl From<Ended> for Stop {
     fn from(ended: Ended) -> Self {
         let code = match ended {
             Ended::Stopping => CloseCode::GOING_AWAY,
-            Ended::Kicked => SENT_AWAY,
+            Ended::Kicked | Ended::Banned => SENT_AWAY,
+            Ended::Forbidden => FORBIDDEN,
         };
         Self::close(code, ended.reason())
     }

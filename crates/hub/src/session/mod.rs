@@ -9,6 +9,9 @@
 mod alarm;
 mod anew;
 mod asking;
+mod away;
+#[cfg(test)]
+mod away_tests;
 mod bye;
 mod catch_up;
 mod heartbeat;

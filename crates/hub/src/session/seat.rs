@@ -130,28 +130,14 @@ impl Seat {
         task.wake_by_ref();
     }
 
-    /// Ends the session if it is one of these, for the first reason given. Not for who holds a session already: it waits for
-    /// this one.
+    /// Ends the session if it is one of these, as [`change`](Self::change) does.
     pub(super) fn stop_if(&self, is_meant: impl FnOnce(&Session) -> bool, stop: Stop) {
-        self.with_live(|live| {
-            if is_meant(&live.session) {
-                live.stop.get_or_insert(stop);
-            }
-        });
+        self.change(|session| if is_meant(session) { Err(stop) } else { Ok(()) });
     }
 
     /// Has the session say goodbye, as the server goes; see [`Session::dismiss`].
     pub(super) fn dismiss(&self, jitter: Duration) {
-        self.with_live(|live| {
-            if let Err(stop) = live.session.dismiss(jitter) {
-                live.stop.get_or_insert(stop);
-            }
-        });
-    }
-
-    /// As [`with_live`](Self::with_live), and as that not for who holds a session already.
-    pub(super) fn with_session(&self, change: impl FnOnce(&mut Session)) {
-        self.with_live(|live| change(&mut live.session));
+        self.change(|session| session.dismiss(jitter));
     }
 
     /// What is seen of the session, if it is open.
@@ -159,10 +145,13 @@ impl Seat {
         lock(&self.live).as_ref().map(|live| look(&live.session))
     }
 
-    /// Changes the session from outside, if it is open, and has its task look.
-    fn with_live(&self, change: impl FnOnce(&mut Live)) {
-        if let Some(live) = &mut *lock(&self.live) {
-            change(live);
+    /// Changes the session from outside, if it is open, or ends it, for the first reason given; and has its task look. Not for who
+    /// holds a session already: it waits for this one.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Session) -> Result<(), Stop>) {
+        if let Some(live) = &mut *lock(&self.live)
+            && let Err(stop) = change(&mut live.session)
+        {
+            live.stop.get_or_insert(stop);
         }
         self.wake();
     }
@@ -180,6 +169,8 @@ impl Seat {
         *lock(&self.live) = Some(Live::new(session, ws));
         let taken = Taken(self);
         let _open = hub.open.enter(number, &taken.0);
+        // It could not be found before.
+        taken.0.change(Session::check_entry);
         poll_fn(|cx| taken.poll(cx)).await;
         let Some(Live {
             mut session,

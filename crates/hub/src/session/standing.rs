@@ -10,7 +10,7 @@ use std::{
 use fullduplex::CloseCode;
 use tokio::time::Instant;
 
-use super::{Dialect, Session, Stop};
+use super::{Dialect, Ended, Session, Stop};
 use crate::{
     auth::{Denied, Grant, Refusal, Right, end_of},
     log::Answer,
@@ -111,7 +111,12 @@ impl Session {
     }
 
     /// Takes a `hello`, if need be once its token has been checked.
-    pub(super) fn greet(&mut self, hello: &Hello<'_>, text: &str, id: Option<&Id>) {
+    pub(super) fn greet(
+        &mut self,
+        hello: &Hello<'_>,
+        text: &str,
+        id: Option<&Id>,
+    ) -> Result<(), Stop> {
         self.hello_by = None;
         let at_door = self.standing.at_door.take();
         let token = hello.token.as_deref().or(at_door.as_deref());
@@ -125,6 +130,7 @@ impl Session {
             hello: Some(text.into()),
             answer: self.hub.admit(token),
         }));
+        Ok(())
     }
 
     /// Takes another token.
@@ -157,7 +163,7 @@ impl Session {
             .map_err(Failed::Denied)
             .and_then(|grant| self.judge(grant));
         match judged {
-            Ok(grant) => self.let_in(grant, checking.hello.as_deref(), id),
+            Ok(grant) => self.let_in(grant, checking.hello.as_deref(), id)?,
             Err(Failed::Denied(denied)) if !self.is_let_in() => return Err(stop(&denied)),
             Err(failed) => self.outbox.push(reply::refusal(id, &failed.into())),
         }
@@ -172,31 +178,21 @@ impl Session {
         Ok(grant)
     }
 
-    fn let_in(&mut self, grant: Arc<Grant>, hello: Option<&str>, id: Option<&Id>) {
+    fn let_in(
+        &mut self,
+        grant: Arc<Grant>,
+        hello: Option<&str>,
+        id: Option<&Id>,
+    ) -> Result<(), Stop> {
         self.set_grant(grant);
         let frame = hello.map(|text| Frame::parse(text, self.hub.config.limits.body));
         if let Some(Ok(Command::Hello(hello))) = frame.map(|frame| frame.command) {
-            self.hello(&hello, id);
-        } else {
-            self.learn(&Hello::default());
-            let expires = expires_ms(&self.standing.grant);
-            self.reply(id, &reply::Renewed { expires });
+            return self.hello(&hello, id);
         }
-        self.leave_forbidden();
-    }
-
-    /// Leaves the rooms that may no longer be read.
-    fn leave_forbidden(&mut self) {
-        let grant = Arc::clone(&self.standing.grant);
-        let names = self
-            .rooms
-            .names()
-            .filter(|name| !grant.may(name, Right::Read));
-        let lost: Vec<_> = names.map(Arc::clone).collect();
-        for room in lost {
-            self.leave(&room);
-            self.outbox.push(event::kick(&room, "forbidden"));
-        }
+        self.learn(&Hello::default())?;
+        let expires = expires_ms(&self.standing.grant);
+        self.reply(id, &reply::Renewed { expires });
+        Ok(())
     }
 
     /// Whether it has shown a token.
@@ -257,6 +253,7 @@ impl From<Denied> for Failure {
         let code = match denied {
             Denied::Refused(Refusal::Expired) => ErrorCode::TokenExpired,
             Denied::NoToken | Denied::Refused(_) => ErrorCode::Unauthorized,
+            Denied::Banned => ErrorCode::Forbidden,
             Denied::Unavailable => ErrorCode::Unavailable,
         };
         Self::new(code, denied.to_string())
@@ -264,10 +261,11 @@ impl From<Denied> for Failure {
 }
 
 /// How a connection ends that nobody is let in over.
-fn stop(denied: &Denied) -> Stop {
+pub(super) fn stop(denied: &Denied) -> Stop {
     let code = match denied {
         Denied::Refused(Refusal::Expired) => TOKEN_EXPIRED,
         Denied::NoToken | Denied::Refused(_) => BAD_TOKEN,
+        Denied::Banned => return Ended::Banned.into(),
         Denied::Unavailable => CloseCode::TRY_AGAIN_LATER,
     };
     Stop::close(code, &denied.to_string())

@@ -111,7 +111,7 @@ impl Session {
                 "resume has more rooms than may be joined",
             )),
             Ok(Command::Hello(hello)) => {
-                self.greet(&hello, text, id);
+                self.greet(&hello, text, id)?;
                 Ok(())
             }
             Ok(Command::Auth { token }) => self.renew(&token, id),
@@ -158,17 +158,19 @@ impl Session {
         }
     }
 
-    /// Learns who the client is, and shows it to others.
-    pub(super) fn learn(&mut self, hello: &Hello<'_>) {
+    /// Learns who the client is, and shows it to others where it may still be.
+    pub(super) fn learn(&mut self, hello: &Hello<'_>) -> Result<(), Stop> {
         self.client.learn(hello, self.standing.grant(), &self.hub);
+        self.check_banned()?;
         if let Some(user) = &self.client.user {
             self.rooms.rename(user);
         }
+        Ok(())
     }
 
-    pub(super) fn hello(&mut self, hello: &Hello<'_>, id: Option<&Id>) {
+    pub(super) fn hello(&mut self, hello: &Hello<'_>, id: Option<&Id>) -> Result<(), Stop> {
+        self.learn(hello)?;
         self.is_greeted();
-        self.learn(hello);
         if let Some(ms) = hello.hb_ms {
             self.heartbeat = Heartbeat::asked(ms);
         }
@@ -186,6 +188,7 @@ impl Session {
             }
             None => self.welcome(id, None),
         }
+        Ok(())
     }
 
     /// Answers `hello`, with what came of the rooms that it was to go on in.

@@ -1,6 +1,7 @@
 //! The wire: what `docs/hub-protocol.md` says, as types. Nothing here knows rooms or sockets.
 
 pub(crate) mod asking;
+pub(crate) mod banned;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod log;

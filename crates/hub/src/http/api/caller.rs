@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{super::bearer, Connection, Desk, Problem};
 use crate::{
-    auth::{Grant, Names, Right, end_of},
+    auth::{Grant, Names, Right, Subject, Who, end_of},
     core::{User, is_name},
     hub::Shared,
     wire::{event::PLAIN_NAME, reply::ErrorCode},
@@ -20,50 +20,54 @@ pub(super) struct Caller {
     /// The user's id, if it is one that lasts.
     user_id: Option<Arc<str>>,
     grant: Arc<Grant>,
+    address: IpAddr,
+    hub: Arc<Shared>,
 }
 
 impl FromRequestParts<Arc<Desk>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
-        let caller = Self::known(parts, desk).await?;
-        if let Some(connection) = parts.extensions.get::<Connection>() {
-            connection.newcomer.let_in();
-        }
+        let Some(connection) = parts.extensions.get::<Connection>() else {
+            return Err(Problem::bad_request("it came over no connection"));
+        };
+        let (address, newcomer) = (connection.client.address, Arc::clone(&connection.newcomer));
+        let hub = Arc::clone(&desk.shared);
+        let is_guest = !bearer::is_admin(desk, &parts.headers) && !hub.gate.asks_for_tokens();
+        let (user_id, grant) = if is_guest {
+            (guest(parts, &hub)?, hub.gate.initial())
+        } else {
+            let grant = bearer::grant(desk, &parts.uri, &parts.headers).await?;
+            (grant.user_id().cloned(), grant)
+        };
+        let caller = Self {
+            user_id,
+            grant,
+            address,
+            hub,
+        };
+        caller.hub.let_in(caller.who())?;
+        newcomer.let_in();
         Ok(caller)
     }
 }
 
+/// The guest who has this secret, as in `hello`, if there is one.
+fn guest(parts: &Parts, hub: &Shared) -> Result<Option<Arc<str>>, Problem> {
+    let secret = bearer::in_header(&parts.headers);
+    let is_bad = match secret {
+        Some(secret) => !hub.guests.accepts(secret),
+        None => parts.headers.contains_key(header::AUTHORIZATION),
+    };
+    if is_bad {
+        let why =
+            "Authorization is Bearer and a guest's secret: one that hello gave, or 16 to 128 bytes";
+        return Err(Problem::new(ErrorCode::Unauthorized, why));
+    }
+    Ok(secret.map(|secret| hub.identities.guest(secret).into()))
+}
+
 impl Caller {
-    async fn known(parts: &Parts, desk: &Desk) -> Result<Self, Problem> {
-        let hub = &desk.shared;
-        if !bearer::is_admin(desk, &parts.headers) && !hub.gate.asks_for_tokens() {
-            return Self::guest(parts, hub);
-        }
-        let grant = bearer::grant(desk, &parts.uri, &parts.headers).await?;
-        Ok(Self {
-            user_id: grant.user_id().cloned(),
-            grant,
-        })
-    }
-
-    /// Who has a guest's secret, as in `hello`, or says nothing about who it is.
-    fn guest(parts: &Parts, hub: &Shared) -> Result<Self, Problem> {
-        let secret = bearer::in_header(&parts.headers);
-        let is_bad = match secret {
-            Some(secret) => !hub.guests.accepts(secret),
-            None => parts.headers.contains_key(header::AUTHORIZATION),
-        };
-        if is_bad {
-            let why = "Authorization is Bearer and a guest's secret: one that hello gave, or 16 to 128 bytes";
-            return Err(Problem::new(ErrorCode::Unauthorized, why));
-        }
-        Ok(Self {
-            user_id: secret.map(|secret| hub.identities.guest(secret).into()),
-            grant: hub.gate.initial(),
-        })
-    }
-
     /// The rooms that may be read.
     pub(super) fn readable(&self) -> impl Iterator<Item = &Names> {
         self.grant.names(Right::Read)
@@ -71,17 +75,42 @@ impl Caller {
 
     /// Refuses what may not be done in a room.
     pub(super) fn may(&self, room: &str, right: Right) -> Result<(), Problem> {
-        if self.grant.may(room, right) {
-            Ok(())
+        let why = if !self.grant.may(room, right) {
+            "the Authorization does not give this right in this room"
+        } else if self.hub.bans.hold(self.who(), Some(room)) {
+            "you are banned from this room"
         } else {
-            let why = "the Authorization does not give this right in this room";
-            Err(Problem::new(ErrorCode::Forbidden, why))
+            return Ok(());
+        };
+        Err(Problem::new(ErrorCode::Forbidden, why))
+    }
+
+    /// Who it is to a ban.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who {
+            user: self.user_id.as_ref(),
+            address: self.address,
+        }
+    }
+
+    /// Whether it is this one itself, also where bans are not for it.
+    pub(super) fn is(&self, whom: &Subject) -> bool {
+        let own = self.user_id.clone().map(Subject::User);
+        own.as_ref() == Some(whom) || Subject::of(self.address) == *whom
+    }
+
+    /// Refuses what is for who moderates a room, or, without one, for who looks after the server.
+    pub(super) fn may_moderate(&self, room: Option<&str>) -> Result<(), Problem> {
+        match room {
+            Some(room) if self.may(room, Right::Admin).is_ok() => Ok(()),
+            _ => self.may_administer(),
         }
     }
 
     /// Whether all rooms may be read.
     pub(super) fn may_read_all(&self) -> Result<(), Problem> {
-        if self.grant.may_everywhere(Right::Read) {
+        let is_banned_somewhere = self.hub.bans.hold_somewhere(self.who());
+        if self.grant.may_everywhere(Right::Read) && !is_banned_somewhere {
             Ok(())
         } else {
             let why = "name a room to search in, which the Authorization lets you read";

@@ -1,5 +1,6 @@
 //! The HTTP API, as `docs/http-api.md` and `openapi.json` say: for who can't hold a WebSocket, or needs none.
 
+mod bans;
 mod caller;
 mod connections;
 mod events;
@@ -45,11 +46,16 @@ type Route = (&'static str, fn() -> MethodRouter<Arc<Desk>>);
 
 /// What there is; `openapi.json` says the same.
 const ROUTES: &[Route] = &[
+    ("/api/v1/bans", || get(bans::list).post(bans::add)),
+    ("/api/v1/bans/{id}", || delete(bans::lift)),
     ("/api/v1/connections", || get(connections::list)),
     ("/api/v1/connections/{id}", || delete(connections::kick)),
     ("/api/v1/openapi.json", || get(openapi::document)),
     ("/api/v1/rooms", || get(rooms::list)),
     ("/api/v1/rooms/{room}/members", || get(rooms::members)),
+    ("/api/v1/rooms/{room}/members/{user}", || {
+        delete(bans::put_out)
+    }),
     ("/api/v1/rooms/{room}/messages", || {
         get(messages::read).post(send::send)
     }),

@@ -95,7 +95,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The JSON text that a request carries, of which no more is read than a frame may have.
-async fn json_body(headers: &HeaderMap, body: Body, hub: &Shared) -> Result<String, Problem> {
+pub(super) async fn json_body(
+    headers: &HeaderMap,
+    body: Body,
+    hub: &Shared,
+) -> Result<String, Problem> {
     if !is_json(headers) {
         let why = "the body is to be application/json";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;

@@ -127,7 +127,7 @@ impl Events {
             self.is_over = true;
             return Poll::Ready(match end {
                 Ended::Stopping => Some(self.bye()),
-                Ended::Kicked => None,
+                Ended::Kicked | Ended::Banned | Ended::Forbidden => None,
             });
         }
         match self.follower.poll_next(MAX_BATCH, cx) {
