@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::SystemTime,
@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     sessions: AtomicU64,
     /// Sessions whose connection is open.
     pub(crate) open: Open,
+    /// Whether the log stored nothing when that was [looked at](Self::look_at_health) last.
+    pub(crate) is_read_only: AtomicBool,
     /// What is open besides.
     pub(crate) visits: Arc<Visits>,
     pub(crate) refusals: Refusals,
@@ -124,6 +126,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             sessions: AtomicU64::new(0),
             open: Open::default(),
+            is_read_only: AtomicBool::new(false),
             visits: Arc::default(),
             refusals: Refusals::default(),
         })

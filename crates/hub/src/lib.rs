@@ -84,6 +84,9 @@ pub use crate::{
 /// How often rooms and users are looked for that may be forgotten. They wait many seconds; one more is soon.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often is looked whether the log stores anything: clients learn it so much later.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The longest file of certificates or keys. 1 MiB: a long chain has some 20 KiB.
 const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
@@ -309,6 +312,7 @@ impl Hub {
                 never = watch(tls.as_ref()) => never,
                 never = tell_news(shared) => never,
                 never = sweep(shared) => never,
+                never = look_at_health(shared) => never,
                 () = shutdown => {}
             }
             drop(listener);
@@ -348,6 +352,16 @@ async fn tell_news(shared: &Shared) -> ! {
         shared.rooms.news_due().await;
         sleep(shared.config.timeouts.presence).await;
         shared.rooms.tell_news();
+    }
+}
+
+/// Tells clients when nothing is stored, and when it is again.
+async fn look_at_health(shared: &Shared) -> ! {
+    let mut ticks = interval(HEALTH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shared.look_at_health();
     }
 }
 

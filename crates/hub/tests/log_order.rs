@@ -15,14 +15,15 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use fullduplex::CloseCode;
 use fullduplex_hub::{
     Config, Hub,
     log::{
-        Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MemoryLimits,
-        MemoryLog, PageSize, ReadError, Sought, Start, Store, Tail,
+        Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Health, Log,
+        MemoryLimits, MemoryLog, PageSize, ReadError, Sought, Start, Store, Tail,
     },
 };
 use serde_json::json;
@@ -42,6 +43,7 @@ struct HeldBack {
     last: Mutex<u64>,
     /// Whether reading panics.
     is_broken: AtomicBool,
+    is_full: AtomicBool,
 }
 
 impl Log for HeldBack {
@@ -50,6 +52,17 @@ impl Log for HeldBack {
         self.held.lock().unwrap().push_back((draft, decide));
         self.arrived.send(()).unwrap();
         append
+    }
+
+    fn health(&self) -> Health {
+        if self.is_full.load(Ordering::Relaxed) {
+            Health::ReadOnly {
+                why: "it is full".into(),
+                retry: Duration::from_secs(1),
+            }
+        } else {
+            Health::Well
+        }
     }
 
     fn erase(&self, _user: &Arc<str>) -> Answer<u64, AppendError> {
@@ -110,6 +123,7 @@ async fn start() -> (Running, Arc<HeldBack>, mpsc::UnboundedReceiver<()>) {
             committed: Arc::clone(&committed),
             last: Mutex::default(),
             is_broken: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
         };
         let limits = MemoryLimits {
             room_events: 1,
@@ -346,4 +360,29 @@ async fn s38_a_panic_while_a_room_is_opened_is_an_error_and_the_next_who_comes_o
     }
     log.is_broken.store(false, Ordering::Relaxed);
     ana.ok(json!({"op": "join", "room": "other"})).await;
+}
+
+#[tokio::test]
+async fn s33_clients_are_told_that_nothing_is_stored_and_that_it_is_again() {
+    let (hub, log, _arrivals) = start().await;
+    let mut ana = hub.member("Ana", "general").await;
+    let mut waits = hub.v1().await;
+    log.is_full.store(true, Ordering::Relaxed);
+    let status = |status| json!({"ev": "status", "status": status});
+    assert_eq!(ana.event("status").await, status("readonly"));
+    // Who has not said hello hears nothing before the reply.
+    waits.send(&json!({"op": "hello", "id": 1})).await;
+    assert_eq!(waits.frame().await["re"], 1);
+    assert_eq!(waits.frame().await, status("readonly"));
+    log.is_full.store(false, Ordering::Relaxed);
+    for client in [&mut ana, &mut waits] {
+        assert_eq!(client.event("status").await, status("ok"));
+    }
+    // Who comes when all is well is told nothing.
+    let mut late = hub.v1().await;
+    late.send(&json!({"op": "hello", "id": 1})).await;
+    late.send(&json!({"op": "ping", "id": 2})).await;
+    for id in [1, 2] {
+        assert_eq!(late.frame().await["re"], id);
+    }
 }

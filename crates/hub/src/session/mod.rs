@@ -34,6 +34,7 @@ mod seat;
 #[cfg(test)]
 mod seat_tests;
 mod standing;
+mod status;
 mod takeover;
 mod v1;
 mod writing;
@@ -157,6 +158,8 @@ pub(crate) struct Session {
     /// While the session has more to read than the connection took: when to look how far it is behind.
     check_lag_at: Option<Instant>,
     leaving: Leaving,
+    /// Whether the client was told that nothing is stored.
+    knows_read_only: bool,
 }
 
 impl From<Dialect> for Kind {
@@ -229,6 +232,7 @@ impl Session {
             parting: None,
             check_lag_at: None,
             leaving: Leaving::No,
+            knows_read_only: false,
         })
     }
 
@@ -268,6 +272,7 @@ impl Session {
     /// Packs what the session is owed, as much as its connection takes; replies first. Says whether that was all.
     fn pack(&mut self, parcel: &mut Parcel) -> Result<bool, Stop> {
         self.rooms.seat().take(&mut self.ready);
+        self.say_status();
         let holds_rooms = self.holds_rooms();
         while !parcel.is_full() {
             if let Some(reply) = self.outbox.pop() {

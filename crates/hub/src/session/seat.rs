@@ -156,7 +156,8 @@ impl Seat {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has the session's task look.
+    pub(super) fn wake(&self) {
         if let Some(task) = &*lock(&self.task) {
             task.wake_by_ref();
         }

@@ -568,6 +568,10 @@ fn every_event_of_the_document_is_what_we_send() {
     );
     assert_same(event::HB, &example("ev", "hb"));
     assert_same(&event::bye(2_000), &example("ev", "bye"));
+    assert_same(
+        &event::status(event::Status::ReadOnly),
+        &example("ev", "status"),
+    );
 }
 
 #[test]

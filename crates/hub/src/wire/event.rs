@@ -281,6 +281,29 @@ fn pres(room: &str, changes: &Changes) -> String {
     })
 }
 
+/// What the server does at present.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    Ok,
+    /// It stores nothing.
+    ReadOnly,
+}
+
+#[derive(Serialize)]
+struct StatusEvent {
+    ev: &'static str,
+    status: Status,
+}
+
+/// The server does this from now on.
+pub(crate) fn status(status: Status) -> String {
+    to_json(&StatusEvent {
+        ev: "status",
+        status,
+    })
+}
+
 /// The server goes, and comes back; the client should too, after a part of this time.
 pub(crate) fn bye(jitter_ms: u32) -> String {
     to_json(&Bye {
