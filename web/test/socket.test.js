@@ -274,7 +274,7 @@ test('no more than the window is written before replies come, and the outbox is 
   await Promise.all(all);
 });
 
-test('waking up probes an open link, once, and an unanswered probe drops it', () => {
+test('s02 waking up probes an open link, once, and an unanswered probe drops it', () => {
   const { clock, net, client: it } = client();
   connect(net);
   it.wake();

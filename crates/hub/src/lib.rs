@@ -128,7 +128,7 @@ impl Reloader {
         };
         if self.tls.is_none() && !has_keys {
             tracing::info!(
-                "no certificate and no keys are there to be read anew: all else is read at start only"
+                "nothing was read anew: certificates and public keys of tokens would be, all else is read at start only"
             );
         }
     }

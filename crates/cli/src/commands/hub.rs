@@ -1,6 +1,9 @@
 //! What `serve` and `tail` have in common: both run a hub.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::Args;
 use fullduplex_hub::{
@@ -34,7 +37,7 @@ pub(crate) struct HubArgs {
         long = "host",
         value_name = "NAME",
         help_heading = "Who may connect",
-        value_parser = clap::builder::NonEmptyStringValueParser::new()
+        value_parser = host
     )]
     hosts: Vec<String>,
     /// Believes X-Forwarded-For and X-Forwarded-Proto from this address or network (repeatable)
@@ -93,6 +96,20 @@ impl HubArgs {
         self.tls.load()?;
         config.tls = self.tls.files();
         Ok(())
+    }
+}
+
+/// As browsers send it: with a scheme or a port it would be no name that any of them ever asks for.
+fn host(text: &str) -> Result<String, &'static str> {
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let in_brackets = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_address = in_brackets.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    if is_address || !text.is_empty() && text.chars().all(of_a_name) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a name such as chat.example.com, without scheme, port and path")
     }
 }
 

@@ -80,7 +80,13 @@ async fn a_flag_overrides_a_variable_and_that_the_file_and_that_the_default() {
 #[tokio::test]
 async fn what_dump_shows_is_a_file_that_says_the_same() {
     let args = [
-        "config", "dump", "--host", "a\"b\\", "--csp", "--static", "/",
+        "config",
+        "dump",
+        "--log",
+        "a\"b\\=file",
+        "--csp",
+        "--static",
+        "/",
     ];
     let first = run(&args, "").await;
     let file = Settings::new(&first.stdout);

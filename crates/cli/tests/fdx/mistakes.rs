@@ -59,6 +59,16 @@ async fn a_command_line_that_is_wrong_is_one_line_and_code_2() {
              an origin looks like https://example.com, or `any` (see --help)",
         ),
         (
+            &["serve", "--host", "https://chat.example.com"],
+            "invalid value 'https://chat.example.com' for '--host <NAME>': \
+             write a name such as chat.example.com, without scheme, port and path (see --help)",
+        ),
+        (
+            &["tail", "app.log", "--host", "chat.example.com:443"],
+            "invalid value 'chat.example.com:443' for '--host <NAME>': \
+             write a name such as chat.example.com, without scheme, port and path (see --help)",
+        ),
+        (
             &["echo", "--tls-cert", "cert.pem"],
             "the following required arguments were not provided: --tls-key <FILE> (see --help)",
         ),
