@@ -26,6 +26,8 @@ pub(crate) struct Entrance {
     backlog: usize,
     /// Where those begin, once the room is open.
     from: u64,
+    /// What came of its cursor.
+    judged: Judged,
     /// What it has.
     since: Option<Result<Cursor, NoCursor>>,
     step: Step,
@@ -52,62 +54,94 @@ impl Entrance {
             address,
             backlog,
             from: 0,
+            judged: judged(since.as_ref()),
+            step: opening(hub, room, address, wanted(hub, backlog, since.as_ref())),
             since,
-            step: opening(hub, room, address, backlog),
         }
     }
 
     /// Begins anew: the room was forgotten before it was joined, as nobody was in it, or the log dropped what follows the cursor, or has another history.
     pub(crate) fn again(&mut self, hub: &Arc<Shared>) {
-        self.step = opening(hub, &self.room, self.address, self.backlog);
+        let wanted = wanted(hub, self.backlog, self.since.as_ref());
+        self.judged = judged(self.since.as_ref());
+        self.step = opening(hub, &self.room, self.address, wanted);
     }
 
     /// Where it begins to read, once that is known. The room is to be joined at once.
     pub(crate) fn poll(
         &mut self,
-        hub: &Shared,
+        hub: &Arc<Shared>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Begin, Judged), JoinRefused>> {
-        let judged = ready!(self.poll_judged(hub, cx))?;
-        if let Some(judged) = judged {
+        loop {
+            let sought = match &mut self.step {
+                Step::Opening(opening) => {
+                    self.from = ready!(Pin::new(opening).poll(cx))?;
+                    None
+                }
+                Step::Seeking(seeking) => {
+                    let sought = ready!(Pin::new(seeking).poll(cx));
+                    Some(sought.map_err(|_| JoinRefused::Unreadable)?)
+                }
+            };
+            let Some(cursor) = self.unjudged() else {
+                return Poll::Ready(Ok(self.begin(hub)));
+            };
+            let judged = match sought {
+                None => hub.rooms.judge(&self.room, cursor),
+                Some(Sought {
+                    bounds,
+                    chk,
+                    following,
+                }) => Some(judge(cursor, &bounds, chk, following)),
+            };
+            match judged {
+                None => self.step = Step::Seeking(hub.log.seek(&self.room, cursor.mark.seq)),
+                Some(Ok(())) => {
+                    self.judged = judged;
+                    return Poll::Ready(Ok(self.begin(hub)));
+                }
+                Some(Err(_)) => {
+                    self.judged = judged;
+                    // Where fewer events begin than the room was opened with.
+                    self.step = opening(hub, &self.room, self.address, self.backlog);
+                }
+            }
+        }
+    }
+
+    /// The cursor, if it is yet to be judged.
+    fn unjudged(&self) -> Option<&Cursor> {
+        let since = self.since.as_ref().filter(|_| self.judged.is_none());
+        since?.as_ref().ok()
+    }
+
+    fn begin(&self, hub: &Shared) -> (Begin, Judged) {
+        if let Some(judged) = self.judged {
             hub.metrics.resumed(judged);
         }
-        let begin = match (judged, &self.since) {
+        let begin = match (self.judged, &self.since) {
             (Some(Ok(())), Some(Ok(cursor))) => Begin::After(cursor.clone()),
             _ => Begin::Newest {
                 count: self.backlog,
                 from: self.from,
             },
         };
-        Poll::Ready(Ok((begin, judged)))
+        (begin, self.judged)
     }
+}
 
-    fn poll_judged(
-        &mut self,
-        hub: &Shared,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Judged, JoinRefused>> {
-        if let Step::Opening(opening) = &mut self.step {
-            self.from = ready!(Pin::new(opening).poll(cx))?;
-        }
-        let cursor = match &self.since {
-            None => return Poll::Ready(Ok(None)),
-            Some(Err(NoCursor)) => return Poll::Ready(Ok(Some(Err(Reset::Mismatch)))),
-            Some(Ok(cursor)) => cursor,
-        };
-        if let Step::Opening(_) = self.step {
-            let judged = hub.rooms.judge(&self.room, cursor);
-            if judged.is_some() {
-                return Poll::Ready(Ok(judged));
-            }
-            self.step = Step::Seeking(hub.log.seek(&self.room, cursor.mark.seq));
-        }
-        let Step::Seeking(seeking) = &mut self.step else {
-            return Poll::Pending;
-        };
-        let sought = ready!(Pin::new(seeking).poll(cx)).map_err(|_| JoinRefused::Unreadable)?;
-        let judged = judge(cursor, &sought.bounds, sought.chk, sought.following);
-        Poll::Ready(Ok(Some(judged)))
+/// What is known of a cursor without looking anywhere.
+fn judged(since: Option<&Result<Cursor, NoCursor>>) -> Judged {
+    since?.as_ref().err().map(|NoCursor| Err(Reset::Mismatch))
+}
+
+/// How many of the newest events the room is to be opened with. Who comes back needs all that there may be: so do others, who were cut off
+/// together.
+fn wanted(hub: &Shared, backlog: usize, since: Option<&Result<Cursor, NoCursor>>) -> usize {
+    match since {
+        Some(Ok(_)) => hub.config.limits.ring_events.max(backlog),
+        Some(Err(NoCursor)) | None => backlog,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    core::{Birth, JoinRefused, Opened},
+    core::{Birth, JoinRefused, Newest, Opened},
     hub::Shared,
     log::{Answer, Lost, PageSize, Start, Tail},
 };
@@ -55,30 +55,30 @@ impl Shared {
 
     async fn fill(&self, room: (Arc<str>, Birth)) {
         let (name, birth) = &room;
-        let limits = &self.config.limits;
-        let size = PageSize {
-            // One more than the ring holds, so that the check of the one before it is known.
-            events: limits.ring_events + 1,
-            bytes: limits.ring_bytes,
-        };
         let mut waiting = Waiting::new();
         let mut filling = Filling {
             hub: self,
             room: &room,
             is_done: false,
         };
-        loop {
+        while let Some(wanted) = self.opening.most_wanted(&room, &waiting) {
+            let size = PageSize {
+                // One more, so that the check of the one before them is known.
+                events: wanted + 1,
+                bytes: self.config.limits.ring_bytes,
+            };
             let rewrites = self.rooms.rewrites(self.rooms.shard_of(name));
             let tail = self.log.tail(name, Start::Newest, size).await;
-            // Who comes from now on sees what this brings, or begins anew.
-            waiting.append(&mut self.opening.lock().remove(&room).unwrap_or_default());
+            // Who comes from now on sees what this brings, or begins anew; who wanted more meanwhile goes on waiting.
+            let served = if tail.is_ok() { wanted } else { usize::MAX };
+            waiting.append(&mut self.opening.take(&room, served));
             let starts: Vec<_> = match &tail {
                 Ok(tail) => waiting.iter().map(|one| Ok(start(tail, one.0))).collect(),
                 Err(_) => vec![Err(JoinRefused::Unreadable); waiting.len()],
             };
             match tail {
-                Ok(Tail { bounds, events }) => {
-                    if self.rooms.fill(name, *birth, &bounds, events, rewrites) {
+                Ok(tail) => {
+                    if self.rooms.fill(name, *birth, newest(tail, size), rewrites) {
                         continue;
                     }
                 }
@@ -89,13 +89,12 @@ impl Shared {
                     self.rooms.give_up(name, *birth);
                 }
             }
-            filling.is_done = true;
-            for ((_, one), start) in waiting.into_iter().zip(starts) {
+            for ((_, one), start) in waiting.drain(..).zip(starts) {
                 // Who has gone meanwhile needs no answer.
                 one.send(start).ok();
             }
-            return;
         }
+        filling.is_done = true;
     }
 }
 
@@ -118,6 +117,17 @@ impl Drop for Filling<'_> {
     }
 }
 
+fn newest(tail: Tail, size: PageSize) -> Newest {
+    let Tail { bounds, events } = tail;
+    let floor = bounds.floor.seq;
+    let is_first = events.first().is_none_or(|first| first.prev <= floor);
+    Newest {
+        is_cut: events.len() < size.events && !is_first,
+        bounds,
+        events,
+    }
+}
+
 /// Where the newest `wanted` events begin, as far as these are they.
 fn start(tail: &Tail, wanted: usize) -> u64 {
     let first = tail.events.len().saturating_sub(wanted);
@@ -126,6 +136,26 @@ fn start(tail: &Tail, wanted: usize) -> u64 {
 }
 
 impl Opening {
+    /// How many events are wanted by those who wait, if somebody does.
+    fn most_wanted(&self, room: &(Arc<str>, Birth), others: &Waiting) -> Option<usize> {
+        let all = self.lock();
+        let waiting = all.get(room).into_iter().flatten().chain(others);
+        waiting.map(|(wanted, _)| *wanted).max()
+    }
+
+    /// Takes those who want so many events at most.
+    fn take(&self, room: &(Arc<str>, Birth), served: usize) -> Waiting {
+        let mut all = self.lock();
+        let waiting = all.remove(room).unwrap_or_default();
+        let (taken, left): (Waiting, Waiting) = waiting
+            .into_iter()
+            .partition(|(wanted, _)| *wanted <= served);
+        if !left.is_empty() {
+            all.insert(room.clone(), left);
+        }
+        taken
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<(Arc<str>, Birth), Waiting>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

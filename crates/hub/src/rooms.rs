@@ -18,8 +18,8 @@ use crate::{
     config::{Limits, Timeouts},
     core::{
         Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, Forked,
-        History, JoinRefused, Joined, Mark, Member, Opened, Person, Quota, Reset, RoomState, Round,
-        SessionId, Shard, ShardLimits, Slot, User, Wake, Watch,
+        History, JoinRefused, Joined, Mark, Member, Newest, Opened, Person, Quota, Reset,
+        RoomState, Round, SessionId, Shard, ShardLimits, Slot, User, Wake, Watch,
     },
     delivery::DueRoom,
     lane::Lanes,
@@ -179,17 +179,10 @@ impl Rooms {
     }
 
     /// Fills a room from the log; see [`Shard::fill`].
-    pub(crate) fn fill(
-        &self,
-        name: &str,
-        birth: Birth,
-        bounds: &Bounds,
-        events: Vec<Event>,
-        rewrites: u64,
-    ) -> bool {
+    pub(crate) fn fill(&self, name: &str, birth: Birth, read: Newest, rewrites: u64) -> bool {
         let now = self.now();
         let mut rooms = self.lock(self.shard_of(name));
-        rooms.fill(name, birth, bounds, events, rewrites, now)
+        rooms.fill(name, birth, read, rewrites, now)
     }
 
     /// See [`Shard::rewrites`].

@@ -59,8 +59,8 @@ impl Crowd {
         let Ok(Opened::Lacks(birth)) = shard.open("r", address, 0) else {
             panic!("it is new")
         };
-        let bounds = Bounds::empty("e".into());
-        assert!(!shard.fill("r", birth, &bounds, Vec::new(), 0, Duration::ZERO));
+        let read = Newest::whole(&Bounds::empty("e".into()), Vec::new());
+        assert!(!shard.fill("r", birth, read, 0, Duration::ZERO));
         let mut crowd = Self {
             shard,
             slot: Slot(0),

@@ -66,7 +66,13 @@ fn shard() -> (Shard<(), Woken>, Birth) {
     let Ok(Opened::Lacks(birth)) = opened else {
         panic!("{opened:?}");
     };
-    let is_old = shard.fill("room", birth, &bounds("old", 0), vec![], 0, Duration::ZERO);
+    let is_old = shard.fill(
+        "room",
+        birth,
+        Newest::whole(&bounds("old", 0), vec![]),
+        0,
+        Duration::ZERO,
+    );
     assert!(!is_old);
     (shard, birth)
 }
@@ -197,10 +203,22 @@ fn a_ring_is_not_filled_with_a_history_that_was_left_meanwhile() {
     commit(&mut shard, 3..=3);
     let events = (1..=4).map(event).collect();
     let now = Duration::ZERO;
-    assert!(shard.fill("room", birth, &bounds("old", 4), events, rewrites, now));
+    assert!(shard.fill(
+        "room",
+        birth,
+        Newest::whole(&bounds("old", 4), events),
+        rewrites,
+        now
+    ));
     let events = (1..=3).map(event).collect();
     let rewrites = shard.rewrites();
-    assert!(!shard.fill("room", birth, &bounds("new", 3), events, rewrites, now));
+    assert!(!shard.fill(
+        "room",
+        birth,
+        Newest::whole(&bounds("new", 3), events),
+        rewrites,
+        now
+    ));
     let (joined, _) = join(&mut shard, 1);
     assert_eq!(&*joined.state.bounds.epoch, "new");
     let batch = shard.read(joined.slot, SessionId(1), 1, 0, 9, usize::MAX);

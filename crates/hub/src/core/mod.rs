@@ -44,7 +44,7 @@ pub(crate) use quota::{JoinRefused, Quota, payer};
 pub(crate) use ring::Gap;
 pub(crate) use room::{Birth, RoomState};
 pub(crate) use round::{Need, Round};
-pub(crate) use shard::{Batch, Begin, Joined, Opened, Shard, ShardLimits, Slot};
+pub(crate) use shard::{Batch, Begin, Joined, Newest, Opened, Shard, ShardLimits, Slot};
 pub(crate) use words::{fold, words};
 
 #[cfg(test)]

@@ -280,19 +280,19 @@ impl World {
             Opened::Lacks(birth) => birth,
         };
         let (bounds, said) = (self.bounds(room), &self.log[room]);
-        let first = said.len().saturating_sub(LIMITS.ring_entries + 1);
+        let wanted = backlog.min(LIMITS.ring_entries);
+        let first = said.len().saturating_sub(wanted + 1);
         let events = said[first..].to_vec();
-        let newest = events
-            .len()
-            .saturating_sub(backlog.min(LIMITS.ring_entries));
-        let from = events.get(newest).map_or(bounds.head.seq + 1, |e| e.seq);
+        let first = events.get(events.len().saturating_sub(wanted));
+        let from = first.map_or(bounds.head.seq + 1, |e| e.seq);
         if late > 0 {
             self.delete(room, 0);
         }
         for _ in 1..late {
             self.publish(room, 10);
         }
-        assert!(!self.shard.fill(&name, birth, &bounds, events, 0, self.now));
+        let newest = Newest::whole(&bounds, events);
+        assert!(!self.shard.fill(&name, birth, newest, 0, self.now));
         Some(from)
     }
 
@@ -553,9 +553,25 @@ impl World {
         self.check();
     }
 
+    /// Where the newest events begin that a room knows of.
+    fn check_places(&self, at: usize) {
+        let slot = self.shard.find(&room_name(at)).unwrap();
+        let ring = &self.shard.room(slot).unwrap().ring;
+        let said = self.log[at].iter().map(|event| event.seq);
+        let said: Vec<_> = said.take_while(|seq| *seq <= ring.head().seq).collect();
+        for n in 1..=said.len() {
+            if !ring.lacks(n, Mark::START.seq) {
+                let cursor = ring.cursor_of_newest(n);
+                let from = said.iter().filter(|seq| **seq >= cursor);
+                assert_eq!(from.count(), n, "the newest {n}");
+            }
+        }
+    }
+
     /// Nobody is told twice, and nobody is forgotten: who needs something is told, or in a round that is to come.
     fn check(&self) {
         for (&at, room) in &self.rooms {
+            self.check_places(at);
             for (&session, member) in &room.members {
                 let woken = member.woken.0.lock().unwrap().len();
                 assert!(woken <= 1, "woken once until it reads to the end");
@@ -719,7 +735,9 @@ fn what_the_log_drops_leaves_the_ring_with_all_that_was_made_of_it() {
     let birth = Birth(1);
     let (bounds, events) = (world.bounds(0), world.log[0].clone());
     let now = Duration::ZERO;
-    let is_old = world.shard.fill("room 0", birth, &bounds, events, 0, now);
+    let is_old = world
+        .shard
+        .fill("room 0", birth, Newest::whole(&bounds, events), 0, now);
     assert!(!is_old);
     assert_eq!(
         world.shard.state(slot, Watch::List).unwrap().bounds.floor,
@@ -772,9 +790,13 @@ fn a_ring_has_no_hole_where_more_was_said_than_is_in_it_since_the_log_was_read()
         mark: third.mark(),
     });
     let (third, missing, last) = (third.seq, missing.seq, last.seq);
-    let is_old = world
-        .shard
-        .fill("room 0", Birth(2), &bounds, events, 0, world.now);
+    let is_old = world.shard.fill(
+        "room 0",
+        Birth(2),
+        Newest::whole(&bounds, events),
+        0,
+        world.now,
+    );
     assert!(!is_old);
     let member = Member::new(SessionId(1), Woken::default(), None, Watch::List);
     let slot = world.shard.join("room 0", member, begin).unwrap().slot;
@@ -854,9 +876,13 @@ fn s26_what_is_erased_leaves_the_ring_and_does_not_come_back_from_an_earlier_rea
     };
     assert_eq!(read(&mut world.shard), [gone.clone(), What::message("u2")]);
     let now = Duration::ZERO;
-    let is_old = world
-        .shard
-        .fill("room 0", Birth(1), &bounds, events, rewrites, now);
+    let is_old = world.shard.fill(
+        "room 0",
+        Birth(1),
+        Newest::whole(&bounds, events),
+        rewrites,
+        now,
+    );
     assert!(is_old, "it is read again");
     assert_eq!(read(&mut world.shard), [gone, What::message("u2")]);
 }
@@ -945,9 +971,13 @@ fn a_room_that_was_opened_and_nobody_joined_is_forgotten() {
     let birth = open(&mut world);
     assert_eq!(world.quota.used(), 1);
     let bounds = world.bounds(0);
-    let fill = world
-        .shard
-        .fill("room 0", birth, &bounds, Vec::new(), 0, world.now);
+    let fill = world.shard.fill(
+        "room 0",
+        birth,
+        Newest::whole(&bounds, Vec::new()),
+        0,
+        world.now,
+    );
     assert!(!fill);
     world.shard.sweep(LIMITS.empty_room_ttl);
     assert_eq!(world.quota.used(), 0);
@@ -968,7 +998,13 @@ fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     };
     let bounds = Bounds::empty("epoch".into());
     let fill = |shard: &mut Shard<(), Woken>| {
-        let is_old = shard.fill("general", birth, &bounds, Vec::new(), 0, Duration::ZERO);
+        let is_old = shard.fill(
+            "general",
+            birth,
+            Newest::whole(&bounds, Vec::new()),
+            0,
+            Duration::ZERO,
+        );
         assert!(!is_old);
     };
     assert!(

@@ -23,6 +23,11 @@ pub(crate) struct Ring<F> {
     dropped: u64,
     /// The check of the event there, where it is known.
     dropped_chk: Option<Chk>,
+    /// Where a ring has fewer events than it may, as they are long: the positions before `dropped`, oldest first, so that it can tell where the newest
+    /// begin. With the entries no more than there may be.
+    before: VecDeque<u64>,
+    /// Whether not even these positions are known of as many events as were wanted: those are too long.
+    is_cut: bool,
     /// The newest event there ever was.
     head: Mark,
     /// Whether there may be edits in here.
@@ -36,6 +41,8 @@ impl<F> Ring<F> {
             bytes: 0,
             dropped: Mark::START.seq,
             dropped_chk: Some(Mark::START.chk),
+            before: VecDeque::new(),
+            is_cut: false,
             head: Mark::START,
             has_edits: false,
         }
@@ -43,10 +50,6 @@ impl<F> Ring<F> {
 
     pub(crate) const fn head(&self) -> Mark {
         self.head
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     pub(crate) const fn bytes(&self) -> usize {
@@ -83,16 +86,34 @@ impl<F> Ring<F> {
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > 1 && (self.entries.len() > max_entries || self.bytes > max_bytes)
         {
+            self.before.push_back(self.entries[0].event.prev);
             self.drop_oldest();
         }
+        while self.known() > max_entries && self.before.pop_front().is_some() {}
+    }
+
+    /// Events whose positions it knows.
+    fn known(&self) -> usize {
+        self.entries.len() + self.before.len()
+    }
+
+    /// Whether there are more of the newest `wanted` events in the log than it knows of, which has them down to `floor`.
+    pub(crate) fn lacks(&self, wanted: usize, floor: u64) -> bool {
+        !self.is_cut && self.known() < wanted && floor < self.known_from()
+    }
+
+    /// The newest position before those of the events that it knows.
+    fn known_from(&self) -> u64 {
+        self.before.front().copied().unwrap_or(self.dropped)
     }
 
     /// Puts before the entries what the log has before them: the newest of `events`, which are a room's newest when it had
-    /// these `bounds`.
+    /// these `bounds`; `is_cut` says that there are more, too long to be read.
     pub(crate) fn fill(
         &mut self,
         bounds: &Bounds,
         mut events: Vec<Event>,
+        is_cut: bool,
         max_entries: usize,
         max_bytes: usize,
     ) {
@@ -102,18 +123,28 @@ impl<F> Ring<F> {
         let first = self.entries.front().map(|entry| &entry.event);
         let (before, last) = first.map_or((u64::MAX, self.head.seq), |e| (e.seq, e.prev));
         while events.pop_if(|event| event.seq >= before).is_some() {}
-        // Else more has happened since they were read than is in here.
+        // Else more has happened since they were read than is in here, or it has them all.
         if events.last().is_some_and(|event| event.seq == last) {
             self.prepend(&mut events, max_entries, max_bytes);
             self.scrub_deleted();
+            let older = events.iter().map(|event| event.prev);
+            let most = max_entries.saturating_sub(self.entries.len());
+            let before: VecDeque<_> = older.skip(events.len().saturating_sub(most)).collect();
+            // It may know more than was read.
+            if before.len() > self.before.len() {
+                self.before = before;
+            }
+            self.is_cut = is_cut;
         }
-        self.dropped = self.entries.front().map_or(last, |e| e.event.prev);
-        self.dropped_chk = events
-            .last()
-            .map(Event::mark)
-            .filter(|mark| mark.seq == self.dropped)
+        let dropped = self.entries.front().map_or(last, |e| e.event.prev);
+        let read = events.last().map(Event::mark);
+        let known = self.dropped_chk.filter(|_| self.dropped == dropped);
+        self.dropped_chk = read
+            .filter(|mark| mark.seq == dropped)
             .map(|mark| mark.chk)
-            .or_else(|| bounds.chk_at(self.dropped));
+            .or_else(|| bounds.chk_at(dropped))
+            .or(known);
+        self.dropped = dropped;
     }
 
     /// Takes the newest of `events` as far as they fit.
@@ -124,6 +155,7 @@ impl<F> Ring<F> {
             self.has_edits |= is_edit(&entry.event);
             self.bytes += entry.weight();
             self.entries.push_front(Arc::new(entry));
+            self.before.pop_back();
         }
     }
 
@@ -169,6 +201,9 @@ impl<F> Ring<F> {
         while self.entries.front().is_some_and(|e| e.event.seq <= seq) {
             self.drop_oldest();
         }
+        while self.before.front().is_some_and(|before| *before < seq) {
+            self.before.pop_front();
+        }
         if self.has_edits {
             self.scrub_where(0, |event| {
                 is_edit(event) && event.what.target().is_some_and(|target| target <= seq)
@@ -186,6 +221,8 @@ impl<F> Ring<F> {
     /// Drops everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
         self.entries = VecDeque::new();
+        self.before = VecDeque::new();
+        self.is_cut = false;
         self.has_edits = false;
         self.bytes = 0;
         self.dropped = self.head.seq;
@@ -194,11 +231,15 @@ impl<F> Ring<F> {
 
     /// The cursor from which the newest `n` events are read.
     pub(crate) fn cursor_of_newest(&self, n: usize) -> u64 {
-        match self.entries.len().checked_sub(n) {
-            _ if n == 0 => self.head.seq + 1,
-            Some(index) => self.entries[index].event.seq,
-            None => self.dropped + 1,
+        if n == 0 {
+            return self.head.seq + 1;
         }
+        if let Some(index) = self.entries.len().checked_sub(n) {
+            return self.entries[index].event.seq;
+        }
+        let older = self.known().checked_sub(n);
+        let before = older.map_or_else(|| self.known_from(), |index| self.before[index]);
+        before + 1
     }
 
     /// What `cursor` needs and the ring no longer has.

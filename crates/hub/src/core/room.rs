@@ -95,7 +95,7 @@ impl<F, W: Wake + Clone> Room<F, W> {
 
     /// Whether the log has some of the newest `wanted` events that the ring has not.
     pub(crate) fn lacks(&self, wanted: usize) -> bool {
-        self.epoch.is_none() || self.ring.len() < wanted && self.floor.seq < self.ring.dropped()
+        self.epoch.is_none() || self.ring.lacks(wanted, self.floor.seq)
     }
 
     /// The cursor from which the newest `n` events are read; of those that the ring lacks, the log has them `from` there.
@@ -130,11 +130,13 @@ impl<F, W: Wake + Clone> Room<F, W> {
         &mut self,
         bounds: &Bounds,
         events: Vec<Event>,
+        is_cut: bool,
         max_entries: usize,
         max_bytes: usize,
     ) {
         self.epoch = Some(Arc::clone(&bounds.epoch));
-        self.ring.fill(bounds, events, max_entries, max_bytes);
+        let ring = &mut self.ring;
+        ring.fill(bounds, events, is_cut, max_entries, max_bytes);
         self.trim(bounds.floor);
         if self.members.is_empty() && !self.is_due {
             self.told = self.ring.head().seq;

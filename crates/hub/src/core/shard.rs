@@ -104,6 +104,29 @@ pub(crate) enum Opened {
     Lacks(Birth),
 }
 
+/// A room's newest events, as they were read from the log.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    /// What the log had of the room.
+    pub(crate) bounds: Bounds,
+    /// They, oldest first.
+    pub(crate) events: Vec<Event>,
+    /// Whether there are fewer than were asked for, as they are too long.
+    pub(crate) is_cut: bool,
+}
+
+#[cfg(test)]
+impl Newest {
+    /// All that there are.
+    pub(super) fn whole(bounds: &Bounds, events: Vec<Event>) -> Self {
+        Self {
+            bounds: bounds.clone(),
+            events,
+            is_cut: false,
+        }
+    }
+}
+
 /// Where a member begins to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Begin {
@@ -207,8 +230,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         &mut self,
         name: &str,
         birth: Birth,
-        bounds: &Bounds,
-        events: Vec<Event>,
+        read: Newest,
         rewrites: u64,
         now: Duration,
     ) -> bool {
@@ -223,7 +245,14 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             return false;
         };
         let (old_head, old_bytes) = (room.ring.head().seq, room.ring.bytes());
-        room.fill(bounds, events, limits.ring_entries, limits.ring_bytes);
+        let (max_entries, max_bytes) = (limits.ring_entries, limits.ring_bytes);
+        room.fill(
+            &read.bounds,
+            read.events,
+            read.is_cut,
+            max_entries,
+            max_bytes,
+        );
         if room.members.is_empty() && room.made_from.is_some() && room.empty_since.is_none() {
             room.empty_since = Some(now);
             self.empty.insert((now, slot));
