@@ -1,6 +1,6 @@
 //! What an application holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
 use fullduplex::ConnectError;
 use serde_json::{Map, Value};
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     Event, Joined, PROTOCOL, Page, RequestError, Sent, Span, driver,
     session::{Ask, Done, Entry, Message},
+    token::Source,
     wire::from,
 };
 
@@ -24,6 +25,7 @@ const MAX_HEARTBEAT_MS: u64 = 300_000;
 pub struct Options {
     pub(crate) client: fullduplex::Client,
     pub(crate) hello: Map<String, Value>,
+    pub(crate) tokens: Option<Source>,
 }
 
 impl Options {
@@ -46,6 +48,7 @@ impl Options {
         Ok(Self {
             client,
             hello: Map::new(),
+            tokens: None,
         }
         .heartbeat(HEARTBEAT))
     }
@@ -69,10 +72,23 @@ impl Options {
         self.field("guest", secret)
     }
 
-    /// The token that proves who this is.
+    /// The token that proves who this is. Once it has expired the client ends.
     #[must_use]
     pub fn token(self, token: &str) -> Self {
         self.field("token", token)
+    }
+
+    /// Where tokens come from that prove who this is: one for each connection, and another when half of the time is over that the server
+    /// says is left of it. The source has 30 s each time. While it has none there is no connection, of which [`Event::Lost`] tells.
+    #[must_use]
+    pub fn tokens<F, Fut, E>(mut self, source: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.tokens = Some(Source::new(source));
+        self
     }
 
     /// How often a server that has nothing to say gives a sign of life; it keeps to 5 s to 5 minutes. Default 20 s.

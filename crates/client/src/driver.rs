@@ -1,6 +1,10 @@
 //! The task between an application and its connection.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    time::Duration,
+};
 
 use fullduplex::{CloseFrame, Message, Outcome, Overflow, ReadHalf, Reconnect, Sender, WebSocket};
 use tokio::{
@@ -12,12 +16,16 @@ use crate::{
     Event, RequestError,
     client::{Options, ended},
     session::{Ask, Session, Verdict},
+    token::{Fetch, Source},
 };
 
 /// The waits before coming back: the protocol's.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+
+/// The close code after which another token is needed.
+const TOKEN_EXPIRED: u16 = 4101;
 
 /// Lives as long as the client does, and says in the end why it ended.
 pub(crate) async fn run(
@@ -37,6 +45,7 @@ pub(crate) async fn run(
         .on_retry(move |retrying| drop(fails.try_send(retrying.error.to_string())));
     let mut desk = Desk {
         session: Session::new(options.hello),
+        tokens: options.tokens,
         asks,
         is_asked: true,
         events,
@@ -56,6 +65,7 @@ pub(crate) async fn run(
 /// The session, and both ways to the application.
 struct Desk {
     session: Session,
+    tokens: Option<Source>,
     asks: mpsc::Receiver<Ask>,
     /// Whether there is anybody who could ask.
     is_asked: bool,
@@ -75,6 +85,9 @@ enum Over {
 impl Desk {
     async fn live(&mut self, connections: &mut Reconnect) -> RequestError {
         loop {
+            if let Err(why) = self.take_token().await {
+                return why;
+            }
             let opened = match self.meanwhile(connections.next()).await {
                 Ok(opened) => opened,
                 Err(why) => return why,
@@ -98,6 +111,26 @@ impl Desk {
                     return why;
                 }
             }
+        }
+    }
+
+    /// Gets a token for the next connection, where there is a source of them.
+    async fn take_token(&mut self) -> Result<(), RequestError> {
+        let Some(tokens) = self.tokens.clone() else {
+            return Ok(());
+        };
+        let mut longest = FIRST_DELAY;
+        loop {
+            match self.meanwhile(tokens.fetch()).await? {
+                Ok(token) => {
+                    self.session.set_token(&token);
+                    return Ok(());
+                }
+                Err(why) => self.session.tell_lost(format!("there is no token: {why}")),
+            }
+            let wait = sleep(longest.mul_f64(rand::random()));
+            self.meanwhile(wait).await?;
+            longest = (longest * 2).min(MAX_DELAY);
         }
     }
 
@@ -129,7 +162,7 @@ impl Desk {
             },
             Some(reason) = self.failures.recv() => self.session.tell_lost(reason),
             () = self.events.closed(), if !self.is_asked => return Some(ended()),
-            else => std::future::pending().await,
+            else => pending().await,
         }
         None
     }
@@ -148,6 +181,8 @@ impl Desk {
     }
 
     async fn exchange(&mut self, read: &mut ReadHalf, write: &Sender) -> Over {
+        // The token that follows the present one.
+        let mut next_token: Option<Fetch> = None;
         loop {
             let deadline = self.session.deadline();
             let due = sleep_until(deadline.unwrap_or_else(Instant::now));
@@ -155,7 +190,7 @@ impl Desk {
                 message = read.recv(), if self.session.may_read() => match message {
                     Ok(Some(Message::Text(text))) => self.session.received(text.as_str(), Instant::now()),
                     Ok(Some(Message::Binary(_))) => Verdict::GoOn,
-                    Ok(None) | Err(_) => return over(read.outcome().as_ref()),
+                    Ok(None) | Err(_) => return self.over(read.outcome().as_ref()),
                 },
                 permit = write.reserve(), if self.session.has_command() => {
                     if let (Ok(permit), Some(command)) = (permit, self.session.next_command()) {
@@ -164,12 +199,25 @@ impl Desk {
                     }
                     Verdict::GoOn
                 },
+                token = fetched(&mut next_token) => {
+                    next_token = None;
+                    // Without one the connection ends with the present one, and another is asked for then.
+                    if let Ok(token) = token {
+                        self.session.renew(&token, Instant::now());
+                    }
+                    Verdict::GoOn
+                }
                 () = due, if deadline.is_some() => self.session.handle_deadline(Instant::now()),
                 why = self.serve_application() => match why {
                     Some(why) => return Over::Ended(why),
                     None => Verdict::GoOn,
                 },
             };
+            if let Some(left) = self.session.take_token_left()
+                && let Some(tokens) = &self.tokens
+            {
+                next_token = Some(tokens.fetch_within(left));
+            }
             match verdict {
                 Verdict::GoOn => {}
                 Verdict::Lost(why) => return Over::Lost(why),
@@ -177,20 +225,29 @@ impl Desk {
             }
         }
     }
+
+    /// What the end of a connection means for coming back.
+    fn over(&self, outcome: Option<&Outcome>) -> Over {
+        let Some(outcome) = outcome else {
+            return Over::Lost("it has ended".into());
+        };
+        let code = outcome.code().get();
+        let why = format!("{code} {}", outcome.reason());
+        let why = why.trim_end();
+        let has_no_token = code == TOKEN_EXPIRED && self.tokens.is_none();
+        if has_no_token || stops_for(code) {
+            Over::Ended(RequestError::Ended(why.into()))
+        } else {
+            Over::Lost(why.into())
+        }
+    }
 }
 
-/// What the end of a connection means for coming back.
-fn over(outcome: Option<&Outcome>) -> Over {
-    let Some(outcome) = outcome else {
-        return Over::Lost("it has ended".into());
-    };
-    let code = outcome.code().get();
-    let why = format!("{code} {}", outcome.reason());
-    let why = why.trim_end();
-    if stops_for(code) {
-        Over::Ended(RequestError::Ended(why.into()))
-    } else {
-        Over::Lost(why.into())
+/// The token that is on its way; pending while there is none.
+async fn fetched(fetch: &mut Option<Fetch>) -> Result<String, String> {
+    match fetch {
+        Some(fetch) => fetch.await,
+        None => pending().await,
     }
 }
 

@@ -22,6 +22,8 @@
 //!
 //! - **Events** of a room come once each and in order, across connections too. Where some are missing for good, [`Event::Gap`] or a
 //!   [`Joined`] with [`Resume::Reset`] says so, at that place.
+//!   A room whose log goes back in time is joined again, which says the same.
+//! - **Tokens** are asked for when they are needed, where there is a [source](Options::tokens): before each connection, and before one ends.
 //! - **Messages** are sent again under the same `cid` after every lost connection and every refusal that passes, so that they are stored
 //!   once, and [`Client::send`] returns when the server has them on disk. After five tries it is an error.
 //! - **Memory** is bounded: 1,000 messages to be sent, after which [`Client::send`] waits, and 1,024 events to be taken, after which nothing
@@ -33,6 +35,7 @@ mod place;
 mod session;
 #[cfg(test)]
 mod session_tests;
+mod token;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -62,11 +65,11 @@ pub enum Event {
     Gap(Gap),
     /// An event without a place in a room's order: presence, typing, and what else there may be.
     Other(Map<String, Value>),
-    /// A room could not be joined again, and is forgotten.
+    /// A room could not be joined again, or the server took this client out of it; it is forgotten.
     Refused {
         /// Which.
         room: String,
-        /// Why.
+        /// Why; for who was taken out, `forbidden`, `kicked` or `banned`.
         error: RequestError,
     },
     /// The connection was lost, or could not be opened, also at first. It is tried again.

@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{
     Event, RequestError,
     place::{Found, Place},
-    wire::{Bye, Frame, Gap, Joined, Placed, Refusal, Sent, Welcome, from},
+    wire::{Bye, Frame, Gap, Joined, Kick, Placed, Refusal, Sent, Welcome, from},
 };
 
 /// Commands that may wait for their reply at once; more messages stay in the outbox until replies come.
@@ -132,6 +132,7 @@ enum Asked {
     /// By `cid`.
     Send(String),
     Call(Done<Value>),
+    Auth,
 }
 
 #[derive(Debug)]
@@ -146,6 +147,8 @@ pub(crate) struct Session {
     commands: VecDeque<String>,
     events: VecDeque<Event>,
     bye: Option<Bye>,
+    /// Time that is left of the token, as far as the server has just said.
+    token_left: Option<Duration>,
 }
 
 impl Session {
@@ -162,6 +165,7 @@ impl Session {
             commands: VecDeque::new(),
             events: VecDeque::new(),
             bye: None,
+            token_left: None,
         }
     }
 
@@ -258,6 +262,7 @@ impl Session {
     /// There is none any more.
     pub(crate) fn lost(&mut self) {
         self.is_ready = false;
+        self.token_left = None;
         self.commands.clear();
         for waiting in std::mem::take(&mut self.waiting) {
             if let Asked::Call(done) = waiting.asked {
@@ -317,11 +322,66 @@ impl Session {
             Some(Frame::Gap(gap)) => self.gap(gap),
             Some(Frame::Heartbeat) => self.beat(),
             Some(Frame::Bye(bye)) => self.bye = Some(bye),
+            Some(Frame::Kick(kick)) => self.kicked(kick),
+            Some(Frame::Reset(reset)) => self.join_again(&reset.room, now),
+            Some(Frame::Other(event)) if event.get("ev").is_some_and(|ev| ev == "expiring") => {
+                self.expires(event);
+            }
             // What has no place may be left out: who has no time for it will get the next one.
             Some(Frame::Other(_)) if self.is_full() => {}
             Some(Frame::Other(event)) => self.events.push_back(Event::Other(event)),
         }
         Verdict::GoOn
+    }
+
+    /// The server will not have this client in a room any more.
+    fn kicked(&mut self, kick: Kick) {
+        let Some(at) = self.rooms.iter().position(|room| room.name == kick.room) else {
+            return;
+        };
+        let error = RequestError::Refused {
+            code: kick.reason,
+            message: "the server took this client out of the room".into(),
+            retry_ms: None,
+        };
+        self.forget(at, error);
+    }
+
+    /// A room's history is replaced: a join with what there is of the old one is answered with that, and with the newest events.
+    fn join_again(&mut self, name: &str, now: Instant) {
+        let is_there =
+            |room: &&mut Room| room.name == name && matches!(room.stand, Stand::In | Stand::Behind);
+        if let Some(room) = self.rooms.iter_mut().find(is_there) {
+            room.stand = Stand::Out;
+            self.commands.push_back(leave(name));
+            self.pump(now);
+        }
+    }
+
+    /// The token ends soon.
+    fn expires(&mut self, event: Map<String, Value>) {
+        let left = event.get("in_ms").and_then(Value::as_u64);
+        self.token_left = left.map(Duration::from_millis);
+        if !self.is_full() {
+            self.events.push_back(Event::Other(event));
+        }
+    }
+
+    /// How much time the server says is left of the token. Said once.
+    pub(crate) const fn take_token_left(&mut self) -> Option<Duration> {
+        self.token_left.take()
+    }
+
+    /// Says hello with this token from now on.
+    pub(crate) fn set_token(&mut self, token: &str) {
+        self.hello.insert("token".into(), token.into());
+    }
+
+    /// Gives the server this token in place of the one that ends. What becomes of it the connection's end tells, if it is not taken.
+    pub(crate) fn renew(&mut self, token: &str, now: Instant) {
+        self.set_token(token);
+        let auth = object(json!({"op": "auth", "token": token}));
+        self.write(auth, Asked::Auth, now);
     }
 
     fn enter(&mut self, entry: Entry, name: String, backlog: usize, done: Done<Joined>) {
@@ -458,6 +518,7 @@ impl Session {
             Asked::Join(room) => self.join_answered(&room, result.and_then(typed), now),
             Asked::Send(cid) => self.send_answered(&cid, result.and_then(typed), now),
             Asked::Call(done) => drop(done.send(result)),
+            Asked::Auth => {}
         }
         self.pump(now);
         Verdict::GoOn
@@ -486,18 +547,23 @@ impl Session {
                 room.not_before = Some(now + error.retry_after().unwrap_or(FIRST_RETRY));
             }
             Err(error) => {
-                let room = self.rooms.remove(at);
-                let is_there = |unsent: &Unsent| unsent.message.room == name;
-                self.fail(is_there, &error);
-                if let Some(done) = room.done {
-                    drop(done.send(Err(error)));
-                } else {
-                    self.events.push_back(Event::Refused {
-                        room: room.name,
-                        error,
-                    });
-                }
+                self.forget(at, error);
             }
+        }
+    }
+
+    /// A room that this client is not to be in.
+    fn forget(&mut self, at: usize, error: RequestError) {
+        let room = self.rooms.remove(at);
+        let is_there = |unsent: &Unsent| unsent.message.room == room.name;
+        self.fail(is_there, &error);
+        if let Some(done) = room.done {
+            drop(done.send(Err(error)));
+        } else {
+            self.events.push_back(Event::Refused {
+                room: room.name,
+                error,
+            });
         }
     }
 

@@ -389,3 +389,67 @@ fn s30_a_bye_says_when_to_come_back_within_bounds_and_once() {
     assert_eq!(world.session.take_bye(), Some(wanted));
     assert_eq!(world.session.take_bye(), None);
 }
+
+#[test]
+fn a_room_that_a_client_is_taken_out_of_is_forgotten_with_all_that_was_for_it() {
+    let mut world = World::joined();
+    let mut answer = world.send("a");
+    world.say(&json!({"ev": "kick", "room": "elsewhere", "reason": "kicked"}));
+    assert_eq!(world.events(), [""; 0]);
+    world.say(&json!({"ev": "kick", "room": "general", "reason": "banned"}));
+    let why = "the server took this client out of the room (banned)";
+    assert_eq!(world.events(), [format!("refused {why}")]);
+    let refused = answer.try_recv().unwrap().unwrap_err();
+    assert_eq!(
+        (refused.to_string().as_str(), refused.passes()),
+        (why, false)
+    );
+    world.lose();
+    world.connect();
+    assert!(world.got("join").is_empty());
+}
+
+#[test]
+fn a_room_with_another_history_is_joined_again_and_nothing_comes_before_the_answer() {
+    let mut world = World::joined();
+    world.event(1);
+    let reset = json!({"ev": "reset", "room": "general", "reason": "epoch", "epoch": "f", "head": 0, "floor": 1, "cursor": "f.0.000000"});
+    world.say(&reset);
+    // Of the new history, and in the answer.
+    world.event(1);
+    assert_eq!(world.got("leave").len(), 1);
+    assert_eq!(world.last("join")["since"], "e.1.7Q0001");
+    let answer = json!({"resume": "reset", "reason": "epoch", "epoch": "f", "head": 1, "cursor": "f.1.7Q0001"});
+    world.reply("join", &joined(&answer));
+    world.event(1);
+    world.event(2);
+    assert_eq!(world.events(), ["1", "joined Some(Reset)", "1", "2"]);
+    // Where it is not in the room there is nothing to go back from.
+    world.lose();
+    world.connect();
+    world.say(&reset);
+    assert!(world.got("leave").is_empty());
+}
+
+#[test]
+fn another_token_is_given_once_and_said_from_then_on() {
+    let mut world = World::joined();
+    for bad in [
+        json!({"ev": "expiring"}),
+        json!({"ev": "expiring", "in_ms": "soon"}),
+    ] {
+        world.say(&bad);
+        assert_eq!(world.session.take_token_left(), None);
+    }
+    world.say(&json!({"ev": "expiring", "in_ms": 2_000}));
+    let left = world.session.take_token_left();
+    assert_eq!(left, Some(Duration::from_secs(2)));
+    assert_eq!(world.session.take_token_left(), None);
+    world.session.renew("second", world.now);
+    assert_eq!(world.last("auth")["token"], "second");
+    let expired = json!({"code": "unavailable", "msg": "the keys are not there"});
+    assert_eq!(world.refuse("auth", &expired), Verdict::GoOn);
+    world.lose();
+    world.connect();
+    assert_eq!(world.last("hello")["token"], "second");
+}

@@ -226,6 +226,19 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// The server has taken this client out of a room.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kick {
+    pub(crate) room: String,
+    pub(crate) reason: String,
+}
+
+/// A room has another history.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reset {
+    pub(crate) room: String,
+}
+
 /// What a server says when it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Bye {
@@ -253,6 +266,8 @@ pub(crate) enum Frame {
     },
     Placed(Placed),
     Gap(Gap),
+    Kick(Kick),
+    Reset(Reset),
     Heartbeat,
     Bye(Bye),
     /// An event without a place.
@@ -275,6 +290,8 @@ impl Frame {
             "hb" => Some(Self::Heartbeat),
             "bye" => from(Value::Object(frame)).map(Self::Bye),
             "gap" => from(Value::Object(frame)).map(Self::Gap),
+            "kick" => from(Value::Object(frame)).map(Self::Kick),
+            "reset" => from(Value::Object(frame)).map(Self::Reset),
             _ if frame.contains_key("seq") && frame.contains_key("prev") => {
                 from(Value::Object(frame)).map(Self::Placed)
             }
