@@ -6,6 +6,7 @@ FDX names the binary; without it `target/release/fdx` is taken.
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -83,16 +84,31 @@ class Documents(unittest.TestCase):
                         fields = re.compile(r"^(?:id|retry|event: \w+)", re.MULTILINE)
                         self.assertEqual(fields.findall(printed), fields.findall(expected))
 
-    def test_schemathesis_finds_nothing(self):
+    def try_out(self, url: str, *options: str) -> str:
+        """What schemathesis says of a server, in which it has found nothing."""
         tool = Path(sys.executable).with_name("st")
-        with serve() as url, tempfile.TemporaryDirectory() as folder:
-            arguments = [tool, "--config-file", ROOT / "interop" / "schemathesis.toml", "run", f"{url}/api/v1/openapi.json"]
+        arguments = [tool, "--config-file", ROOT / "interop" / "schemathesis.toml", "run", f"{url}/api/v1/openapi.json", *options]
+        with tempfile.TemporaryDirectory() as folder:
             tried = subprocess.run(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=FUZZING)
-            self.assertEqual(tried.returncode, 0, tried.stdout)
+        self.assertEqual(tried.returncode, 0, tried.stdout)
+        return tried.stdout
+
+    def test_schemathesis_finds_nothing(self):
+        with serve() as url:
+            said = self.try_out(url)
             # Operations that were skipped would find nothing, either.
             paths = json.load(urllib.request.urlopen(f"{url}/api/v1/openapi.json", timeout=SOON))["paths"]
             operations = sum(method in ("get", "post", "delete") for path in paths.values() for method in path)
-            self.assertIn(f"Tested: {operations - 2}\n", tried.stdout, "all but the document itself and the stream")
+            self.assertIn(f"Tested: {operations - 2}\n", said, "all but the document itself and the stream")
+
+    def test_schemathesis_finds_nothing_as_the_administrator(self):
+        token = secrets.token_hex(32)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(token)
+            file.flush()
+            with serve("--admin-token", file.name) as url:
+                said = self.try_out(url, "--header", f"Authorization: Bearer {token}", "--include-path-regex", "/(bans|connections|users)|/members/")
+        self.assertIn("Tested: 7\n", said)
 
 
 if __name__ == "__main__":

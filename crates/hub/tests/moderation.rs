@@ -642,8 +642,15 @@ async fn bans_are_listed_and_so_many_and_those_of_others_are_not_lifted() {
         let refused = hub.request("DELETE", &path, &moderator).await;
         assert_eq!(refused.problem(), (403, "forbidden".into()), "{id}");
     }
-    let bad = ask(&hub, "DELETE", "/api/v1/bans/x").await;
-    assert_eq!(bad.problem(), (400, "bad_request".into()));
+    for (method, bad) in [
+        ("DELETE", "/api/v1/bans/x"),
+        ("DELETE", "/api/v1/bans/0"),
+        ("GET", "/api/v1/bans?after=9007199254740992"),
+        ("GET", "/api/v1/bans?room=a/b"),
+    ] {
+        let bad = ask(&hub, method, bad).await;
+        assert_eq!(bad.problem(), (400, "bad_request".into()));
+    }
 }
 
 #[tokio::test]

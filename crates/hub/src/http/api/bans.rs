@@ -14,7 +14,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{Caller, Params, Problem, Reception, count, json, ok, send::json_body};
 use crate::{
     auth::{Ban, BanError, BanForm, Subject, is_admin_id},
-    core::is_room_name,
+    core::{MAX_SEQ, is_room_name},
     hub::{Shared, now},
     session::Ended,
     wire::{banned::NewBan, reply::ErrorCode, to_json},
@@ -46,17 +46,27 @@ pub(super) async fn list(
     }
     caller.may_moderate(room)?;
     let limit = count(query.limit, 1)?;
+    let after = query.after.map(checked_id).transpose()?;
     let is_wanted = |ban: &Ban| {
         let is_there = room.is_none_or(|room| ban.room.as_deref() == Some(room));
         is_there && may_see(&caller, ban)
     };
     let bans = &desk.shared.bans;
-    let found = bans.list(query.after.unwrap_or(0), limit, is_wanted);
+    let found = bans.list(after.unwrap_or(0), limit, is_wanted);
     let last = found.last().filter(|_| found.len() == limit);
     Ok(ok(&Page {
         next: last.map(|last| last.id),
         bans: found.iter().map(BanForm::from).collect(),
     }))
+}
+
+/// What may be the id of a ban.
+fn checked_id(id: u64) -> Result<u64, Problem> {
+    if (1..=MAX_SEQ).contains(&id) {
+        Ok(id)
+    } else {
+        Err(Problem::bad_request("not the id of a ban"))
+    }
 }
 
 /// Who moderates a room sees users, and no addresses.
@@ -113,13 +123,13 @@ pub(super) async fn lift(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let hub = &desk.shared;
-    let id: Result<u64, _> = id.parse();
+    let id = checked_id(id.parse().unwrap_or(0));
     let ban = id.as_ref().ok().and_then(|id| hub.bans.get(*id));
     match &ban {
         Some(ban) => may_decide(&caller, &ban.whom, ban.room.as_deref())?,
         None => caller.may_administer()?,
     }
-    let id = id.map_err(|_| Problem::bad_request("not the id of a ban"))?;
+    let id = id?;
     let ban = ban.ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such ban"))?;
     let by = caller.user_id();
     change(hub, move |hub| {
