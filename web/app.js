@@ -50,6 +50,9 @@ const client = new Client({
     if (room === model.current) byId('composer-error').textContent = `#${room} could not be joined: ${error.message}`;
   },
   onEvent(event) {
+    if (event.ev === 'kick' && event.room === model.current) {
+      byId('composer-error').textContent = `The server took you out of #${event.room} (${event.reason}).`;
+    }
     if (event.ev === 'error') byId('composer-error').textContent = String(event.msg);
     else if (model.apply(event)) changed();
   },

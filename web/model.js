@@ -355,6 +355,7 @@ export class Model {
     if (event.ev === 'msg') room.receive(event, this.me.id, this.watching && room.name === this.current);
     else if (event.ev === 'pres') room.presence(event);
     else if (event.ev === 'gap') room.gap(event);
+    else if (event.ev === 'kick') room.joined = false;
     else if (typeof event.seq === 'number') room.change(event);
     else return false;
     return true;

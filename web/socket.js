@@ -596,6 +596,23 @@ export class Client {
   }
 
   /**
+   * The server has taken the client out of a room: it is not joined again by itself.
+   * @param {ServerEvent} event
+   */
+  #kicked(event) {
+    const { room } = event;
+    // Else it was left already, or joined anew, of which the reply tells.
+    if (!this.#rooms.get(room)?.joined) return;
+    this.#rooms.delete(room);
+    // What is under way may have been stored before.
+    const unknown = new RequestError('timeout', 'the server took you out of the room before it answered');
+    this.#failOutbox((unsent) => unsent.room === room && unsent.written, unknown);
+    const out = new RequestError('not_joined', 'the server took you out of the room');
+    this.#failOutbox((unsent) => unsent.room === room, out);
+    this.#options.onEvent?.(event);
+  }
+
+  /**
    * The room has another history: the reply to a join with what there is of the old one says so, and its newest events follow.
    * @param {ServerEvent} event
    */
@@ -681,6 +698,7 @@ export class Client {
     if (event.ev === 'bye') this.#link.setComeback(event.reconnect_ms, event.jitter_ms);
     if (event.ev === 'gap') this.#gap(event);
     else if (event.ev === 'reset') this.#reset(event);
+    else if (event.ev === 'kick') this.#kicked(event);
     // A read mark has a position, too, and no place in the order.
     else if (typeof event.prev === 'number') this.#placed(event);
     else this.#options.onEvent?.(event);

@@ -205,6 +205,8 @@ test('the model routes events, watches only the current room and sums unread', (
   assert.equal(model.apply({ ev: 'later', room: 'general' }), false);
   assert.equal(model.rooms.get('general').unread, 0);
   assert.equal(model.unread, 1);
+  assert.ok(model.apply({ ev: 'kick', room: 'other', reason: 'kicked' }));
+  assert.equal(model.rooms.get('other').joined, false);
 });
 
 test('a log that went back in time is a restart, though its epoch is the same', () => {

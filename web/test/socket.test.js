@@ -483,6 +483,23 @@ test('positions may leave numbers out, and a gap that the server tells is given 
   assert.deepEqual(log.slice(-4), ['msg 10', 'msg 20', 'gap', 'msg 60']);
 });
 
+test('a room that the server takes one out of is not joined again, and what was to be said there is told', async () => {
+  const { net, log, client: it } = client();
+  connect(net);
+  const underWay = assert.rejects(it.send('general', 'x'), { code: 'timeout' });
+  net.last.say({ ev: 'kick', room: 'elsewhere', reason: 'kicked' });
+  assert.equal(it.unsent, 1);
+  net.last.say({ ev: 'kick', room: 'general', reason: 'banned' });
+  await underWay;
+  await assert.rejects(it.send('general', 'x'), { code: 'not_joined' });
+  net.last.say(event(1));
+  assert.deepEqual(log.slice(-1), ['kick']);
+  net.last.end();
+  it.retryNow();
+  connect(net);
+  assert.equal(net.last.got('join').length, 0);
+});
+
 test('a room whose history is replaced is joined again, from nothing of the old one', () => {
   const replies = [];
   const { net, log } = client({ onJoin: ({ resume }) => replies.push(resume) });
