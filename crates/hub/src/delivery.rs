@@ -10,7 +10,7 @@ use fullduplex::{Bundle, Prepared};
 use crate::{
     core::{Form, History, Need, Round, SessionId},
     rooms::{RoomRef, ShardSeat, Shards},
-    session::{HIGH_WATER, MAX_BATCH, bundle},
+    session::{Followed, HIGH_WATER, MAX_BATCH, bundle},
 };
 
 /// Bytes of messages in one round: half of what a connection takes in one go, for what a dialect adds.
@@ -32,7 +32,7 @@ impl DueRoom {
     }
 
     /// The next round, if there is something; and whether there is more.
-    pub(crate) fn next(&self) -> Option<(Delivery, bool)> {
+    pub(crate) fn next(&self) -> Option<(Arc<Delivery>, bool)> {
         let (round, is_due) = self.shards.round(self.room, MAX_BATCH, MAX_BYTES)?;
         let delivery = Delivery {
             shards: Arc::clone(&self.shards),
@@ -41,7 +41,7 @@ impl DueRoom {
             bundles: Default::default(),
             next: AtomicUsize::new(0),
         };
-        Some((delivery, is_due))
+        Some((Arc::new(delivery), is_due))
     }
 
     /// Gives up its rounds so far; see [`Shards::read_alone`].
@@ -67,20 +67,21 @@ impl Delivery {
         self.round.listeners.len()
     }
 
-    /// How many events each gets.
-    pub(crate) const fn events(&self) -> u64 {
-        self.round.entries.len() as u64
-    }
-
     /// Writes to the next ones, at most so many; says to how many. Who can't take it so is told to read it.
     pub(crate) fn write(&self, most: usize) -> usize {
         let from = self.next.fetch_add(most, Ordering::Relaxed);
         let listeners = self.round.listeners.iter().skip(from).take(most);
         let count = listeners.len();
-        let apart: Vec<SessionId> = listeners
-            .filter(|listener| !listener.wake.seat.follow(self))
-            .map(|listener| listener.session)
-            .collect();
+        let mut apart: Vec<SessionId> = Vec::new();
+        let mut written = 0;
+        for listener in listeners {
+            match listener.wake.seat.follow(self) {
+                Followed::Written => written += 1,
+                Followed::Known => {}
+                Followed::Apart => apart.push(listener.session),
+            }
+        }
+        self.shards.delivered(written * self.round.entries.len());
         if !apart.is_empty() {
             self.shards.rouse(self.room, &apart);
         }

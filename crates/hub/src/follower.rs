@@ -187,7 +187,7 @@ impl Follower {
                 self.page = Some(Missed { tail, rewrites });
             } else if let Some(last) = entries.last() {
                 self.cursor = last.event.seq + 1;
-                self.hub.metrics.deliveries.add(entries.len() as u64);
+                self.hub.rooms.delivered(entries.len());
                 return Poll::Ready(Ok(Next::Events(entries)));
             } else {
                 return Poll::Pending;
@@ -228,7 +228,7 @@ impl Follower {
             return Some(Next::Gap(gap, cursor));
         }
         self.cursor = events.last()?.seq + 1;
-        self.hub.metrics.deliveries.add(events.len() as u64);
+        self.hub.rooms.delivered(events.len());
         let entries = events.into_iter().map(Entry::new).map(Arc::new);
         Some(Next::Events(entries.collect()))
     }

@@ -2,8 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -155,14 +154,13 @@ impl Shared {
 
     /// Runs a connection, or what became of it, until it ends or the hub does.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // Boxed, or what wraps it would hold it twice: once as given and once as polled.
-        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
-        let killing = self.killing.clone();
-        let watched = Watched(Arc::clone(&self.metrics));
-        self.tasks.spawn(async move {
-            let _watched = watched;
-            killing.until(task).await
-        });
+        // Boxed, as the memory of tasks comes in steps of 128 bytes.
+        let mut task = Box::pin(self.killing.until(task));
+        let metrics = Arc::clone(&self.metrics);
+        self.tasks.spawn(poll_fn(move |cx| {
+            let _watched = Watched(&metrics);
+            task.as_mut().poll(cx).map(drop)
+        }));
     }
 
     /// Tells every connection to end and waits until they have, or the time is up.
@@ -186,9 +184,9 @@ impl Shared {
 }
 
 /// Counts a panic that ends it.
-struct Watched(Arc<Metrics>);
+struct Watched<'a>(&'a Metrics);
 
-impl Drop for Watched {
+impl Drop for Watched<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.panicked();

@@ -69,7 +69,8 @@ impl Identities {
     }
 }
 
-fn random() -> u64 {
+/// A number that nobody can guess.
+pub(crate) fn random() -> u64 {
     // Keyed by the system's randomness.
     RandomState::new().hash_one(0)
 }

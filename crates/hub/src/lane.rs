@@ -127,8 +127,7 @@ impl Lane {
 
     /// Writes a round to all it is for, if need be with the help of other threads. It does not wait for them: who gets the next
     /// round before this one is told to read.
-    async fn deliver(&self, delivery: Delivery, turn: &mut Turn) {
-        let delivery = Arc::new(delivery);
+    async fn deliver(&self, delivery: Arc<Delivery>, turn: &mut Turn) {
         let tasks = delivery.len() / SEATS_PER_TURN;
         for _ in 1..tasks.min(self.runtime.metrics().num_workers()) {
             let delivery = Arc::clone(&delivery);

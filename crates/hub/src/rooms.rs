@@ -4,13 +4,13 @@
 //! never across an await or a write. What a lock protects is [`core`](crate::core).
 
 use std::{
-    hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use fullduplex::Prepared;
+use siphasher::sip::SipHasher13;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -22,8 +22,10 @@ use crate::{
         RoomState, Round, SessionId, Shard, ShardLimits, Slot, User, Wake, Watch,
     },
     delivery::DueRoom,
+    identity::random,
     lane::Lanes,
     log::Committed,
+    metrics::Spread,
     session::Seat,
     traffic::Client,
 };
@@ -78,7 +80,11 @@ type RoomShard = Shard<Prepared, ShardSeat>;
 
 /// The shards, as what is due in them knows them.
 #[derive(Debug)]
-pub(crate) struct Shards(Box<[Mutex<RoomShard>]>);
+pub(crate) struct Shards {
+    all: Box<[Mutex<RoomShard>]>,
+    /// Events written for somebody, each time for each.
+    delivered: Spread,
+}
 
 impl Shards {
     /// What a room that is due has for all; see [`Shard::round`].
@@ -105,9 +111,16 @@ impl Shards {
         self.lock(room.shard).read_alone(room.slot);
     }
 
+    /// Counts events that were written for somebody.
+    pub(crate) fn delivered(&self, events: usize) {
+        self.delivered.add(events as u64);
+    }
+
     /// Takes a lock. The state behind it is whole between two calls, also after a panic elsewhere.
     fn lock(&self, shard: usize) -> MutexGuard<'_, RoomShard> {
-        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        self.all[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +128,7 @@ impl Shards {
 pub(crate) struct Rooms {
     shards: Arc<Shards>,
     lanes: Lanes,
-    hasher: RandomState,
+    hasher: SipHasher13,
     started: Instant,
     /// Notified when some room has news to tell.
     news_due: Notify,
@@ -141,9 +154,12 @@ impl Rooms {
         let total = Arc::new(Quota::new(limits.rooms, limits.rooms_per_address));
         let shard = || Mutex::new(Shard::new(shard_limits, Arc::clone(&total)));
         let rooms = Self {
-            shards: Arc::new(Shards(std::iter::repeat_with(shard).take(SHARDS).collect())),
+            shards: Arc::new(Shards {
+                all: std::iter::repeat_with(shard).take(SHARDS).collect(),
+                delivered: Spread::default(),
+            }),
             lanes: Lanes::new(),
-            hasher: RandomState::new(),
+            hasher: SipHasher13::new_with_keys(random(), random()),
             started: Instant::now(),
             news_due: Notify::new(),
         };
@@ -156,10 +172,20 @@ impl Rooms {
         &self.lanes
     }
 
+    /// See [`Shards::delivered`].
+    pub(crate) fn delivered(&self, events: usize) {
+        self.shards.delivered(events);
+    }
+
+    /// How many were.
+    pub(crate) fn deliveries(&self) -> u64 {
+        self.shards.delivered.get()
+    }
+
     /// The shard a room belongs to.
     pub(crate) fn shard_of(&self, name: &str) -> usize {
         // The remainder is below the number of shards, a small constant.
-        usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0)
+        usize::try_from(self.hasher.hash(name.as_bytes()) % SHARDS as u64).unwrap_or(0)
     }
 
     /// Makes a room if need be; see [`Shard::open`].

@@ -1,35 +1,33 @@
 //! Something that happens once, and that everybody waits for beside what they do.
 
 use std::{
-    future::{Future, pending, poll_fn},
-    pin::pin,
+    future::{Future, pending},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use tokio::sync::Notify;
+use pin_project_lite::pin_project;
+use tokio::sync::{Notify, futures::OwnedNotified};
 
 /// Raised once. Whoever waits for it beside other things looks at a flag when it is polled, and at nothing else.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Signal(Arc<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    is_raised: AtomicBool,
-    notify: Notify,
+pub(crate) struct Signal {
+    is_raised: Arc<AtomicBool>,
+    notify: Arc<Notify>,
 }
 
 impl Signal {
     pub(crate) fn raise(&self) {
-        self.0.is_raised.store(true, Ordering::Release);
-        self.0.notify.notify_waiters();
+        self.is_raised.store(true, Ordering::Release);
+        self.notify.notify_waiters();
     }
 
     pub(crate) fn is_raised(&self) -> bool {
-        self.0.is_raised.load(Ordering::Acquire)
+        self.is_raised.load(Ordering::Acquire)
     }
 
     /// Waits until it is raised. Cancel safe.
@@ -40,25 +38,45 @@ impl Signal {
     /// What comes of `future`; nothing if it is not done when this is raised.
     ///
     /// Cancel safe as `future` is.
-    pub(crate) async fn until<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut notified = pin!(self.0.notify.notified());
-        let mut future = pin!(future);
-        let mut known: Option<Waker> = None;
-        poll_fn(|cx| {
-            if !known
-                .as_ref()
-                .is_some_and(|known| known.will_wake(cx.waker()))
-            {
-                known = Some(cx.waker().clone());
-                // Whether it is ready, the flag says, too; this is to be woken.
-                let _ = notified.as_mut().poll(cx).is_ready();
-            }
-            if self.is_raised() {
-                return Poll::Ready(None);
-            }
-            future.as_mut().poll(cx).map(Some)
-        })
-        .await
+    pub(crate) fn until<F: Future>(&self, future: F) -> Until<F> {
+        Until {
+            is_raised: Arc::clone(&self.is_raised),
+            notified: Arc::clone(&self.notify).notified_owned(),
+            known: None,
+            future,
+        }
+    }
+}
+
+pin_project! {
+    /// See [`Signal::until`]. Every connection has one, and an async function would hold its future twice.
+    #[derive(Debug)]
+    pub(crate) struct Until<F> {
+        is_raised: Arc<AtomicBool>,
+        #[pin]
+        notified: OwnedNotified,
+        // Who is woken when it is raised.
+        known: Option<Waker>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Until<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let is_known = |known: &Waker| known.will_wake(cx.waker());
+        if !this.known.as_ref().is_some_and(is_known) {
+            *this.known = Some(cx.waker().clone());
+            // Whether it is ready, the flag says, too; this is to be woken.
+            let _ = this.notified.poll(cx).is_ready();
+        }
+        if this.is_raised.load(Ordering::Acquire) {
+            return Poll::Ready(None);
+        }
+        this.future.poll(cx).map(Some)
     }
 }
 

@@ -395,8 +395,10 @@ where
     let Ok(share) = desk.share(&connection) else {
         return measure::too_many(AGAIN_LATER, TOO_MANY_CONNECTIONS);
     };
-    let path = handshake.request().path().to_owned();
+    let path: Box<str> = handshake.request().path().into();
     let (response, upgrade) = handshake.accept::<Body>();
+    // Boxed, or its place would be kept for as long as the connection lasts.
+    let upgrade = Box::pin(upgrade);
     let Connection { peer, place, .. } = connection;
     let hub = Arc::clone(&desk.shared);
     desk.shared.spawn(async move {

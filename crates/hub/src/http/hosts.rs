@@ -78,6 +78,13 @@ impl Hosts {
         }
     }
 
+    /// Answers 400 to requests that do not say to whom they are, and 421 to those meant for somebody
+    /// else.
+    pub(super) fn refuse(&self, request: &Request) -> Option<Response> {
+        let (status, why) = self.judge(request).err()?;
+        Some(refusal(status, why))
+    }
+
     fn is_ours(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
@@ -119,16 +126,15 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Answers 400 to requests that do not say to whom they are, and 421 to those meant for somebody
-/// else.
+/// See [`Hosts::refuse`].
 pub(super) async fn check(
     State(hosts): State<Arc<Hosts>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match hosts.judge(&request) {
-        Ok(()) => next.run(request).await,
-        Err((status, why)) => refusal(status, why),
+    match hosts.refuse(&request) {
+        None => next.run(request).await,
+        Some(refused) => refused,
     }
 }
 

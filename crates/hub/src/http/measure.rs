@@ -1,33 +1,23 @@
 //! Whose a request is, and whether its sender has asked for too many.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use http::{StatusCode, header};
 
-use super::{Connection, Desk, refusal};
+use super::{Connection, refusal};
+use crate::traffic::Traffic;
 
 /// Finds out who is behind a proxy, and answers 429 to who asks too much.
-pub(super) async fn check(
-    State(desk): State<Arc<Desk>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let traffic = &desk.shared.traffic;
-    let Some(mut connection) = request.extensions_mut().remove::<Connection>() else {
-        return next.run(request).await;
-    };
+pub(super) fn refuse(traffic: &Traffic, request: &mut Request) -> Option<Response> {
+    let mut connection = request.extensions_mut().remove::<Connection>()?;
     connection.client = traffic.client(connection.peer.ip(), request.headers());
     connection.is_tls |= traffic.is_over_tls(connection.peer.ip(), request.headers());
     if let Err(wait) = traffic.request(connection.client) {
-        return too_many(wait, "Too many requests from your address.");
+        return Some(too_many(wait, "Too many requests from your address."));
     }
     request.extensions_mut().insert(connection);
-    next.run(request).await
+    None
 }
 
 /// 429, with when to try again.

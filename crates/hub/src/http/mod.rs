@@ -115,19 +115,7 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
     };
     router
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&desk.hosts),
-            hosts::check,
-        ))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(desk),
-            measure::check,
-        ))
-        .layer(middleware::from_fn(no_sniffing))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(desk),
-            operator::count,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(desk), attend))
         .with_state(Arc::clone(desk))
 }
 
@@ -225,9 +213,23 @@ fn refusal(status: StatusCode, text: impl Into<String>) -> Response {
     ([(header::CONNECTION, "close")], sentence(status, text)).into_response()
 }
 
-/// What we say something is, it is.
+/// Has a request answered if it may be, and counts the answer. One layer for all, as each holds what is in it once more.
+async fn attend(State(desk): Reception, mut request: Request, next: Next) -> Response {
+    let refused = measure::refuse(&desk.shared.traffic, &mut request);
+    let response = match refused.or_else(|| desk.hosts.refuse(&request)) {
+        None => next.run(request).await,
+        Some(refused) => refused,
+    };
+    desk.shared.metrics.requests.count(response.status());
+    unsniffed(response)
+}
+
 async fn no_sniffing(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    unsniffed(next.run(request).await)
+}
+
+/// What we say something is, it is.
+fn unsniffed(mut response: Response) -> Response {
     let value = HeaderValue::from_static("nosniff");
     response
         .headers_mut()

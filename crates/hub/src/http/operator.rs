@@ -1,10 +1,9 @@
 //! What an operator, and the machines that work for one, ask.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use axum::{
-    extract::{Extension, Request, State},
-    middleware::Next,
+    extract::{Extension, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -86,13 +85,6 @@ fn is_for_operator(desk: &Desk, connection: &Connection, headers: &HeaderMap) ->
 fn is_from_here(peer: IpAddr, headers: &HeaderMap) -> bool {
     let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(name));
     peer.to_canonical().is_loopback() && !is_forwarded && hosts::names_loopback(headers)
-}
-
-/// Counts answers.
-pub(super) async fn count(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    desk.shared.metrics.requests.count(response.status());
-    response
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ mod process;
 
 use fullduplex::Outcome;
 
-pub(crate) use self::page::CONTENT_TYPE;
+pub(crate) use self::{counter::Spread, page::CONTENT_TYPE};
 use self::{
-    counter::{Closes, Counter, Spread, Statuses},
+    counter::{Closes, Counter, Statuses},
     page::Page,
 };
 use crate::{
@@ -52,7 +52,6 @@ pub(crate) struct Metrics {
     /// For a ban of the server.
     pub(crate) banned: Counter,
     pub(crate) requests: Statuses,
-    pub(crate) deliveries: Spread,
     traffic: [Traffic; KINDS.len()],
     closes_sent: Closes,
     closes_received: Closes,
@@ -130,7 +129,7 @@ pub(crate) fn page(hub: &Shared) -> String {
     let mut page = Page::default();
     process(&mut page);
     connections(&mut page, hub);
-    messages(&mut page, &hub.metrics);
+    messages(&mut page, &hub.metrics, hub.rooms.deliveries());
     rooms(&mut page, hub.rooms.census());
     log(&mut page, &*hub.log);
     page.into_text()
@@ -225,14 +224,14 @@ fn connections(page: &mut Page, hub: &Shared) {
     .is(metrics.panics.get());
 }
 
-fn messages(page: &mut Page, metrics: &Metrics) {
+fn messages(page: &mut Page, metrics: &Metrics, delivered: u64) {
     page.counter("fdx_messages_received_total", "Messages of clients.")
         .each("kind", metrics.by_kind(|traffic| traffic.messages.get()));
     page.counter(
         "fdx_deliveries_total",
         "Events of rooms written for a member or a follower, each time for each.",
     )
-    .is(metrics.deliveries.get());
+    .is(delivered);
     let resets = RESETS.iter().zip(&metrics.resets);
     let resets = resets.map(|(reset, count)| (reset.word(), count.get()));
     page.counter(

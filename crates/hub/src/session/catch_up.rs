@@ -220,7 +220,7 @@ mod tests {
         }
 
         fn room(&self) -> RoomRef {
-            self.session.plain_room.unwrap()
+            self.session.rooms.only().unwrap()
         }
 
         /// Writes what there is for it, but no more than one frame if the socket is nearly full.
@@ -264,7 +264,7 @@ mod tests {
         slow.write(true);
         assert_eq!(slow.said("general"), ["0"]);
         let followed = slow.session.follow(&last, &mut slow.ws);
-        assert_eq!(followed, Forwarded::Written);
+        assert_eq!(followed, Some(Forwarded::Written));
         slow.catch_up();
         assert_eq!(slow.said("general"), ["0", "1"]);
     }

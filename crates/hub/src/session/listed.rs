@@ -97,6 +97,8 @@ impl Session {
 
     fn listed(&self, number: u64, since: u64) -> Listed {
         let name = self.client.user().map(|user| &user.name);
+        let mut rooms: Vec<_> = self.rooms.names().map(Arc::clone).collect();
+        rooms.sort_unstable();
         Listed {
             number,
             user: self.user_id().cloned(),
@@ -107,7 +109,7 @@ impl Session {
                 Dialect::Json => "json",
                 Dialect::Text => "text",
             },
-            rooms: self.rooms.names().map(Arc::clone).collect(),
+            rooms,
             since,
         }
     }

@@ -1,6 +1,10 @@
 //! The rooms one session is in.
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use fullduplex::Prepared;
 
@@ -17,8 +21,6 @@ use crate::{
 pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
-    /// Sorted by name. No table: one for a single room takes four times its memory, and most sessions have one.
-    by_name: Vec<(Arc<str>, RoomRef)>,
     joined: Joined,
     /// How it leaves those it is still in when it ends.
     departure: Departure,
@@ -43,7 +45,6 @@ impl Memberships {
         Self {
             rooms,
             visitor,
-            by_name: Vec::new(),
             joined: Joined::default(),
             departure: Departure::Lost,
         }
@@ -58,14 +59,12 @@ impl Memberships {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<RoomRef> {
-        let (_, room) = self.by_name.get(self.place_of(name).ok()?)?;
-        Some(*room)
+        self.joined.find(name)
     }
 
-    /// Where a room's name stands, or would.
-    fn place_of(&self, name: &str) -> Result<usize, usize> {
-        self.by_name
-            .binary_search_by(|(known, _)| (**known).cmp(name))
+    /// The room of a session that is in one.
+    pub(crate) fn only(&self) -> Option<RoomRef> {
+        self.joined.rooms().next()
     }
 
     pub(crate) fn get(&self, room: RoomRef) -> Option<&Membership> {
@@ -86,9 +85,9 @@ impl Memberships {
         self.visitor.client.address
     }
 
-    /// The names of all.
+    /// The names of all, in no order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.by_name.iter().map(|(name, _)| name)
+        self.joined.all().map(|(_, place)| &place.name)
     }
 
     /// Joins a room this session is not in; as a channel, it neither sees anybody there nor is it seen. None if it has not been
@@ -103,12 +102,6 @@ impl Memberships {
     ) -> Option<(RoomRef, RoomState)> {
         let user = user.filter(|_| !is_channel);
         let (room, joined) = self.rooms.join(name, &self.visitor, user, watch, begin)?;
-        if self.by_name.is_empty() {
-            self.by_name.reserve_exact(1);
-        }
-        if let Err(at) = self.place_of(name) {
-            self.by_name.insert(at, (Arc::clone(&joined.name), room));
-        }
         let place = Membership {
             name: joined.name,
             cursor: joined.cursor,
@@ -121,9 +114,7 @@ impl Memberships {
     }
 
     pub(crate) fn leave(&mut self, name: &str) -> Option<RoomRef> {
-        let at = self.place_of(name).ok()?;
-        let (_, room) = self.by_name.remove(at);
-        self.joined.remove(room);
+        let room = self.joined.remove(name)?;
         let session = self.visitor.session;
         self.rooms.leave(room, session, Departure::Left);
         Some(room)
@@ -199,34 +190,53 @@ impl Drop for Memberships {
     }
 }
 
-/// Memberships by room, one of which has its place in the session itself: most have one, and a delivery looks for it.
+/// Memberships, one of which has its place in the session itself: most have one, and a delivery looks for it.
 #[derive(Debug, Default)]
 struct Joined {
     here: Option<(RoomRef, Membership)>,
-    others: OwnNumberMap<RoomRef, Membership>,
+    others: Option<Box<Others>>,
+}
+
+/// Those behind the first.
+#[derive(Debug, Default)]
+struct Others {
+    by_room: OwnNumberMap<RoomRef, Membership>,
+    by_name: BTreeMap<Arc<str>, RoomRef>,
 }
 
 impl Joined {
     fn len(&self) -> usize {
-        usize::from(self.here.is_some()) + self.others.len()
+        self.all().count()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (RoomRef, &Membership)> {
+        let others = self.others.iter().flat_map(|others| &others.by_room);
+        let here = self.here.iter().map(|(room, place)| (*room, place));
+        here.chain(others.map(|(room, place)| (*room, place)))
     }
 
     fn rooms(&self) -> impl Iterator<Item = RoomRef> {
-        let here = self.here.iter().map(|(room, _)| *room);
-        here.chain(self.others.keys().copied())
+        self.all().map(|(room, _)| room)
+    }
+
+    fn find(&self, name: &str) -> Option<RoomRef> {
+        match &self.here {
+            Some((here, place)) if *place.name == *name => Some(*here),
+            _ => self.others.as_ref()?.by_name.get(name).copied(),
+        }
     }
 
     fn get(&self, room: RoomRef) -> Option<&Membership> {
         match &self.here {
             Some((here, place)) if *here == room => Some(place),
-            _ => self.others.get(&room),
+            _ => self.others.as_ref()?.by_room.get(&room),
         }
     }
 
     fn get_mut(&mut self, room: RoomRef) -> Option<&mut Membership> {
         match &mut self.here {
             Some((here, place)) if *here == room => Some(place),
-            _ => self.others.get_mut(&room),
+            _ => self.others.as_mut()?.by_room.get_mut(&room),
         }
     }
 
@@ -234,13 +244,20 @@ impl Joined {
         if self.here.is_none() {
             self.here = Some((room, place));
         } else {
-            self.others.insert(room, place);
+            let others = self.others.get_or_insert_default();
+            others.by_name.insert(Arc::clone(&place.name), room);
+            others.by_room.insert(room, place);
         }
     }
 
-    fn remove(&mut self, room: RoomRef) {
-        if self.here.take_if(|(here, _)| *here == room).is_none() {
-            self.others.remove(&room);
+    fn remove(&mut self, name: &str) -> Option<RoomRef> {
+        let is_here = |(_, place): &mut (RoomRef, Membership)| *place.name == *name;
+        if let Some((room, _)) = self.here.take_if(is_here) {
+            return Some(room);
         }
+        let others = self.others.as_mut()?;
+        let room = others.by_name.remove(name)?;
+        others.by_room.remove(&room);
+        Some(room)
     }
 }

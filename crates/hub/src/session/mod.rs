@@ -39,7 +39,7 @@ mod takeover;
 mod v1;
 mod writing;
 
-use std::{collections::VecDeque, sync::Arc, task::Context, time::Duration};
+use std::{collections::VecDeque, future::Future, sync::Arc, task::Context, time::Duration};
 
 use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
 use tokio::time::Instant;
@@ -53,7 +53,7 @@ pub(crate) use self::{
     open::Open,
     parcel::Parcel,
     refusals::Refusals,
-    seat::Seat,
+    seat::{Followed, Seat},
     standing::token_expired,
 };
 use self::{
@@ -148,8 +148,6 @@ pub(crate) struct Session {
     present: Option<Present>,
     heartbeat: Option<Heartbeat>,
     hello_by: Option<Instant>,
-    /// The one room of a plain session.
-    plain_room: Option<RoomRef>,
     /// What a plain JSON client claimed to be with its last message.
     claim: Option<Arc<Claim>>,
     pace: Pace,
@@ -226,7 +224,6 @@ impl Session {
             present: None,
             heartbeat,
             hello_by: is_v1.then(|| Instant::now() + hub.config.timeouts.hello),
-            plain_room: None,
             claim: None,
             pace: Pace::default(),
             parting: None,
@@ -237,8 +234,8 @@ impl Session {
     }
 
     /// Lives as long as the connection does.
-    pub(crate) async fn run(self: Box<Self>, ws: WebSocket) {
-        Arc::clone(self.rooms.seat()).run(self, ws).await;
+    pub(crate) fn run(self: Box<Self>, ws: WebSocket) -> impl Future<Output = ()> + Send {
+        Arc::clone(self.rooms.seat()).run(self, ws)
     }
 
     /// Whether another command may be taken: its replies have room.
@@ -352,7 +349,7 @@ impl Session {
             }
             packed += 1;
         }
-        self.hub.metrics.deliveries.add(packed as u64);
+        self.hub.rooms.delivered(packed);
         if let Some(last) = batch.entries[..packed].last()
             && let Some(place) = self.rooms.get_mut(room)
         {
@@ -389,27 +386,24 @@ impl Session {
         frame(entry, self.dialect.form(), self.hub.config.escape_html)
     }
 
-    /// Gets what a room has for all, if that is what comes next here, too.
-    fn follow(&mut self, delivery: &Delivery, ws: &mut WebSocket) -> Forwarded {
+    /// Gets what a room has for all, if that is what comes next here, too. None if it needs none of it.
+    fn follow(&mut self, delivery: &Delivery, ws: &mut WebSocket) -> Option<Forwarded> {
         let is_next = self.outbox.is_empty() && !self.holds_rooms();
-        let Some(place) = self.rooms.get_mut(delivery.room) else {
-            return Forwarded::Written;
-        };
+        let place = self.rooms.get_mut(delivery.room)?;
         match delivery.need(place.history, place.cursor) {
             Need::All if is_next => {}
-            Need::All | Need::Other => return Forwarded::Refused,
-            Need::Nothing => return Forwarded::Written,
+            Need::All | Need::Other => return Some(Forwarded::Refused),
+            Need::Nothing => return None,
         }
         let bundle = delivery.bundle(self.dialect.form(), self.hub.config.escape_html);
         let forwarded = ws.forward(bundle);
         if forwarded != Forwarded::Refused {
-            self.hub.metrics.deliveries.add(delivery.events());
             place.cursor = delivery.next_cursor();
             if let Some(heartbeat) = &mut self.heartbeat {
                 heartbeat.sent();
             }
         }
-        forwarded
+        Some(forwarded)
     }
 
     /// Has this session not caught up since the last look, and does it lag too far? A burst that the

@@ -40,7 +40,6 @@ impl Session {
             };
             // Else it was forgotten between the two, as nobody was in it.
             if let Some((room, _)) = self.rooms.join(&name, None, false, Watch::Nothing, begin) {
-                self.plain_room = Some(room);
                 if self.rooms.is_behind(room) {
                     // What was said before it came it can't have been too slow for.
                     self.fall_behind(room);
@@ -99,7 +98,7 @@ impl Session {
     }
 
     fn say(&mut self, claimed: Author, body: Arc<str>) -> Result<(), Stop> {
-        let Some(room) = self.plain_room else {
+        let Some(room) = self.rooms.only() else {
             return Ok(());
         };
         if let Some(place) = self.rooms.get(room) {
@@ -152,7 +151,7 @@ impl Session {
         let Some(reason) = self.parting else {
             return Ok(());
         };
-        let room = self.plain_room;
+        let room = self.rooms.only();
         if !self.writing.is_empty() || room.is_some_and(|room| self.catch_up.is_of(room)) {
             return Ok(());
         }

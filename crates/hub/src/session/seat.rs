@@ -44,6 +44,16 @@ pub(crate) struct Seat {
     live: Mutex<Option<Live>>,
 }
 
+/// What became of what a room has for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followed {
+    Written,
+    /// The session has it, or nothing is written for it any more.
+    Known,
+    /// The session has to be told of it: it needs something else first, or somebody is at work on it, or the socket takes nothing.
+    Apart,
+}
+
 impl Seat {
     pub(crate) fn new(lane: Arc<Lane>) -> Arc<Self> {
         Arc::new(Self {
@@ -72,26 +82,29 @@ impl Seat {
         }
     }
 
-    /// Writes what a room has for all. False if the session has to be told of it: it needs something else first, or somebody is
-    /// at work on it, or the socket takes nothing.
-    pub(crate) fn follow(&self, delivery: &Delivery) -> bool {
+    /// Writes what a room has for all.
+    pub(crate) fn follow(&self, delivery: &Delivery) -> Followed {
         let Ok(mut guard) = self.live.try_lock() else {
-            return false;
+            return Followed::Apart;
         };
         let Some(live) = guard.as_mut().filter(|live| live.stop.is_none()) else {
-            return false;
+            return Followed::Apart;
         };
         let Live { session, ws, .. } = live;
         // A panic ends this session and none of its neighbours.
-        match catch_unwind(AssertUnwindSafe(|| session.follow(delivery, ws))) {
-            Ok(Forwarded::Written) => return true,
-            Ok(Forwarded::Refused) => return false,
-            Ok(Forwarded::Queued) => {}
-            Err(_panic) => live.stop = Some(live.session.failed()),
-        }
+        let followed = match catch_unwind(AssertUnwindSafe(|| session.follow(delivery, ws))) {
+            Ok(Some(Forwarded::Written)) => return Followed::Written,
+            Ok(Some(Forwarded::Refused)) => return Followed::Apart,
+            Ok(Some(Forwarded::Queued)) => Followed::Written,
+            Ok(None) => return Followed::Known,
+            Err(_panic) => {
+                live.stop = Some(live.session.failed());
+                Followed::Known
+            }
+        };
         drop(guard);
         self.wake();
-        true
+        followed
     }
 
     /// For who reads a room without a connection of its own: `waker` is woken when the room has something from now on.
@@ -185,7 +198,8 @@ impl Seat {
         session.rooms.depart(departure(&stop, &ws));
         // Out of the rooms first: the closing handshake may take its time.
         drop(session);
-        ws.close(stop.frame()).await;
+        // Boxed: nobody else has to keep room for it.
+        Box::pin(ws.close(stop.frame())).await;
     }
 }
 

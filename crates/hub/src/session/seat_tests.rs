@@ -138,7 +138,7 @@ pub(super) async fn session(hub: &Arc<Shared>, dialect: Dialect) -> Box<Session>
     let mut session = Session::new(hub, dialect, CLIENT);
     session.enter(DEFAULT_ROOM, 0).await.unwrap();
     if dialect == V1 {
-        let room = session.plain_room.unwrap();
+        let room = session.rooms.only().unwrap();
         session.rooms.state(room, Watch::List).unwrap();
     }
     session
@@ -196,10 +196,10 @@ pub(super) fn kind(frame: &wire::Frame) -> String {
 
 /// What the room has for all, taken before its lane does.
 pub(super) fn round(hub: &Arc<Shared>, author: &Session) -> Delivery {
-    let room = author.plain_room.unwrap();
+    let room = author.rooms.only().unwrap();
     let (round, is_due) = hub.rooms.due(room).next().unwrap();
     assert!(!is_due);
-    round
+    Arc::into_inner(round).unwrap()
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn nothing_more_is_written_for_a_session_that_panicked() {
 
 /// A room that is nowhere: whoever looks for it panics.
 fn nowhere(author: &Session) -> RoomRef {
-    let mut room = author.plain_room.unwrap();
+    let mut room = author.rooms.only().unwrap();
     room.shard = usize::MAX;
     room
 }
@@ -327,7 +327,7 @@ async fn a_panic_in_a_lane_ends_neither_it_nor_what_waits_behind() {
     let lanes = hub.rooms.lanes();
     let broken = Seat::new(Arc::clone(lanes.of(0)));
     broken.attend(&Waker::from(Arc::new(Bomb)));
-    broken.tell(author.plain_room.unwrap());
+    broken.tell(author.rooms.only().unwrap());
     lanes.of(0).push_room(hub.rooms.due(nowhere(&author)));
     let mut frames = say(&mut author, 0..1);
     listener.until(1).await;
@@ -348,7 +348,7 @@ async fn a_room_whose_round_was_given_up_is_read_by_each_alone_and_goes_on() {
     let mut author = session(&hub, Dialect::Json).await;
     let mut frames = say(&mut author, 0..1);
     // Its lane has it, and finds nothing left.
-    hub.rooms.due(author.plain_room.unwrap()).read_alone();
+    hub.rooms.due(author.rooms.only().unwrap()).read_alone();
     listener.until(1).await;
     frames.extend(say(&mut author, 1..2));
     listener.until(2).await;
@@ -416,10 +416,10 @@ async fn what_a_room_has_for_all_is_refused_while_a_reply_waits_and_taken_once()
     let (io, peer) = Peer::client();
     let mut ws = Acceptor::new().accept(io).await.unwrap();
     member.outbox.push("a reply".to_owned());
-    assert_eq!(member.follow(&round, &mut ws), Forwarded::Refused);
+    assert_eq!(member.follow(&round, &mut ws), Some(Forwarded::Refused));
     member.outbox.pop();
-    for _ in 0..2 {
-        assert_eq!(member.follow(&round, &mut ws), Forwarded::Written);
+    for followed in [Some(Forwarded::Written), None] {
+        assert_eq!(member.follow(&round, &mut ws), followed);
         assert_eq!(peer.frames().len(), 1);
     }
 }

@@ -33,9 +33,9 @@ const TOKEN_EXPIRED: CloseCode = CloseCode::new(4101);
 #[derive(Debug)]
 pub(super) struct Standing {
     grant: Arc<Grant>,
-    end: Option<End>,
+    end: Option<Box<End>>,
     /// The token that came with the handshake, for a `hello` without one.
-    at_door: Option<String>,
+    at_door: Option<Box<str>>,
     /// Its place among those that are not let in yet.
     newcomer: Option<Box<Newcomer>>,
     /// While it waits no command is taken.
@@ -81,7 +81,7 @@ impl Standing {
 impl Session {
     /// Keeps the token that came with the handshake until there is a `hello`; until then its connection is a newcomer's.
     pub(crate) fn expect_hello(&mut self, token: Option<String>, newcomer: Box<Newcomer>) {
-        self.standing.at_door = token;
+        self.standing.at_door = token.map(Into::into);
         self.standing.newcomer = Some(newcomer);
     }
 
@@ -92,7 +92,7 @@ impl Session {
 
     /// Lets the session do this much from now on.
     pub(crate) fn set_grant(&mut self, grant: Arc<Grant>) {
-        self.standing.end = end_of(&grant).map(|at| End { at, is_told: false });
+        self.standing.end = end_of(&grant).map(|at| Box::new(End { at, is_told: false }));
         self.standing.grant = grant;
     }
 
@@ -202,7 +202,7 @@ impl Session {
 
     /// When something has to be done about the end of its grant.
     pub(super) fn end_due(&self) -> Option<Instant> {
-        let End { at, is_told } = self.standing.end.as_ref()?;
+        let End { at, is_told } = &**self.standing.end.as_ref()?;
         if *is_told || !self.tells_of_end() {
             return Some(*at);
         }

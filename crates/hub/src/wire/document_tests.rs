@@ -635,7 +635,7 @@ fn the_documents_plain_object_goes_both_ways() {
     let text = r#"{"email":"…","username":"…","message":"…"}"#;
     assert!(DOCUMENT.contains(text));
     let read = plain::Plain::parse(text).unwrap();
-    assert_eq!(super::to_json(&read), text);
+    assert_eq!(read.to_json(), text);
 }
 
 #[test]

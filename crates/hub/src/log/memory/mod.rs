@@ -8,9 +8,10 @@ mod search;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use siphasher::sip::SipHasher13;
 
 use self::marks::Marks;
 use super::{
@@ -19,7 +20,10 @@ use super::{
     draft::{Key, may_change, position_after},
     stamp::{Stamps, new_epoch},
 };
-use crate::core::{Event, OwnNumberMap, What};
+use crate::{
+    core::{Event, OwnNumberMap, What},
+    identity::random,
+};
 
 /// Enough that threads seldom meet at one.
 const SHARDS: usize = 16;
@@ -41,7 +45,7 @@ pub struct MemoryLimits {
 /// A log whose events last as long as the process, and no longer than its limits let them.
 pub struct MemoryLog {
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
+    hasher: SipHasher13,
     /// Those of one shard.
     limits: MemoryLimits,
     epoch: Arc<str>,
@@ -90,7 +94,7 @@ impl MemoryLog {
         };
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            hasher: RandomState::new(),
+            hasher: SipHasher13::new_with_keys(random(), random()),
             limits: MemoryLimits {
                 events: limits.events / SHARDS,
                 bytes: limits.bytes / SHARDS,
@@ -103,7 +107,7 @@ impl MemoryLog {
     }
 
     fn shard(&self, room: &str) -> MutexGuard<'_, Shard> {
-        let at = self.hasher.hash_one(room) % SHARDS as u64;
+        let at = self.hasher.hash(room.as_bytes()) % SHARDS as u64;
         self.shards[usize::try_from(at).unwrap_or(0)]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
