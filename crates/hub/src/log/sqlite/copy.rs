@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use rusqlite::{Connection, backup};
 
 use super::{
-    FILE, OpenError, check_pages, check_version, corrupt, missing_end, new_file, reader,
+    FILE, OpenError, check_all_pages, check_version, missing_end, new_file, reader, restored,
     rows::{self, integer},
     schema,
 };
@@ -48,6 +48,7 @@ impl Archive {
         if !path.exists() {
             return Err(OpenError::Missing { path: path.into() });
         }
+        restored::check(path)?;
         let conn = reader::open(path).map_err(|error| OpenError::new(path, &error))?;
         check_version(&conn, path)?;
         Ok(Self { conn })
@@ -141,11 +142,8 @@ impl Archive {
                 // In one step, which is one view of it; a server goes on writing meanwhile.
                 while backup.step(-1).map_err(failed)? != backup::StepResult::Done {}
             }
-            check_pages(&copy, path).map_err(|error| match error {
-                // It is as it was copied.
-                OpenError::Corrupt { what, .. } => corrupt(self.path(), what),
-                error => error,
-            })?;
+            // It is as it was copied.
+            check_all_pages(&copy, self.path())?;
             schema::mark_copy(&copy).map_err(failed)?;
             // One file, with nothing beside it.
             copy.pragma_update(None, "journal_mode", "delete")

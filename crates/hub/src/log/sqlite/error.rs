@@ -58,6 +58,18 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// It is a copy, and what stands beside it belongs to another database.
+    #[error(
+        "{}: belongs to the database that was here before this backup: delete it, and {}",
+        path.display(),
+        shm.display()
+    )]
+    Leftover {
+        /// The write-ahead log.
+        path: PathBuf,
+        /// What belongs to that.
+        shm: PathBuf,
+    },
     /// It is damaged.
     #[error(
         "{}: the database is damaged ({what}); restore a backup, or save what can be read with `fdx recover`; `fdx check` says more",

@@ -15,6 +15,7 @@ mod queue;
 mod reacting;
 mod reader;
 mod recover;
+mod restored;
 mod retention;
 mod rows;
 mod schema;
@@ -457,6 +458,7 @@ fn narrow(folder: &Path) -> io::Result<()> {
 /// The writer's connection, to a database that was checked and has the present schema.
 fn connect(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| OpenError::new(path, &error);
+    restored::check(path)?;
     let mut conn = Connection::open(path).map_err(failed)?;
     conn.busy_timeout(LOCK_PATIENCE).map_err(failed)?;
     // Before anything is changed.
@@ -525,6 +527,11 @@ fn check_pages(conn: &Connection, path: &Path) -> Result<(), OpenError> {
         tracing::info!(path = %path.display(), size, "too big to be checked at start");
         return Ok(());
     }
+    check_all_pages(conn, path)
+}
+
+/// However long that takes.
+fn check_all_pages(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     let verdict = conn
         .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
         .map_err(|error| OpenError::new(path, &error))?;

@@ -55,6 +55,43 @@ async fn a_backup_is_made_while_messages_come_and_begins_its_own_history() {
     }
 }
 
+/// Goal: what was restored is what was backed up, also where a crash left more than the database's own file.
+/// Method: the write-ahead log as it is while a log is in use, and a backup put beside it.
+#[tokio::test]
+async fn a_backup_beside_the_write_ahead_log_of_another_database_is_refused_until_that_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("copy.db"));
+    let subject = open(&data).unwrap();
+    subject.say("before").await;
+    Archive::open(&data).unwrap().back_up(&file).unwrap();
+    // Who reads sees to it that the write-ahead log is not emptied.
+    let mut conn = other(&data);
+    let reading = conn.transaction().unwrap();
+    assert_eq!(count(&reading, "log"), 1);
+    subject.say("after").await;
+    let crashed = folder.path().join("crashed");
+    fs::create_dir(&crashed).unwrap();
+    let wal = crashed.join("hub.db-wal");
+    fs::copy(data.join("hub.db-wal"), &wal).unwrap();
+    assert!(fs::metadata(&wal).unwrap().len() > 0);
+    fs::copy(&file, crashed.join(FILE)).unwrap();
+    for _ in 0..2 {
+        let server = open(&crashed).err().unwrap();
+        let reader = Archive::open(&crashed).err().unwrap();
+        for refused in [server, reader] {
+            assert!(matches!(refused, OpenError::Leftover { .. }), "{refused}");
+            assert!(refused.to_string().contains("delete it, and"), "{refused}");
+        }
+    }
+    assert_eq!(
+        fs::read(crashed.join(FILE)).unwrap(),
+        fs::read(&file).unwrap()
+    );
+    fs::remove_file(wal).unwrap();
+    let restored = open(&crashed).unwrap();
+    assert_eq!(restored.tail(Start::At(0), ALL).await.events.len(), 1);
+}
+
 /// Goal: under a backup's name there is never a part of one.
 /// Method: one that fails before its end.
 #[tokio::test]
