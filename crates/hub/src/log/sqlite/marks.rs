@@ -2,8 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::rows::{self, integer, number};
+use super::rows::{self, RoomRow, integer, number};
 use crate::log::{MAX_UNREAD, ReadMark};
+
+/// Marks of one room: some 10 MB. Whose is dropped seems to have read nothing.
+const MAX_IN_ROOM: u64 = 100_000;
 
 /// A mark that somebody wants to set.
 #[derive(Debug, Clone)]
@@ -30,6 +33,25 @@ pub(super) fn raise(conn: &Connection, mark: &Mark) -> rusqlite::Result<bool> {
         )?
         .execute(params![room.id, &*mark.user, integer(seq)])?;
     Ok(changed > 0)
+}
+
+/// Drops up to `max` of a room's marks: those that say nothing, as they are where there is no mark, and of too many the furthest back. Returns how
+/// many.
+pub(super) fn drop_surplus(conn: &Connection, room: &RoomRow, max: u64) -> rusqlite::Result<u64> {
+    let empty = conn
+        .prepare_cached(
+            "DELETE FROM marks WHERE (room, user) IN
+                (SELECT room, user FROM marks WHERE room = ? AND seq <= ? LIMIT ?)",
+        )?
+        .execute(params![room.id, integer(room.floor.seq), integer(max)])?;
+    let max = max.saturating_sub(empty as u64);
+    let surplus = conn
+        .prepare_cached(
+            "DELETE FROM marks WHERE (room, user) IN
+                (SELECT room, user FROM marks WHERE room = ? ORDER BY seq DESC LIMIT ? OFFSET ?)",
+        )?
+        .execute(params![room.id, integer(max), integer(MAX_IN_ROOM)])?;
+    Ok((empty + surplus) as u64)
 }
 
 pub(super) fn get(conn: &Connection, room: &str, user: &str) -> rusqlite::Result<ReadMark> {

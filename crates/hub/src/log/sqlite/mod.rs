@@ -5,6 +5,7 @@
 
 mod copy;
 mod decide;
+mod empty;
 mod erase;
 mod error;
 mod files;

@@ -7,7 +7,10 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::rows::{self, RoomRow, integer, number};
+use super::{
+    empty, marks,
+    rows::{self, RoomRow, integer, number},
+};
 use crate::core::{Chk, Mark};
 
 /// How much of each room is kept.
@@ -135,6 +138,8 @@ pub(super) struct Sweep {
 pub(super) struct Swept {
     /// Rooms that lost their oldest events.
     pub(super) trimmed: Vec<(Arc<str>, Mark)>,
+    /// Rooms of which nothing is known any more.
+    pub(super) forgotten: Vec<Arc<str>>,
     /// Whether the pass is at its end.
     pub(super) is_done: bool,
 }
@@ -161,6 +166,8 @@ impl Sweep {
     ) -> rusqlite::Result<Swept> {
         let now = self.now(conn, system)?;
         let has_cids = !drop_cids(conn, now)?;
+        let forgotten = empty::forget(conn, now, MAX_ROOMS)?;
+        let has_rooms = forgotten.len() as u64 == MAX_ROOMS;
         let rooms = rows::rooms_from(conn, self.room, MAX_ROOMS)?;
         let is_last = (rooms.len() as u64) < MAX_ROOMS;
         let mut trimmed = Vec::new();
@@ -174,11 +181,13 @@ impl Sweep {
                 trimmed.push((name, room.floor));
             }
             left -= surplus;
+            left -= marks::drop_surplus(conn, &room, left)?;
             if left == 0 {
                 // It may have more.
                 self.room = room.id;
                 return Ok(Swept {
                     trimmed,
+                    forgotten,
                     is_done: false,
                 });
             }
@@ -188,7 +197,8 @@ impl Sweep {
         }
         Ok(Swept {
             trimmed,
-            is_done: is_last && !has_cids,
+            forgotten,
+            is_done: is_last && !has_cids && !has_rooms,
         })
     }
 

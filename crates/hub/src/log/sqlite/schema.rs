@@ -35,6 +35,7 @@ CREATE TABLE rooms (
     floor_chk TEXT NOT NULL,
     kept INTEGER NOT NULL
 );
+CREATE INDEX rooms_empty ON rooms (head_ts) WHERE kept = 0;
 CREATE TABLE log (
     seq INTEGER PRIMARY KEY,
     room INTEGER NOT NULL REFERENCES rooms (id),
@@ -82,6 +83,7 @@ CREATE TABLE marks (
     seq INTEGER NOT NULL,
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID;
+CREATE INDEX marks_seq ON marks (room, seq);
 CREATE TABLE erasing (
     user TEXT NOT NULL,
     last INTEGER NOT NULL,

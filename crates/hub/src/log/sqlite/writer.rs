@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     Limits,
     decide::{Decided, decide},
+    empty,
     erase::{Erasing, Request},
     error::Trouble,
     files::Files,
@@ -137,12 +138,13 @@ impl State {
     pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
         let head = "SELECT coalesce(max(head), 0) FROM rooms";
         let last_seq = conn.query_row(head, [], |row| rows::number(row, 0))?;
+        let (forgotten_seq, forgotten_ts) = empty::forgotten(conn)?;
         // Also of rooms of which nothing is kept.
         let newest = "SELECT coalesce(max(head_ts), 0) FROM rooms";
         let last_ts = conn.query_row(newest, [], |row| rows::number(row, 0))?;
         Ok(Self {
-            last_seq,
-            stamps: Stamps::after(last_ts),
+            last_seq: last_seq.max(forgotten_seq),
+            stamps: Stamps::after(last_ts.max(forgotten_ts)),
             rooms: HashMap::new(),
         })
     }
@@ -466,7 +468,14 @@ impl Writer {
             sweep.go_on(conn, rules, crate::hub::now())
         });
         match swept {
-            Ok(Swept { trimmed, is_done }) => {
+            Ok(Swept {
+                trimmed,
+                forgotten,
+                is_done,
+            }) => {
+                for room in forgotten {
+                    self.state.rooms.remove(&room);
+                }
                 self.wal.grew(!trimmed.is_empty());
                 for (room, floor) in trimmed {
                     self.state.rooms.remove(&room);

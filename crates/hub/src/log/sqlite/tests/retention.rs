@@ -10,6 +10,7 @@ async fn a_room_where_nobody_says_anything_shrinks_too_and_each_by_its_own_rule(
         for n in 0..600 {
             let draft = Draft {
                 room: room.into(),
+                now: crate::hub::now(),
                 ..says("u1", &n.to_string(), "x")
             };
             drop(subject.append(draft));
@@ -148,4 +149,86 @@ async fn what_is_dropped_leaves_nothing_but_the_ids_of_clients_for_a_week() {
     }
     let anew = subject.append(says("u1", "0", "word")).await.unwrap();
     assert!(!anew.duplicate);
+}
+
+/// Goal: what is kept for rooms and users that nobody hears of any more has an end, and nothing of it comes back in another's name.
+/// Method: a room that is swept empty, aged by hand.
+#[tokio::test]
+async fn an_empty_room_is_forgotten_after_ninety_days_with_all_that_was_kept_for_it() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let said = Draft {
+        now: crate::hub::now(),
+        ..says("u1", "c1", "said")
+    };
+    let first = subject.append(said).await.unwrap();
+    drop(subject);
+    let cleared = || open_as(&keeps(folder.path(), 0)).unwrap();
+    let subject = cleared();
+    until(|| subject.seen.floor("general").seq == first.seq).await;
+    drop(subject);
+    let conn = other(folder.path());
+    let mark = "INSERT INTO marks SELECT id, 'u2', head FROM rooms";
+    conn.execute(mark, []).unwrap();
+    let age = |days: i64| {
+        let sql = "UPDATE rooms SET head_ts = head_ts - ?";
+        conn.execute(sql, [days * 24 * 60 * 60 * 1_000]).unwrap();
+    };
+    let tables = ["rooms", "cids", "marks"];
+    age(89);
+    let subject = cleared();
+    for cid in ["c2", "c3"] {
+        let elsewhere = Draft {
+            room: "other".into(),
+            now: crate::hub::now(),
+            ..says("u1", cid, "swept by then")
+        };
+        subject.append(elsewhere).await.unwrap();
+    }
+    assert_eq!(subject.bounds().await.head.seq, first.seq);
+    drop(subject);
+    assert_eq!(tables.map(|table| count(&conn, table)), [2, 3, 1]);
+
+    age(2);
+    let subject = cleared();
+    until(|| tables.map(|table| count(&conn, table)) == [1, 2, 0]).await;
+    drop(subject);
+    conn.execute_batch("DELETE FROM log; DELETE FROM rooms")
+        .unwrap();
+    let subject = open(folder.path()).unwrap();
+    assert_eq!(subject.bounds().await.head.seq, 0);
+    let cursor = Cursor {
+        epoch: subject.bounds().await.epoch,
+        mark: Mark {
+            seq: first.seq,
+            chk: crate::log::Chk::of_id(&first.id),
+        },
+    };
+    assert_eq!(subject.judge(&cursor).await, Err(Reset::Ahead));
+    let next = subject.say("c1").await;
+    assert!(next.seq > first.seq && !next.duplicate);
+    assert_eq!(subject.judge(&cursor).await, Err(Reset::Mismatch));
+}
+
+#[tokio::test]
+async fn a_mark_before_what_is_kept_goes_and_of_too_many_those_furthest_back() {
+    let folder = TempDir::new().unwrap();
+    let subject = open_as(&keeps(folder.path(), 2)).unwrap();
+    for n in 0..4 {
+        subject.say(&n.to_string()).await;
+    }
+    drop(subject);
+    let conn = other(folder.path());
+    let add = "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 100003)
+        INSERT INTO marks SELECT rooms.id, 'u' || n, min(n, head) FROM n, rooms";
+    conn.execute(add, []).unwrap();
+    let head = conn.query_row("SELECT head FROM rooms", [], |row| rows::number(row, 0));
+    assert_eq!(head, Ok(4));
+    // The first at 0, and at each of the others; all of them too many.
+    let (subject, log) = limited(folder.path(), Limits::default());
+    until(|| count(&conn, "marks") == 100_000).await;
+    let mark = |user: &str| log.mark(&"general".into(), &user.into());
+    let floor = subject.bounds().await.floor.seq;
+    assert_eq!(mark("u3").await.unwrap().seq, floor, "as if there was none");
+    assert_eq!(mark("u9").await.unwrap().seq, 4);
 }
