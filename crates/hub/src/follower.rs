@@ -161,8 +161,10 @@ impl Follower {
         loop {
             if let Some(page) = &mut self.page {
                 let tail = ready!(Pin::new(&mut page.tail).poll(cx));
-                // Else it may say what was erased since it was read, or be of another history.
-                let is_good = page.rewrites == self.hub.rooms.rewrites(self.room.shard);
+                // Else it may say what was erased since it was read, or be of a history that was not told yet.
+                let rooms = &self.hub.rooms;
+                let is_good = page.rewrites == rooms.rewrites(self.room.shard)
+                    && !rooms.has_forked(self.room, self.history);
                 self.page = None;
                 if is_good && let Some(next) = self.take_page(tail?) {
                     return Poll::Ready(Ok(next));

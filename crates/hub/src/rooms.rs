@@ -328,6 +328,12 @@ impl Rooms {
         }
     }
 
+    /// Whether a room has another history by now.
+    pub(crate) fn has_forked(&self, room: RoomRef, history: History) -> bool {
+        let rooms = self.lock(room.shard);
+        rooms.forked(room.slot, history, 0).is_some()
+    }
+
     /// How far behind a cursor is; see [`Shard::lag`].
     pub(crate) fn lag(&self, room: RoomRef, cursor: u64) -> Option<usize> {
         self.lock(room.shard).lag(room.slot, cursor)

@@ -903,6 +903,19 @@ fn a_room_is_due_once_until_it_is_asked_and_again_while_there_is_more() {
 }
 
 #[test]
+fn a_room_whose_round_was_lost_is_read_by_each_alone_and_due_again_with_the_next_event() {
+    let mut world = World::new(1);
+    world.join(0, 0, 0, 0, 1);
+    let slot = world.say(0, 1).unwrap();
+    world.shard.read_alone(slot);
+    let woken = world.rooms[&0].members[&0].woken.0.lock().unwrap().len();
+    assert_eq!(woken, 1);
+    assert_eq!(world.say(0, 1), Some(slot));
+    let (round, is_due) = world.shard.round(slot, 9, usize::MAX).unwrap();
+    assert_eq!((round.entries.len(), is_due), (1, false));
+}
+
+#[test]
 fn a_round_is_for_who_is_where_it_begins() {
     use Need::{All, Nothing, Other};
     let mut world = World::new(1);

@@ -114,8 +114,8 @@ impl Session {
         };
         let Tail { bounds, events } =
             tail.map_err(|error| Stop::close(CloseCode::TRY_AGAIN_LATER, &error.to_string()))?;
-        if page.rewrites != self.hub.rooms.rewrites(page.room.shard) {
-            // It may be of another history than what comes next.
+        if self.rooms.has_forked(page.room) {
+            // It may be of the new history, before the client knows of that.
             page.state = State::Here(VecDeque::new());
             self.ready.push_back(page.room);
             return Ok(());
@@ -385,6 +385,22 @@ mod tests {
             assert_eq!((reset, new), (&Value::Null, &json!("3")));
             assert_eq!(bodies.len(), if is_here { 3 } else { 2 }, "{bodies:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_new_history_is_given_before_it_is_told() {
+        let (mut slow, mut author) = Slow::new().await;
+        let hub = Arc::clone(&slow.session.hub);
+        say(&mut author, 0..3);
+        let bounds = hub.log.bounds(&"general".into()).await.unwrap();
+        let epoch = "new".into();
+        hub.rooms.forked("general", &Bounds { epoch, ..bounds });
+        // It was about to ask when the log forked.
+        slow.session.fall_behind(slow.room());
+        slow.catch_up();
+        let frames = slow.peer.frames();
+        let events: Vec<_> = frames.iter().map(seat_tests::kind).collect();
+        assert_eq!(events, ["reset"]);
     }
 
     #[tokio::test]

@@ -162,6 +162,12 @@ impl Memberships {
         Some(self.rooms.read(room, session, at, max_entries, max_bytes))
     }
 
+    /// Whether a room has another history than the one that this session reads.
+    pub(crate) fn has_forked(&self, room: RoomRef) -> bool {
+        let place = self.joined.get(room);
+        place.is_some_and(|place| self.rooms.has_forked(room, place.history))
+    }
+
     /// Whether a room's ring lacks some of what this session needs.
     pub(crate) fn is_behind(&self, room: RoomRef) -> bool {
         let place = self.joined.get(room);
