@@ -18,7 +18,10 @@ use fullduplex_hub::{
 use serde_json::json;
 use support::{Running, V1, http::GUEST, text, within};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const ONE: &str = "203.0.113.1";
 const OTHER: &str = "203.0.113.2";
@@ -63,6 +66,7 @@ fn guarded(config: Config) -> (Config, impl Fn(&str) -> String, TempDir) {
         let claims = Claims {
             sub: sub.into(),
             rooms: [("*".into(), vec!["read".into(), "write".into()])].into(),
+            rights: vec!["log".into()],
             exp: Some(u64::MAX),
             ..Claims::default()
         };
@@ -401,6 +405,39 @@ async fn s11_who_is_not_let_in_holds_so_many_connections_and_who_is_does_not_cou
         }
     };
     within(free).await;
+}
+
+#[tokio::test]
+async fn s11_who_has_shown_a_token_by_http_is_in_for_as_long_as_the_connection_is_kept() {
+    let mut config = proxied(Rates::default());
+    config.limits.unauthenticated = 1;
+    let (config, token, _folder) = guarded(config);
+    let hub = Running::start(config).await;
+    let bearer = format!("Authorization: Bearer {}\r\n", token("ana"));
+    let keep = async |path: &str, headers: &str| {
+        let mut stream = TcpStream::connect(hub.addr).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 15];
+        within(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(answer, *b"HTTP/1.1 200 OK", "{path}");
+        stream
+    };
+    let _rooms = keep("/api/v1/rooms", &bearer).await;
+    let _logs = keep("/api/v1/logs", &bearer).await;
+    let _page = keep("/", "").await;
+    assert!(hub.raw("").await.starts_with("HTTP/1.1 503 "));
+}
+
+#[tokio::test]
+async fn s11_whoever_waits_behind_a_proxy_is_not_charged_to_it() {
+    let mut config = proxied(Rates::default());
+    config.limits.unauthenticated_per_address = 1;
+    let hub = Running::start(config).await;
+    let idle = [(); 2].map(|()| TcpStream::connect(hub.addr));
+    let [one, other] = idle;
+    let _idle = (one.await.unwrap(), other.await.unwrap());
+    assert_eq!(hub.get("/", "").await.status, 200);
 }
 
 #[tokio::test]

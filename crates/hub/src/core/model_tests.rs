@@ -1001,6 +1001,42 @@ fn a_room_that_was_opened_and_nobody_joined_is_forgotten() {
 }
 
 #[test]
+fn rooms_are_listed_by_their_names_while_they_are_there() {
+    let mut world = World::new(4);
+    let open = |world: &mut World, name: &str| {
+        let Ok(Opened::Lacks(birth)) = world.shard.open(name, ADDRESS, 0) else {
+            panic!("it has to be filled");
+        };
+        let bounds = Bounds::empty("epoch".into());
+        let now = world.now;
+        let is_old = world
+            .shard
+            .fill(name, birth, Newest::whole(&bounds, Vec::new()), 0, now);
+        assert!(!is_old);
+    };
+    let listed = |world: &World, first: &str, after: Option<&str>| {
+        let rooms = world.shard.list(first, after);
+        let names: Vec<_> = rooms.map(|(name, _)| name.to_string()).collect();
+        names.join(" ")
+    };
+    for name in ["b", "a", "c"] {
+        open(&mut world, name);
+    }
+    world.shard.open("not filled", ADDRESS, 0).unwrap();
+    assert_eq!(listed(&world, "", None), "a b c");
+    assert_eq!(listed(&world, "b", None), "b c");
+    assert_eq!(listed(&world, "a", Some("b")), "c");
+    assert_eq!(listed(&world, "b", Some("a")), "b c");
+    world.shard.sweep(LIMITS.empty_room_ttl);
+    open(&mut world, "d");
+    assert_eq!(
+        listed(&world, "", None),
+        "d",
+        "in the place of one that is gone"
+    );
+}
+
+#[test]
 fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     let mut world = World::new(1);
     world.shard.keep("general");
