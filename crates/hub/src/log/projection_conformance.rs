@@ -44,7 +44,7 @@ macro_rules! projection_conformance {
 }
 pub(crate) use projection_conformance;
 
-fn react(target: u64, emoji: &str, on: bool) -> What {
+pub(crate) fn react(target: u64, emoji: &str, on: bool) -> What {
     What::React {
         target,
         emoji: emoji.into(),

@@ -13,7 +13,7 @@ use std::{
 
 use siphasher::sip::SipHasher13;
 
-use self::marks::Marks;
+use self::{marks::Marks, search::Searches};
 use super::{
     Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MAX_MISSED, Mark,
     PageSize, ReadError, Sought, Start, Tail,
@@ -44,13 +44,29 @@ pub struct MemoryLimits {
 
 /// A log whose events last as long as the process, and no longer than its limits let them.
 pub struct MemoryLog {
-    shards: Box<[Mutex<Shard>]>,
-    hasher: SipHasher13,
+    shards: Arc<Shards>,
+    searches: Searches,
     /// Those of one shard.
     limits: MemoryLimits,
     epoch: Arc<str>,
     marks: Mutex<Marks>,
     committed: Arc<dyn Committed>,
+}
+
+/// All rooms.
+struct Shards {
+    all: Box<[Mutex<Shard>]>,
+    hasher: SipHasher13,
+}
+
+impl Shards {
+    /// The shard that a room is in.
+    fn of(&self, room: &str) -> MutexGuard<'_, Shard> {
+        let at = self.hasher.hash(room.as_bytes()) % SHARDS as u64;
+        self.all[usize::try_from(at).unwrap_or(0)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Rooms that share an order.
@@ -93,8 +109,11 @@ impl MemoryLog {
             })
         };
         Self {
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            hasher: SipHasher13::new_with_keys(random(), random()),
+            shards: Arc::new(Shards {
+                all: std::iter::repeat_with(shard).take(SHARDS).collect(),
+                hasher: SipHasher13::new_with_keys(random(), random()),
+            }),
+            searches: Searches::new(),
             limits: MemoryLimits {
                 events: limits.events / SHARDS,
                 bytes: limits.bytes / SHARDS,
@@ -107,10 +126,7 @@ impl MemoryLog {
     }
 
     fn shard(&self, room: &str) -> MutexGuard<'_, Shard> {
-        let at = self.hasher.hash(room.as_bytes()) % SHARDS as u64;
-        self.shards[usize::try_from(at).unwrap_or(0)]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards.of(room)
     }
 
     fn try_append(&self, draft: Draft) -> Result<Appended, AppendError> {
@@ -178,7 +194,7 @@ impl Log for MemoryLog {
 
     fn erase(&self, user: &Arc<str>) -> Answer<u64, AppendError> {
         let mut erased = 0;
-        for shard in &self.shards {
+        for shard in &self.shards.all {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let Shard { rooms, bytes, .. } = &mut *shard;
             for room in rooms.values_mut() {
@@ -447,7 +463,7 @@ mod tests {
             log.append(draft).await.unwrap();
             rooms.push(room);
         }
-        for shard in &log.shards {
+        for shard in &log.shards.all {
             let shard = shard.lock().unwrap();
             assert_eq!((shard.events, shard.by_cid.len()), (3, 3));
         }

@@ -3,16 +3,24 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
-use super::{MemoryLog, Room, Shard, projection::Present};
+use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::timeout};
+
+use super::{Room, Shard, Shards, projection::Present};
 use crate::{
     core::{Event, What},
     log::{
-        Found, MAX_SCANNED, MAX_WORDS, SearchQuery,
+        Answer, Found, Lost as _, MAX_SCANNED, MAX_WORDS, ReadError, SearchQuery,
         projection::{Finding, folded_words},
     },
 };
+
+/// Searches that may be there, with the one that goes on: as many as one of the log on disk lets wait.
+const MAX_WAITING: usize = 1_000;
+/// How long one may wait for its turn, for the same reason.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A message that a search may be about, by its id.
 type Candidate = (Arc<str>, Arc<str>, u64);
@@ -38,7 +46,56 @@ impl Words {
     }
 }
 
-impl MemoryLog {
+/// Where searches wait for their turn: one goes on at a time, so that they hold up nobody but each other.
+pub(super) struct Searches {
+    places: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+impl Searches {
+    pub(super) fn new() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(MAX_WAITING)),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Has one done apart from the threads that serve connections, unless nobody waits for it any more.
+    pub(super) fn run(
+        &self,
+        find: impl FnOnce() -> Found + Send + 'static,
+    ) -> Answer<Found, ReadError> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Answer::given(Err(ReadError::Busy));
+        };
+        let Ok(runtime) = Handle::try_current() else {
+            return Answer::given(Err(ReadError::lost()));
+        };
+        let turn = Arc::clone(&self.turn);
+        let (mut answer, later) = Answer::later();
+        runtime.spawn(async move {
+            let _place = place;
+            let turn = tokio::select! {
+                biased;
+                () = answer.closed() => return,
+                turn = timeout(PATIENCE, turn.acquire_owned()) => turn,
+            };
+            if turn.is_err() {
+                answer.send(Err(ReadError::Busy)).ok();
+                return;
+            }
+            let found = spawn_blocking(move || {
+                let _turn = turn;
+                answer.send(Ok(find())).ok();
+            });
+            // Who waits for one that panics is told that it is lost.
+            found.await.ok();
+        });
+        later
+    }
+}
+
+impl Shards {
     pub(super) fn find(&self, query: &SearchQuery) -> Found {
         let mut finding = Finding::new(query.max);
         let Some(words) = Words::new(&query.words) else {
@@ -48,10 +105,10 @@ impl MemoryLog {
             if !finding.goes_on() {
                 break;
             }
-            let text = self.shard(&room).text(&room, seq);
+            let text = self.of(&room).text(&room, seq);
             // Apart from the lock: it may be long.
             let shown = if words.are_in(&text) {
-                let message = self.shard(&room).message(&room, seq);
+                let message = self.of(&room).message(&room, seq);
                 message.map(|message| message.shown(query.viewer.as_ref()))
             } else {
                 None
@@ -68,12 +125,12 @@ impl MemoryLog {
         let mut candidates = Vec::new();
         if let Some(rooms) = &query.rooms {
             for name in rooms.iter().collect::<BTreeSet<_>>() {
-                if let Some(room) = self.shard(name).rooms.get(name) {
+                if let Some(room) = self.of(name).rooms.get(name) {
                     candidates.extend(room.candidates(query));
                 }
             }
         } else {
-            for shard in &self.shards {
+            for shard in &self.all {
                 let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
                 let rooms = shard.rooms.values();
                 candidates.extend(rooms.flat_map(|room| room.candidates(query)));
@@ -130,9 +187,11 @@ const fn body(event: &Event) -> Option<&Arc<str>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Builder;
+
     use super::*;
     use crate::log::{
-        Log as _, MAX_SCANNED_BYTES, MemoryLimits,
+        Log as _, MAX_SCANNED_BYTES, MemoryLimits, MemoryLog, Projection as _,
         conformance::{Seen, says},
         projection_conformance::{bodies, looking_for},
     };
@@ -157,7 +216,7 @@ mod tests {
             let mut query = looking_for("needle");
             let mut answers = Vec::new();
             loop {
-                let found = log.find(&query);
+                let found = log.shards.find(&query);
                 answers.push(bodies(&found.messages).len());
                 query.cursor = found.next;
                 if query.cursor.is_none() {
@@ -166,5 +225,59 @@ mod tests {
             }
             assert_eq!(answers, [0, 0, 1]);
         }
+    }
+
+    fn log() -> MemoryLog {
+        let limits = MemoryLimits {
+            room_events: 10,
+            events: 10_000,
+            bytes: 1 << 20,
+        };
+        MemoryLog::new(limits, Arc::new(Seen::default()))
+    }
+
+    /// Goal: a thread that serves connections does not search.
+    /// Method: one thread, and a search of a room that can't be looked into before that thread has gone on.
+    #[test]
+    fn a_search_holds_up_nobody() {
+        let log = log();
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let _in_runtime = runtime.enter();
+        runtime
+            .block_on(log.append(says("u1", "1", "needle")))
+            .unwrap();
+        let held = log.shard("general");
+        let found = log.search(looking_for("needle"));
+        runtime.block_on(async { tokio::task::yield_now().await });
+        drop(held);
+        let found = runtime.block_on(found).unwrap();
+        assert_eq!(bodies(&found.messages), ["needle"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_that_nobody_waits_for_takes_no_place_and_none_waits_for_ever() {
+        let log = log();
+        let turn = Arc::clone(&log.searches.turn).acquire_owned().await;
+        for _ in 0..3 {
+            for _ in 0..MAX_WAITING {
+                drop(log.search(looking_for("needle")));
+            }
+            // Each finds out for itself.
+            while log.searches.places.available_permits() < MAX_WAITING {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut waiting: Vec<_> = (0..MAX_WAITING)
+            .map(|_| log.search(looking_for("needle")))
+            .collect();
+        let refused = log.search(looking_for("needle")).await;
+        assert_eq!(refused, Err(ReadError::Busy));
+        let last = waiting.pop().unwrap();
+        assert_eq!(last.await, Err(ReadError::Busy), "it was never its turn");
+        drop((turn, waiting));
+        assert_eq!(
+            log.search(looking_for("needle")).await,
+            Ok(Found::default())
+        );
     }
 }

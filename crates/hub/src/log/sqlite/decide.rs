@@ -217,9 +217,12 @@ fn take_back(conn: &Connection, seq: i64, user: &str) -> rusqlite::Result<bool> 
     let taken_back = conn
         .prepare_cached("UPDATE log SET kind = 4 WHERE seq = ? AND kind = 3")?
         .execute([seq])?;
+    // Unless it was set again since that began.
     conn.prepare_cached(
         "DELETE FROM reactions WHERE user = ?1 AND target = (SELECT target FROM log WHERE seq = ?2)
-            AND emoji = (SELECT body FROM log WHERE seq = ?2)",
+            AND emoji = (SELECT body FROM log WHERE seq = ?2)
+            AND NOT EXISTS (SELECT 1 FROM reacted WHERE reacted.target = reactions.target
+                AND reacted.emoji = reactions.emoji AND reacted.user = reactions.user)",
     )?
     .execute(params![user, seq])?;
     Ok(taken_back > 0)

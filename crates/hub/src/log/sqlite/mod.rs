@@ -41,7 +41,7 @@ pub use self::{
     retention::{Retention, RoomRetention},
 };
 use self::{
-    erase::{Erasing, Request},
+    erase::{Erasures, Request},
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
@@ -193,7 +193,7 @@ impl SqliteLog {
         let (epoch, secret) = identity(&mut conn).map_err(failed)?;
         let sweep = Sweep::read(&conn).map_err(failed)?;
         let state = State::read(&conn).map_err(failed)?;
-        let erasing = Erasing::unfinished(&conn).map_err(failed)?;
+        let erasures = Erasures::unfinished(&conn).map_err(failed)?;
         let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);
         let readers = Readers::start(&path, READING).map_err(failed)?;
@@ -210,7 +210,7 @@ impl SqliteLog {
                 rooms: options.rooms.clone(),
             },
             sweep,
-            erasing,
+            erasures,
             state,
             wal,
             // With the readers' connections, all are there.

@@ -216,13 +216,11 @@ fn reactions(
 ) -> rusqlite::Result<Vec<Reaction>> {
     let target = integer(target);
     let mut counted = conn.prepare_cached(
-        "SELECT emoji, count(*) FROM reactions
-            WHERE target = ? AND user NOT IN (SELECT user FROM erasing) GROUP BY emoji
+        "SELECT emoji, count(*) FROM reacted WHERE target = ? GROUP BY emoji
             ORDER BY count(*) DESC, emoji LIMIT ?",
     )?;
     let mut listed = conn.prepare_cached(
-        "SELECT user FROM reactions
-            WHERE target = ? AND emoji = ? AND user NOT IN (SELECT user FROM erasing)
+        "SELECT user FROM reacted WHERE target = ? AND emoji = ?
             ORDER BY user IS NOT ?, user LIMIT ?",
     )?;
     let counted = counted.query_map(params![target, integer(MAX_REACTIONS as u64)], |row| {

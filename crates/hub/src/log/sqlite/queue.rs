@@ -6,6 +6,9 @@ use std::{
     time::Instant,
 };
 
+/// Items looked at to make room: all searches that may wait, and so many that nobody notices the time.
+const MAX_LOOKED_AT: usize = 1_000;
+
 /// A bounded queue into one or more threads.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -65,7 +68,7 @@ impl<T> Queue<T> {
         if state.is_closed {
             return Err(Refused::Closed);
         }
-        if state.items.len() >= self.max_items || state.bytes >= self.max_bytes {
+        if self.is_full(&state) {
             return Err(Refused::Full);
         }
         state.bytes += bytes;
@@ -76,6 +79,27 @@ impl<T> Queue<T> {
             self.filled.notify_one();
         }
         Ok(())
+    }
+
+    /// Drops what is void of the oldest items, where no more would be taken.
+    pub(super) fn make_room(&self, is_void: impl Fn(&T) -> bool) {
+        let mut state = self.lock();
+        if !self.is_full(&state) {
+            return;
+        }
+        let looked_at = state.items.len().min(MAX_LOOKED_AT);
+        let oldest: Vec<_> = state.items.drain(..looked_at).collect();
+        for (item, bytes) in oldest.into_iter().rev() {
+            if is_void(&item) {
+                state.bytes -= bytes;
+            } else {
+                state.items.push_front((item, bytes));
+            }
+        }
+    }
+
+    fn is_full(&self, state: &State<T>) -> bool {
+        state.items.len() >= self.max_items || state.bytes >= self.max_bytes
     }
 
     /// How many items wait, and their bytes.
@@ -183,6 +207,21 @@ mod tests {
         assert!(matches!(queue.take(9, 4, None), Taken::Items(items) if items == [2]));
         assert_eq!(queue.take_while(|&n| n > 2), [3]);
         assert!(matches!(queue.take(9, 4, None), Taken::Closed));
+    }
+
+    #[test]
+    fn what_is_void_makes_room_where_there_is_none() {
+        let queue = Queue::new(4, 100);
+        for n in 0..3 {
+            queue.push(n, 10).unwrap();
+        }
+        let is_odd = |n: &i32| n % 2 == 1;
+        queue.make_room(is_odd);
+        assert_eq!(queue.waiting(), (3, 30), "there is room");
+        queue.push(3, 10).unwrap();
+        queue.make_room(is_odd);
+        assert_eq!(queue.waiting(), (2, 20));
+        assert!(matches!(queue.take(9, 99, None), Taken::Items(items) if items == [0, 2]));
     }
 
     #[test]

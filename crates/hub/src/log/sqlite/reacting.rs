@@ -19,7 +19,7 @@ pub(super) fn answered(
     };
     let target = integer(message.seq);
     let is_on = conn
-        .prepare_cached("SELECT 1 FROM reactions WHERE target = ? AND emoji = ? AND user = ?")?
+        .prepare_cached("SELECT 1 FROM reacted WHERE target = ? AND emoji = ? AND user = ?")?
         .exists(params![target, &**emoji, &*user.id])?;
     if is_on == *on {
         let since = rows::find_reaction(conn, message.seq, emoji, &user.id)?;

@@ -18,7 +18,10 @@ use super::{
     queue::{Queue, Refused, Taken},
     watch::join,
 };
-use crate::log::{Answer, Lost as _, ReadError};
+use crate::{
+    log::{Answer, Lost as _, ReadError},
+    seldom::Seldom,
+};
 
 /// How many threads read, and what may wait for them.
 #[derive(Debug, Clone, Copy)]
@@ -50,13 +53,46 @@ pub(super) struct Budget {
 /// Steps of SQLite's machine between looks at the clock: far less than a millisecond.
 const STEPS: i32 = 10_000;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// Something to be read.
+trait Job: Send {
+    /// Whether nobody waits for it any more.
+    fn is_void(&self) -> bool;
+
+    fn run(self: Box<Self>, conn: &mut Connection);
+}
 
 /// What readers and those who ask them share.
 struct Shared {
-    jobs: Queue<Job>,
+    jobs: Queue<Box<dyn Job>>,
     /// Whether nobody is to be read for any more.
     is_closing: AtomicBool,
+    late: Seldom,
+    failed: Seldom,
+}
+
+impl Shared {
+    fn new(waiting: usize) -> Self {
+        Self {
+            jobs: Queue::new(waiting, usize::MAX),
+            is_closing: AtomicBool::new(false),
+            late: Seldom::new(1),
+            failed: Seldom::new(1),
+        }
+    }
+
+    /// What to tell who waits for something that can't be read.
+    fn why(&self, error: &rusqlite::Error) -> ReadError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
+            Some(ErrorCode::DatabaseBusy) => ReadError::Busy,
+            _ => {
+                self.failed.tell(|left_out| {
+                    tracing::error!(%error, left_out, "the log can't be read");
+                });
+                ReadError::Unavailable
+            }
+        }
+    }
 }
 
 pub(super) struct Readers {
@@ -66,10 +102,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn start(path: &Path, desks: Desks) -> rusqlite::Result<Self> {
-        let shared = Arc::new(Shared {
-            jobs: Queue::new(desks.waiting, usize::MAX),
-            is_closing: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(desks.waiting));
         let mut threads = Vec::new();
         for _ in 0..desks.threads {
             let mut conn = open(path)?;
@@ -80,7 +113,7 @@ impl Readers {
                 while let Taken::Items(jobs) = shared.jobs.take(1, usize::MAX, None) {
                     for job in jobs {
                         // Who waits for one that panics is told that it is lost; others are read for as before.
-                        catch_unwind(AssertUnwindSafe(|| job(&mut conn))).ok();
+                        catch_unwind(AssertUnwindSafe(|| job.run(&mut conn))).ok();
                     }
                 }
             };
@@ -127,40 +160,78 @@ impl Desk {
         budget: Budget,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<(), ReadError> {
-        let turn_by = Instant::now() + budget.whole;
-        let shared = Arc::clone(&self.0);
-        let job = move |conn: &mut Connection| {
-            if answer.is_closed() {
-                return;
-            }
-            let begun = Instant::now();
-            if begun >= turn_by {
-                tracing::warn!("the log has more to read than it can in time");
-                answer.send(Err(ReadError::Busy)).ok();
-                return;
-            }
-            let answer = Arc::new(answer);
-            let deadline = turn_by.min(begun + budget.turn);
-            let awaited = Arc::downgrade(&answer);
-            let is_over = move || {
+        let Self(shared) = self;
+        let question = Question {
+            answer,
+            turn_by: Instant::now() + budget.whole,
+            turn: budget.turn,
+            read,
+            shared: Arc::clone(shared),
+        };
+        shared.jobs.make_room(|job| job.is_void());
+        let asked = shared.jobs.push(Box::new(question), 1);
+        asked.map_err(|refused| match refused {
+            Refused::Full => ReadError::Busy,
+            Refused::Closed => ReadError::lost(),
+        })
+    }
+}
+
+/// Something to be read, and who wants to know.
+struct Question<T, F> {
+    answer: oneshot::Sender<Result<T, ReadError>>,
+    /// When it has to be done.
+    turn_by: Instant,
+    /// How long it may take once it is its turn.
+    turn: Duration,
+    read: F,
+    shared: Arc<Shared>,
+}
+
+impl<T, F> Job for Question<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn is_void(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    fn run(self: Box<Self>, conn: &mut Connection) {
+        if self.is_void() {
+            return;
+        }
+        let Self {
+            answer,
+            turn_by,
+            turn,
+            read,
+            shared,
+        } = *self;
+        let begun = Instant::now();
+        if begun >= turn_by {
+            shared.late.tell(|left_out| {
+                tracing::warn!(left_out, "the log has more to read than it can in time");
+            });
+            answer.send(Err(ReadError::Busy)).ok();
+            return;
+        }
+        let answer = Arc::new(answer);
+        let deadline = turn_by.min(begun + turn);
+        let is_over = {
+            let (awaited, shared) = (Arc::downgrade(&answer), Arc::clone(&shared));
+            move || {
                 shared.is_closing.load(Ordering::Relaxed)
                     || awaited.upgrade().is_none_or(|answer| answer.is_closed())
                     || Instant::now() >= deadline
-            };
-            let result =
-                limited(conn, deadline - begun, is_over, read).map_err(|error| why(&error));
-            // Who does not wait any more needs no answer.
-            if let Some(answer) = Arc::into_inner(answer) {
-                answer.send(result).ok();
             }
         };
-        self.0
-            .jobs
-            .push(Box::new(job), 1)
-            .map_err(|refused| match refused {
-                Refused::Full => ReadError::Busy,
-                Refused::Closed => ReadError::lost(),
-            })
+        let result = limited(conn, deadline - begun, is_over, read);
+        let result = result.map_err(|error| shared.why(&error));
+        // Who does not wait any more needs no answer.
+        if let Some(answer) = Arc::into_inner(answer) {
+            answer.send(result).ok();
+        }
     }
 }
 
@@ -182,21 +253,110 @@ fn limited<T>(
     read(conn)
 }
 
-fn why(error: &rusqlite::Error) -> ReadError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
-        Some(ErrorCode::DatabaseBusy) => ReadError::Busy,
-        _ => {
-            tracing::error!(%error, "the log can't be read");
-            ReadError::Unavailable
-        }
-    }
-}
-
 /// A connection that can't write.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(super::LOCK_PATIENCE)?;
     Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    use super::*;
+
+    const HOUR: Budget = Budget {
+        whole: Duration::from_secs(3_600),
+        turn: Duration::from_secs(3_600),
+    };
+
+    /// Readers that nobody has started.
+    fn asleep(waiting: usize) -> Readers {
+        Readers {
+            shared: Arc::new(Shared::new(waiting)),
+            threads: Vec::new(),
+        }
+    }
+
+    /// Does what waits, here.
+    fn work(readers: &Readers, conn: &mut Connection) {
+        let jobs = readers.shared.jobs.take(usize::MAX, usize::MAX, None);
+        let Taken::Items(jobs) = jobs else {
+            panic!("nothing to do");
+        };
+        for job in jobs {
+            job.run(conn);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_takes_no_place() {
+        let readers = asleep(3);
+        let first = readers.read(HOUR, |_| Ok(1));
+        for _ in 0..9 {
+            drop(readers.read(HOUR, |_| Ok(0)));
+        }
+        let others = [2, 3].map(|n| readers.read(HOUR, move |_| Ok(n)));
+        let refused = readers.read(HOUR, |_| Ok(4)).await;
+        assert_eq!(refused, Err(ReadError::Busy));
+        work(&readers, &mut Connection::open_in_memory().unwrap());
+        let [second, third] = others;
+        assert_eq!(
+            [first.await, second.await, third.await],
+            [Ok(1), Ok(2), Ok(3)]
+        );
+    }
+
+    /// Counts lines in the log.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn however_many_ask_in_vain_the_operator_is_told_seldom() {
+        let readers = asleep(1_000);
+        let late = Budget {
+            whole: Duration::ZERO,
+            ..HOUR
+        };
+        let nowhere = |conn: &Connection| conn.query_row("SELECT x FROM y", [], |row| row.get(0));
+        let mut asked: Vec<Answer<i64, _>> = Vec::new();
+        for _ in 0..100 {
+            asked.push(readers.read(late, |_| Ok(1)));
+            asked.push(readers.read(HOUR, nowhere));
+        }
+        let lines = Arc::new(AtomicUsize::new(0));
+        tracing::subscriber::with_default(Lines(Arc::clone(&lines)), || {
+            work(&readers, &mut Connection::open_in_memory().unwrap());
+        });
+        assert_eq!(lines.load(Ordering::Relaxed), 2, "one of each kind");
+        for (n, answer) in asked.into_iter().enumerate() {
+            let why = [ReadError::Busy, ReadError::Unavailable][n % 2];
+            assert_eq!(answer.await, Err(why));
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// `log` is the truth: one row for each event. `edits`, `reactions` and `search` are what it comes to: the last edit of a message, the
 /// reactions that are set, the words of present bodies. `cids` outlives the rows of `log` where those are dropped early. `marks` is how far
-/// users have read, `erasing` whose texts are to go, and how far that is done. A kind of event that this version does not know is in `log.kind` by its name.
+/// users have read, `erasing` whose texts are to go, and how far that is done; `reacted` is the reactions without those that are to go. A kind of event that this version does not know is in `log.kind` by its name.
 ///
 /// What somebody deleted is to be nowhere in the file. So bodies are in `log` alone, where rows are added at the end and a tombstone's
 /// body becomes as many zeros: rows that SQLite moves between its pages may leave copies behind. And `search` is told by `said` what
@@ -89,8 +89,12 @@ CREATE TABLE erasing (
     last INTEGER NOT NULL,
     next INTEGER NOT NULL,
     erased INTEGER NOT NULL,
-    PRIMARY KEY (user, last)
+    PRIMARY KEY (user)
 ) WITHOUT ROWID;
+CREATE VIEW reacted AS SELECT target, emoji, user FROM reactions WHERE NOT EXISTS
+    (SELECT 1 FROM erasing WHERE erasing.user = reactions.user AND NOT EXISTS
+        (SELECT 1 FROM log WHERE log.target = reactions.target AND log.kind = 3 AND log.body = reactions.emoji
+            AND log.user = reactions.user AND log.seq > erasing.last));
 CREATE VIRTUAL TABLE search USING fts5 (
     body, content = 'said', content_rowid = 'seq', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
 );

@@ -1,7 +1,7 @@
 //! The one thread that writes. What queued while it was busy with a commit goes into the next one, together.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use super::{
     Limits,
     decide::{Decided, decide},
     empty,
-    erase::{Erasing, Request},
+    erase::{self, Erasures, Request},
     error::Trouble,
     files::Files,
     marks::{self, Mark},
@@ -37,8 +37,6 @@ const MAX_BATCH: usize = 256;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Rooms whose row is remembered: some MiB. The rest are read again.
 const MAX_ROOMS: usize = 16_384;
-/// Users that wait to be forgotten. Somebody asks for each.
-const MAX_ERASING: usize = 64;
 /// How often is looked for what has become too old. Ages are days.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -90,8 +88,7 @@ pub(super) struct Writer {
     pub(super) committed: Arc<dyn Committed>,
     pub(super) rules: Rules,
     pub(super) sweep: Sweep,
-    /// Users whose texts are to go, the first of them first.
-    pub(super) erasing: VecDeque<Erasing>,
+    pub(super) erasures: Erasures,
     pub(super) state: State,
     pub(super) wal: Wal,
     pub(super) files: Files,
@@ -131,6 +128,22 @@ enum Failed {
     Before(rusqlite::Error),
     /// It may be, once the database is opened again.
     AtCommit(rusqlite::Error),
+}
+
+impl Failed {
+    const fn error(&self) -> &rusqlite::Error {
+        let (Self::Before(error) | Self::AtCommit(error)) = self;
+        error
+    }
+
+    /// What to tell those who were in it.
+    fn outcome(&self) -> AppendError {
+        match self {
+            // A disk that is full did not take the frame that would have ended the transaction.
+            Self::AtCommit(error) if !super::error::is_full(error) => AppendError::Timeout,
+            _ => AppendError::Unavailable,
+        }
+    }
 }
 
 impl State {
@@ -199,11 +212,8 @@ impl Writer {
         let _working = Working(queue, Arc::clone(&self.owed));
         let mut sweep_at = Instant::now();
         loop {
-            let others = [self.wal.due(), self.trouble.retry_at()];
-            let until = match others.into_iter().flatten().min() {
-                _ if !self.erasing.is_empty() && !self.trouble.is_there() => Instant::now(),
-                other => other.map_or(sweep_at, |at| at.min(sweep_at)),
-            };
+            let others = [self.wal.due(), self.trouble.retry_at(), self.erasing_due()];
+            let until = others.into_iter().flatten().fold(sweep_at, Instant::min);
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
                 Taken::Items(batch) => self.work(batch),
                 Taken::Nothing => self.try_again(),
@@ -392,68 +402,72 @@ impl Writer {
 
     /// Leaves a transaction that failed behind. Returns what to tell those who were in it.
     fn recover(&mut self, failed: &Failed) -> AppendError {
-        let (error, is_unknown) = match failed {
-            Failed::Before(error) => (error, false),
-            // A disk that is full did not take the frame that would have ended the transaction.
-            Failed::AtCommit(error) => (error, !super::error::is_full(error)),
-        };
-        self.trouble.report_error(error);
-        if !self.conn.is_autocommit()
-            && let Err(error) = self.conn.execute_batch("ROLLBACK")
-        {
-            self.trouble.report_error(&error);
-        }
+        self.trouble.report_error(failed.error());
+        self.roll_back();
         // What it counted on is perhaps not so; what can't be read now is read before the next one.
         match State::read(&self.conn) {
             Ok(state) => self.state = state,
             Err(_) => self.state.rooms.clear(),
         }
-        if is_unknown {
-            AppendError::Timeout
-        } else {
-            AppendError::Unavailable
+        failed.outcome()
+    }
+
+    fn roll_back(&mut self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            self.trouble.report_error(&error);
         }
     }
 
     /// Begins to forget a user: from its commit on, nothing that the user said is read any more.
     fn begin_erasing(&mut self, request: Request) {
         let Request { user, answer, .. } = request;
-        if self.erasing.len() >= MAX_ERASING {
+        if !self.erasures.takes(&user) {
             answer.send(Err(AppendError::Busy)).ok();
             return;
         }
-        let begin = || Erasing::begin(&self.conn, &user, self.state.last_seq);
+        let last = self.state.last_seq;
+        let begin = || erase::begin(&self.conn, &user, last);
         match transact(&self.conn, self.limits.write, begin) {
-            Ok(mut erasing) => {
+            Ok(()) => {
                 self.committed.erased(&user);
-                erasing.asker = Some(answer);
-                self.erasing.push_back(erasing);
+                self.erasures.add(user, last, answer);
             }
             Err(failed) => {
-                answer.send(Err(self.recover(&failed))).ok();
+                self.roll_back();
+                self.erasures.tell(&user, failed.error());
+                answer.send(Err(failed.outcome())).ok();
             }
         }
     }
 
-    /// Does some of what is to be done for the first user who is to be forgotten. What fails is tried again once other things succeed.
+    /// When there is something to do for a user who is to be forgotten. What can't be stored at all can't be erased either.
+    fn erasing_due(&self) -> Option<Instant> {
+        let due = self.erasures.due();
+        due.filter(|_| !self.trouble.is_there())
+    }
+
+    /// Does some of what is to be done for a user who is to be forgotten. A step that fails says nothing about messages: it may need more space than
+    /// they do, or a page that they don't.
     fn erase(&mut self) {
-        if self.trouble.is_there() || self.erasing.is_empty() || self.is_hindered() {
+        if self.erasing_due().is_none_or(|due| due > Instant::now()) || self.is_hindered() {
             return;
         }
-        let Some(first) = self.erasing.front_mut() else {
+        let Some(erasing) = self.erasures.take_due() else {
             return;
         };
-        match transact(&self.conn, self.limits.write, || first.step(&self.conn)) {
+        // As the sweep: messages are worth a wait for a lock, this is not.
+        let step = || erasing.step(&self.conn);
+        match transact(&self.conn, Duration::ZERO, step) {
             Ok(progress) => {
                 self.wal.grew(true);
-                if first.advance(progress)
-                    && let Some(asker) = self.erasing.pop_front().and_then(|done| done.asker)
-                {
-                    asker.send(Ok(progress.erased)).ok();
-                }
+                self.erasures.advance(erasing, progress);
             }
             Err(failed) => {
-                self.recover(&failed);
+                self.roll_back();
+                self.erasures.tell(&erasing.user, failed.error());
+                self.erasures.put_off(erasing);
             }
         }
     }
