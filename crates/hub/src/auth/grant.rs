@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Claims;
-use crate::core::is_name;
+use crate::{core::is_name, wire::event::PLAIN_ID};
 
 /// The longest id of a user, in bytes: it is kept with each message.
 const MAX_ID_BYTES: usize = 128;
@@ -48,8 +48,8 @@ pub enum BadClaims {
     /// `sub` is missing, too long, or has control characters.
     #[error("sub must have 1 to {MAX_ID_BYTES} bytes without control characters")]
     User,
-    /// `sub` is the administrator's own.
-    #[error("sub must not be {ADMIN}")]
+    /// `sub` is the administrator's own, or that of all plain clients.
+    #[error("sub must not be {ADMIN} or {PLAIN_ID}")]
     Reserved,
     /// `name` can't be one.
     #[error("name must be 1 to 64 visible characters")]
@@ -121,7 +121,7 @@ impl Grant {
         if !is_user_id(id) {
             return Err(BadClaims::User);
         }
-        if is_admin_id(id) {
+        if is_admin_id(id) || id == PLAIN_ID {
             return Err(BadClaims::Reserved);
         }
         let name = claims.name.as_deref().map(str::trim);
@@ -325,7 +325,10 @@ mod tests {
         for bad in [r#"{"sub":""}"#, "{}", r#"{"sub":"a\u0007"}"#, &long] {
             assert_eq!(grant(bad), Err(BadClaims::User), "{bad}");
         }
-        assert_eq!(grant(r#"{"sub":"fdx:admin"}"#), Err(BadClaims::Reserved));
+        for taken in ["fdx:admin", "plain"] {
+            let taken = grant(&format!(r#"{{"sub":"{taken}"}}"#));
+            assert_eq!(taken, Err(BadClaims::Reserved));
+        }
         let admin = grant(r#"{"sub":"admin"}"#).unwrap();
         assert_ne!(admin.user_id(), Grant::admin().user_id());
         assert_eq!(grant(r#"{"sub":"a","name":" "}"#), Err(BadClaims::Name));

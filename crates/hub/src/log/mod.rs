@@ -101,6 +101,9 @@ pub trait Committed: Send + Sync + 'static {
     /// Learns that a room has another history from now on, of which the log has this much: the log went back in time, or was replaced.
     /// `bounds.epoch` is none that the room had before. What is committed after this follows `bounds.head`. What is read before this is of
     /// the old history, and after it of the new one; else as [`committed`](Self::committed).
+    ///
+    /// Neither log of this crate calls it: they begin another history only when they are opened. It is for a log of several nodes, or one that
+    /// can be put back while it runs.
     fn forked(&self, room: &str, bounds: &Bounds);
 
     /// Learns that what a user said so far is [erased](Log::erase). As [`committed`](Self::committed).

@@ -14,8 +14,8 @@ use crate::{
 /// The heartbeat browsers can see.
 pub(crate) const HB: &str = r#"{"ev":"hb"}"#;
 
-/// The user id of everybody who speaks a plain mode.
-const PLAIN_ID: &str = "plain";
+/// The user id of everybody who speaks a plain mode, and of nobody else.
+pub(crate) const PLAIN_ID: &str = "plain";
 /// What a plain client is called that does not say.
 pub(crate) const PLAIN_NAME: &str = "guest";
 /// The avatar's seed of those who say nothing about themselves.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{Caller, Problem, Reception, ok};
-use crate::{auth::is_user_id, log::AppendError};
+use crate::{auth::is_user_id, log::AppendError, wire::event::PLAIN_ID};
 
 #[derive(Serialize)]
 struct Erased {
@@ -27,6 +27,11 @@ pub(super) async fn erase(
     caller.may_administer()?;
     if !is_user_id(&user) {
         return Err(Problem::bad_request("not the id of a user"));
+    }
+    if user == PLAIN_ID {
+        return Err(Problem::bad_request(
+            "what plain clients wrote is nobody's in particular: delete the messages one by one",
+        ));
     }
     let hub = &desk.shared;
     let user: Arc<str> = user.into();
