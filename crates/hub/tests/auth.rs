@@ -640,6 +640,33 @@ async fn what_the_server_does_is_for_who_looks_after_it() {
 }
 
 #[tokio::test]
+async fn s26_who_looks_after_the_server_erases_nothing_without_the_right_for_it() {
+    let admin = "f00ba400f00ba400f00ba400f00ba400";
+    let Guarded { hub, _folder } = Guarded::with(|config| {
+        config.admin = Some(AdminToken::new(admin.as_bytes()).unwrap());
+    })
+    .await;
+    let with = |right: &str| {
+        let mut claims = claims("op", &[("*", "read,write,admin")], 600);
+        claims.rights = vec![right.into()];
+        sign(&claims)
+    };
+    for (token, status) in [
+        (&*with("api"), 403),
+        (&*with("log"), 403),
+        (&*with("erase"), 200),
+        (admin, 200),
+    ] {
+        let path = "/api/v1/users/ana/messages";
+        let answer = hub.request("DELETE", path, &bearer(token)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    // Nor does the right to erase show who is there.
+    let stats = hub.get("/api/v1/stats", &bearer(&with("erase"))).await;
+    assert_eq!(stats.status, 403);
+}
+
+#[tokio::test]
 async fn a_page_elsewhere_reads_what_its_cookie_gives_where_both_are_allowed() {
     let elsewhere = "Origin: https://app.example\r\n";
     let ask = async |cookie: Option<&str>, origin: &str| {

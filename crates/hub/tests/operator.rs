@@ -9,7 +9,12 @@
 
 mod support;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use fullduplex::CloseFrame;
 use fullduplex_hub::{
@@ -25,6 +30,7 @@ use support::{PATIENCE, Running, UPGRADE, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
     time::{sleep, timeout},
 };
 
@@ -246,8 +252,13 @@ async fn s30_a_hub_that_stops_is_not_ready_and_says_so_on_a_listener_apart() {
     drop(open);
 }
 
-/// A log that takes nothing.
-struct Full;
+/// What decides an erasure.
+type Erasing = oneshot::Sender<Result<u64, AppendError>>;
+
+/// A log that takes nothing, and leaves it to others when something is erased.
+struct Full {
+    erasing: mpsc::UnboundedSender<Erasing>,
+}
 
 impl Log for Full {
     fn append(&self, _: Draft) -> Append {
@@ -267,7 +278,9 @@ impl Log for Full {
     }
 
     fn erase(&self, _: &Arc<str>) -> Answer<u64, AppendError> {
-        Answer::given(Err(AppendError::Unavailable))
+        let (decide, erased) = Answer::later();
+        self.erasing.send(decide).unwrap();
+        erased
     }
 
     fn health(&self) -> Health {
@@ -278,21 +291,26 @@ impl Log for Full {
     }
 }
 
-#[tokio::test]
-async fn a_hub_whose_log_takes_nothing_is_not_ready_and_says_why_to_its_operator() {
+async fn full(config: Config) -> (Running, mpsc::UnboundedReceiver<Erasing>) {
+    let (erasing, asked) = mpsc::unbounded_channel();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let made = Hub::with_log(Config::default(), listener, |committed| {
+    let made = Hub::with_log(config, listener, |committed| {
         let limits = MemoryLimits {
             room_events: 1,
             events: 1,
             bytes: 1,
         };
         Ok(Store {
-            log: Arc::new(Full),
+            log: Arc::new(Full { erasing }),
             projection: Arc::new(MemoryLog::new(limits, committed)),
         })
     });
-    let hub = Running::run(made.await.unwrap());
+    (Running::run(made.await.unwrap()), asked)
+}
+
+#[tokio::test]
+async fn a_hub_whose_log_takes_nothing_is_not_ready_and_says_why_to_its_operator() {
+    let (hub, _asked) = full(Config::default()).await;
     let answer = hub.get("/readyz", "").await;
     assert_eq!(answer.status, 503);
     assert_eq!(
@@ -305,6 +323,57 @@ async fn a_hub_whose_log_takes_nothing_is_not_ready_and_says_why_to_its_operator
     // It is alive all the same.
     assert_eq!(hub.get("/healthz", "").await.status, 200);
     counted(&hub, &["fdx_log_takes_messages 0"]).await;
+}
+
+/// Where log lines go in a test.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn s26_who_has_something_erased_is_in_the_log_also_when_nobody_waits_for_the_end() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    // For this thread, which is the only one that the hub has here.
+    let logging = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false);
+    let _logging = tracing::subscriber::set_default(logging.finish());
+    let token = "0123456789abcdef0123456789abcdef";
+    let (hub, mut asked) = full(Config {
+        admin: Some(AdminToken::new(token.as_bytes()).unwrap()),
+        ..Config::default()
+    })
+    .await;
+    let headers = format!("Authorization: Bearer {token}\r\n");
+    let asking = hub.request("DELETE", "/api/v1/users/ana/messages", &headers);
+    let erasing = tokio::select! {
+        answer = asking => panic!("{answer:?} before it was erased"),
+        erasing = within(asked.recv()) => erasing.unwrap(),
+    };
+    let text = lines.text();
+    let line = text.lines().find(|line| line.contains("is to be erased"));
+    let line = line.unwrap_or_else(|| panic!("not in {text}"));
+    for field in ["user=ana", "by=\"fdx:admin\"", "address=127.0.0.1"] {
+        assert!(line.contains(field), "{line}");
+    }
+    drop(erasing);
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ pub(crate) struct TokenArgs {
     /// What may be done in a room, or in all whose names begin so: read, write, admin (repeatable)
     #[arg(long = "room", value_name = "NAME[*]=RIGHT,...", value_parser = parse_room, conflicts_with = "check")]
     rooms: Vec<(String, Vec<String>)>,
-    /// What may be done besides: follow logs, use the API (repeatable)
+    /// What may be done besides: follow logs, use the API, erase what users said (repeatable)
     #[arg(long = "right", value_name = "RIGHT", conflicts_with = "check")]
     rights: Vec<ServerRight>,
     /// How long it is good for: a number with s, m, h or d behind it, or never
@@ -82,6 +82,7 @@ pub(crate) struct TokenArgs {
 enum ServerRight {
     Log,
     Api,
+    Erase,
 }
 
 impl ServerRight {
@@ -89,6 +90,7 @@ impl ServerRight {
         match self {
             Self::Log => "log",
             Self::Api => "api",
+            Self::Erase => "erase",
         }
     }
 }

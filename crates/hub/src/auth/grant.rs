@@ -31,6 +31,7 @@ pub struct Grant {
     rooms: Vec<(Names, Rights)>,
     log: bool,
     api: bool,
+    erase: bool,
     expires: Option<u64>,
 }
 
@@ -74,6 +75,7 @@ impl Grant {
             )],
             log: true,
             api: false,
+            erase: false,
             expires: None,
         }
     }
@@ -85,6 +87,7 @@ impl Grant {
             rooms: Vec::new(),
             log: false,
             api: false,
+            erase: false,
             expires: None,
         }
     }
@@ -107,6 +110,7 @@ impl Grant {
             )],
             log: true,
             api: true,
+            erase: true,
             expires: None,
         }
     }
@@ -145,6 +149,7 @@ impl Grant {
                 .collect(),
             log: has("log"),
             api: has("api"),
+            erase: has("erase"),
             expires: claims.exp,
         })
     }
@@ -193,6 +198,11 @@ impl Grant {
     /// Whether the server's own matters may be seen and changed: connections, bans.
     pub const fn may_administer(&self) -> bool {
         self.api
+    }
+
+    /// Whether what any user said may be erased for good.
+    pub const fn may_erase(&self) -> bool {
+        self.erase
     }
 
     /// When it ends, in seconds since 1970.
@@ -301,22 +311,29 @@ mod tests {
     fn a_token_without_rights_gives_none() {
         let grant = grant(r#"{"sub":"a"}"#).unwrap();
         assert!(!grant.may("general", Right::Read));
-        assert!(!grant.may_follow_logs() && !grant.may_administer());
+        assert!(!grant.may_follow_logs() && !grant.may_administer() && !grant.may_erase());
     }
 
     #[test]
-    fn logs_and_the_api_are_rights_of_their_own() {
-        let log = grant(r#"{"sub":"a","rights":["log"]}"#).unwrap();
-        let api = grant(r#"{"sub":"a","rights":["api"]}"#).unwrap();
-        assert!(log.may_follow_logs() && !log.may_administer());
-        assert!(!api.may_follow_logs() && api.may_administer());
+    fn logs_the_api_and_erasing_are_rights_of_their_own() {
+        let may = |right: &str| {
+            let grant = grant(&format!(r#"{{"sub":"a","rights":["{right}"]}}"#)).unwrap();
+            [
+                grant.may_follow_logs(),
+                grant.may_administer(),
+                grant.may_erase(),
+            ]
+        };
+        assert_eq!(may("log"), [true, false, false]);
+        assert_eq!(may("api"), [false, true, false]);
+        assert_eq!(may("erase"), [false, false, true]);
     }
 
     #[test]
     fn in_open_mode_nobody_is_an_administrator() {
         let open = Grant::open();
         assert!(open.may("any", Right::Read) && open.may("any", Right::Write));
-        assert!(!open.may("any", Right::Admin) && !open.may_administer());
+        assert!(!open.may("any", Right::Admin) && !open.may_administer() && !open.may_erase());
     }
 
     #[test]

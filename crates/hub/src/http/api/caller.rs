@@ -120,7 +120,19 @@ impl Caller {
 
     /// Whether the server's own matters may be seen and changed.
     pub(super) fn may_administer(&self) -> Result<(), Problem> {
-        if self.grant.may_administer() {
+        let why = "this is for who looks after the server";
+        self.refuse_unless(self.grant.may_administer(), why)
+    }
+
+    /// Whether what any user said may be erased for good.
+    pub(super) fn may_erase(&self) -> Result<(), Problem> {
+        let why = "this is for who has the administrator's token, or the right to erase";
+        self.refuse_unless(self.grant.may_erase(), why)
+    }
+
+    /// Who is not known may come back with an Authorization.
+    fn refuse_unless(&self, may: bool, why: &'static str) -> Result<(), Problem> {
+        if may {
             return Ok(());
         }
         let code = if self.is_known() {
@@ -128,7 +140,6 @@ impl Caller {
         } else {
             ErrorCode::Unauthorized
         };
-        let why = "this is for who looks after the server";
         Err(Problem::new(code, why))
     }
 

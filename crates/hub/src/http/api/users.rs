@@ -1,4 +1,4 @@
-//! `/api/v1/users/{user}/messages`, for who looks after the hub.
+//! `/api/v1/users/{user}/messages`, for who may erase.
 
 use std::sync::Arc;
 
@@ -10,7 +10,11 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{Caller, Problem, Reception, ok};
-use crate::{auth::is_user_id, log::AppendError, wire::event::PLAIN_ID};
+use crate::{
+    auth::{Who, is_user_id},
+    log::AppendError,
+    wire::event::PLAIN_ID,
+};
 
 #[derive(Serialize)]
 struct Erased {
@@ -24,7 +28,7 @@ pub(super) async fn erase(
     Path(user): Path<String>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    caller.may_administer()?;
+    caller.may_erase()?;
     if !is_user_id(&user) {
         return Err(Problem::bad_request("not the id of a user"));
     }
@@ -35,6 +39,9 @@ pub(super) async fn erase(
     }
     let hub = &desk.shared;
     let user: Arc<str> = user.into();
+    let Who { user: by, address } = caller.who();
+    // Before the wait, of which nobody may see the end: it can't be taken back.
+    tracing::info!(%user, by = by.map(|by| &**by), %address, "what a user said is to be erased");
     let erasing = timeout(hub.config.timeouts.request, hub.log.erase(&user));
     let erased = erasing.await.unwrap_or(Err(AppendError::Timeout))?;
     tracing::info!(%user, events = erased, "what a user said was erased");
