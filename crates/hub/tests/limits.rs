@@ -10,13 +10,15 @@
 
 mod support;
 
+use std::time::Duration;
+
 use fullduplex::{Client, CloseCode, WebSocket};
 use fullduplex_hub::{
     Config, Limits, Rate, Rates, TrustedProxies,
-    auth::{Access, Claims, KeySource, SigningKey, Tokens},
+    auth::{Access, AdminToken, Claims, KeySource, SigningKey, Tokens},
 };
 use serde_json::json;
-use support::{Running, V1, http::GUEST, text, within};
+use support::{Running, UPGRADE, V1, http::GUEST, text, within};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -405,6 +407,91 @@ async fn s11_who_is_not_let_in_holds_so_many_connections_and_who_is_does_not_cou
         }
     };
     within(free).await;
+}
+
+/// The opening handshake of a client of `fdx.v1.json`, in bytes.
+fn handshake(address: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}Sec-WebSocket-Protocol: fdx.v1.json\r\n\
+         X-Forwarded-For: {address}\r\n\r\n"
+    )
+}
+
+/// Reads until there is this.
+async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    while !read.windows(end.len()).any(|part| part == end) {
+        let taken = within(stream.read_buf(&mut read)).await.unwrap();
+        assert!(taken > 0, "{}", String::from_utf8_lossy(&read));
+    }
+    read
+}
+
+#[tokio::test]
+async fn s11_who_finds_no_place_at_the_handshake_is_told_when_to_come_again_and_is_counted() {
+    let mut config = proxied(Rates::default());
+    config.limits.unauthenticated = 2;
+    config.limits.unauthenticated_per_address = 1;
+    let admin = "f00ba400f00ba400f00ba400f00ba400";
+    config.admin = Some(AdminToken::new(admin.as_bytes()).unwrap());
+    let (config, token, _folder) = guarded(config);
+    let hub = Running::start(config).await;
+    let mut first = V1::open(from(ONE, hub.client("/ws"))).await;
+    let refused = support::Answer::read(&hub.raw(&handshake(ONE)).await);
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, Some("5"))
+    );
+    // A connection that was let in for one request is a stranger's again when it becomes a client of the protocol.
+    let mut kept = TcpStream::connect(hub.addr).await.unwrap();
+    let bearer = format!("Authorization: Bearer {}\r\n", token("ana"));
+    let request = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\n{bearer}\r\n");
+    kept.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut kept, b"\"rooms\"").await;
+    let _second = V1::open(from(OTHER, hub.client("/ws"))).await;
+    kept.write_all(handshake("203.0.113.3").as_bytes())
+        .await
+        .unwrap();
+    let answer = read_until(&mut kept, b"for now.").await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (_, refused) = answer.split_once("HTTP/1.1 ").unwrap();
+    assert!(refused.starts_with("503 "), "{answer}");
+    assert!(refused.contains("\r\nretry-after: 5\r\n"), "{answer}");
+    let hello = json!({"op": "hello", "name": "Ana", "token": token("ana")});
+    first.ok(hello).await;
+    let bearer = format!("Authorization: Bearer {admin}\r\n");
+    let metrics = hub.get("/metrics", &bearer).await.body;
+    assert!(
+        metrics.contains("\nfdx_connections_refused_total 2\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn s11_who_is_turned_away_holds_the_place_until_the_connection_is_closed() {
+    let mut config = proxied(Rates::default());
+    config.limits.unauthenticated_per_address = 1;
+    config.timeouts.close = Duration::from_hours(1);
+    let (config, _token, _folder) = guarded(config);
+    let hub = Running::start(config).await;
+    let mut stranger = TcpStream::connect(hub.addr).await.unwrap();
+    stranger.write_all(handshake(ONE).as_bytes()).await.unwrap();
+    read_until(&mut stranger, b"\r\n\r\n").await;
+    let hello = json!({"op": "hello", "name": "nobody"}).to_string();
+    let mut frame = vec![0x81, 0x80 | u8::try_from(hello.len()).unwrap()];
+    // A mask that changes nothing.
+    frame.extend([0; 4]);
+    frame.extend(hello.bytes());
+    stranger.write_all(&frame).await.unwrap();
+    // The Close, which is not answered.
+    read_until(&mut stranger, b"\x88").await;
+    let again = async || {
+        let client = from(ONE, hub.client("/ws")).subprotocol("fdx.v1.json");
+        within(client.unwrap().connect()).await
+    };
+    assert_eq!(again().await.unwrap_err().status(), Some(429));
+    drop(stranger);
+    while again().await.is_err() {}
 }
 
 #[tokio::test]

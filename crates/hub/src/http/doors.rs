@@ -30,7 +30,7 @@ use crate::{
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
 
-/// When an address that has as many connections as it may is told to come again.
+/// When who finds no place is told to come again.
 const AGAIN_LATER: Duration = Duration::from_secs(5);
 
 const TOO_MANY_CONNECTIONS: &str = "Too many connections from your address.";
@@ -170,18 +170,15 @@ pub(super) async fn chat(
         let access = &desk.shared.config.access;
         let token = bearer::token(access, request.uri(), request.headers());
         // From here on it is the session that is not let in.
-        connection.newcomer.let_in();
-        let newcomer = match desk.shared.traffic.newcomer(connection.client, true) {
-            Ok(newcomer) => Box::new(newcomer),
-            Err(TooMany::FromAddress) => {
-                return measure::too_many(AGAIN_LATER, TOO_MANY_CONNECTIONS);
-            }
-            Err(TooMany::InAll) => {
-                let why = "Too many connections for now.";
-                return refusal(StatusCode::SERVICE_UNAVAILABLE, why);
-            }
-        };
-        session.expect_hello(token, newcomer);
+        let newcomer = &connection.newcomer;
+        if let Err(too_many) = desk.shared.traffic.know(newcomer, connection.client) {
+            desk.shared.metrics.refused.add(1);
+            return match too_many {
+                TooMany::FromAddress => measure::too_many(AGAIN_LATER, TOO_MANY_CONNECTIONS),
+                TooMany::InAll => unavailable("Too many connections for now."),
+            };
+        }
+        session.expect_hello(token, Arc::clone(newcomer));
     } else {
         let room = query.room.as_deref().unwrap_or(DEFAULT_ROOM);
         let history = query.history.unwrap_or(0);
@@ -198,21 +195,14 @@ pub(super) async fn chat(
             return refusal(StatusCode::FORBIDDEN, why);
         }
         if let Err(refused) = session.enter(room, history).await {
-            let (status, why) = match refused {
-                JoinRefused::Full => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The server has as many rooms as it may.",
-                ),
-                JoinRefused::ShareUsed => (
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "Too many rooms were made from your address.",
-                ),
-                JoinRefused::Unreadable => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The room can't be read right now.",
-                ),
+            return match refused {
+                JoinRefused::Full => unavailable("The server has as many rooms as it may."),
+                JoinRefused::ShareUsed => {
+                    let why = "Too many rooms were made from your address.";
+                    measure::too_many(AGAIN_LATER, why)
+                }
+                JoinRefused::Unreadable => unavailable("The room can't be read right now."),
             };
-            return refusal(status, why);
         }
     }
     open(&desk, connection, handshake, dialect.into(), |ws| {
@@ -390,7 +380,7 @@ where
     Fut: Future<Output = ()> + Send,
 {
     if desk.shared.draining.is_raised() {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "The server stops.");
+        return unavailable("The server stops.");
     }
     let Ok(share) = desk.share(&connection) else {
         return measure::too_many(AGAIN_LATER, TOO_MANY_CONNECTIONS);
@@ -416,6 +406,11 @@ where
         drop((place, share));
     });
     response
+}
+
+/// 503, with when to try again.
+fn unavailable(why: &'static str) -> Response {
+    measure::for_now(StatusCode::SERVICE_UNAVAILABLE, AGAIN_LATER, why)
 }
 
 fn refuse(desk: &Desk, connection: &Connection, rejection: &Rejection) -> Response {

@@ -22,7 +22,12 @@ pub(super) fn refuse(traffic: &Traffic, request: &mut Request) -> Option<Respons
 
 /// 429, with when to try again.
 pub(super) fn too_many(wait: Duration, why: &'static str) -> Response {
-    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, why);
+    for_now(StatusCode::TOO_MANY_REQUESTS, wait, why)
+}
+
+/// A refusal with when to try again.
+pub(super) fn for_now(status: StatusCode, wait: Duration, why: &'static str) -> Response {
+    let mut response = refusal(status, why);
     let seconds = whole_seconds(wait).into();
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response

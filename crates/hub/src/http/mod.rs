@@ -76,7 +76,8 @@ impl Desk {
         if connection.place.of_address.is_some() {
             return Ok(None);
         }
-        self.shared.traffic.share(connection.client)
+        let share = self.shared.traffic.share(connection.client);
+        share.inspect_err(|_| self.shared.metrics.refused.add(1))
     }
 }
 

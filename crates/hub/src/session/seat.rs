@@ -196,10 +196,12 @@ impl Seat {
             return;
         };
         session.rooms.depart(departure(&stop, &ws));
+        let newcomer = session.leave_newcomer();
         // Out of the rooms first: the closing handshake may take its time.
         drop(session);
         // Boxed: nobody else has to keep room for it.
         Box::pin(ws.close(stop.frame())).await;
+        drop(newcomer);
     }
 }
 

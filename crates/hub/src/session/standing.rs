@@ -37,7 +37,7 @@ pub(super) struct Standing {
     /// The token that came with the handshake, for a `hello` without one.
     at_door: Option<Box<str>>,
     /// Its place among those that are not let in yet.
-    newcomer: Option<Box<Newcomer>>,
+    newcomer: Option<Arc<Newcomer>>,
     /// While it waits no command is taken.
     checking: Option<Box<Checking>>,
 }
@@ -80,14 +80,21 @@ impl Standing {
 
 impl Session {
     /// Keeps the token that came with the handshake until there is a `hello`; until then its connection is a newcomer's.
-    pub(crate) fn expect_hello(&mut self, token: Option<String>, newcomer: Box<Newcomer>) {
+    pub(crate) fn expect_hello(&mut self, token: Option<String>, newcomer: Arc<Newcomer>) {
         self.standing.at_door = token.map(Into::into);
         self.standing.newcomer = Some(newcomer);
     }
 
     /// It has said a good `hello`, and is let in.
     pub(super) fn is_greeted(&mut self) {
-        self.standing.newcomer = None;
+        if let Some(newcomer) = self.leave_newcomer() {
+            newcomer.let_in();
+        }
+    }
+
+    /// Its place among those that are not let in, if it is one of them: for as long as its connection goes on without it.
+    pub(super) fn leave_newcomer(&mut self) -> Option<Arc<Newcomer>> {
+        self.standing.newcomer.take()
     }
 
     /// Lets the session do this much from now on.

@@ -125,6 +125,14 @@ impl Traffic {
         self.newcomers.enter(payer)
     }
 
+    /// A connection goes on as one that is not let in, at this client's cost.
+    pub(crate) fn know(&self, newcomer: &Newcomer, client: Client) -> Result<(), TooMany> {
+        if client.is_exempt {
+            return Ok(());
+        }
+        self.newcomers.know(newcomer, payer(client.address))
+    }
+
     /// Whether a request may be answered, or when.
     pub(crate) fn request(&self, client: Client) -> Result<(), Duration> {
         if client.is_exempt {
