@@ -128,17 +128,18 @@ pub struct Limits {
     /// Connections at once, of any kind. Default 10,000: under the usual 20,000 descriptors, with
     /// room for files. More are answered 503.
     pub connections: usize,
-    /// Requests at once that wait for events: streams, and polls that are held. Each has a connection, too. Default 5,000: half of
-    /// those, so that they can't shut out WebSockets. More are answered 503.
-    pub followers: usize,
+    /// Requests at once that wait for events: streams, and polls that are held. Each has a connection, too. Default half of
+    /// [`connections`](Self::connections), so that they can't shut out WebSockets; never all of them. More are answered 503.
+    pub followers: Option<usize>,
     /// Connections at once from one address, or one /64 of IPv6. Default 1,000: a large office, and a tenth of all. Over plain HTTP more are
     /// answered 429.
     pub connections_per_address: usize,
-    /// Connections at once that are not let in yet: TLS, a request's head, pages, a `hello` that is to come. Default 5,000: half of
-    /// those, so that who has no token can't hold all of them. More are answered 503.
-    pub unauthenticated: usize,
-    /// The same from one address, or one /64 of IPv6. Default 500: half of the connections it may have. More are answered 429.
-    pub unauthenticated_per_address: usize,
+    /// Connections at once that are not let in yet: TLS, a request's head, pages, a `hello` that is to come. Default half of
+    /// [`connections`](Self::connections), so that who has no token can't hold them all; never all of them. More are answered 503.
+    pub unauthenticated: Option<usize>,
+    /// The same from one address, or one /64 of IPv6. Default half of [those](Self::connections_per_address) it may have, and never
+    /// all of them. More are answered 429.
+    pub unauthenticated_per_address: Option<usize>,
     /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
     /// place for a new one.
     pub rooms: usize,
@@ -187,9 +188,9 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             connections_per_address: 1_000,
-            followers: 5_000,
-            unauthenticated: 5_000,
-            unauthenticated_per_address: 500,
+            followers: None,
+            unauthenticated: None,
+            unauthenticated_per_address: None,
             rooms: 10_000,
             rooms_per_address: 1_000,
             rooms_per_connection: 100,
@@ -208,6 +209,31 @@ impl Default for Limits {
             log_backlog: Some(100),
         }
     }
+}
+
+impl Limits {
+    /// As many requests at once may wait for events.
+    pub(crate) fn followers(&self) -> usize {
+        part(self.followers, self.connections)
+    }
+
+    /// As many connections at once may not be let in yet.
+    pub(crate) fn newcomers(&self) -> usize {
+        part(self.unauthenticated, self.connections)
+    }
+
+    /// The same from one address.
+    pub(crate) fn newcomers_per_address(&self) -> usize {
+        part(
+            self.unauthenticated_per_address,
+            self.connections_per_address,
+        )
+    }
+}
+
+/// So many of all, or half of them; and not all, as long as there are several.
+fn part(asked: Option<usize>, all: usize) -> usize {
+    asked.unwrap_or(all / 2).min(all.saturating_sub(1)).max(1)
 }
 
 /// How fast clients may go on, so that one can't take what is there for all. A command over its rate is refused with `rate_limited` and when to
@@ -334,4 +360,25 @@ pub(crate) fn is_extra_path(path: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
     path.len() > 1 && path.starts_with('/') && path.chars().all(is_plain) && !is_ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_half_or_what_was_asked_for_and_never_all() {
+        for (asked, all, expected) in [
+            (None, 10_000, 5_000),
+            (None, 3, 1),
+            (None, 1, 1),
+            (Some(7), 10, 7),
+            // The system may allow fewer than were asked for.
+            (Some(7), 7, 6),
+            (Some(7), 2, 1),
+            (Some(7), 1, 1),
+        ] {
+            assert_eq!(part(asked, all), expected, "{asked:?} of {all}");
+        }
+    }
 }

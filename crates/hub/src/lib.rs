@@ -244,7 +244,7 @@ impl Hub {
         let doors = Doors::new(&config).map_err(StartError::Config)?;
         let hosts = Arc::new(Hosts::new(&config, local_addr.ip()));
         let pages = Pages::new(&config).map_err(StartError::Config)?;
-        let followers = Arc::new(Semaphore::new(config.limits.followers));
+        let followers = Arc::new(Semaphore::new(config.limits.followers()));
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
         let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;

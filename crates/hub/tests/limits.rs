@@ -359,8 +359,8 @@ async fn on_loopback_nobody_is_measured_until_a_proxy_is_named() {
 #[tokio::test]
 async fn s11_who_is_not_let_in_holds_so_many_connections_and_who_is_does_not_count() {
     let mut config = proxied(Rates::default());
-    config.limits.unauthenticated = 3;
-    config.limits.unauthenticated_per_address = 1;
+    config.limits.unauthenticated = Some(3);
+    config.limits.unauthenticated_per_address = Some(1);
     let (config, token, _folder) = guarded(config);
     let (hub, token) = (Running::start(config).await, token("ana"));
     let v1 = |address: &str| from(address, hub.client("/ws"));
@@ -430,8 +430,8 @@ async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn s11_who_finds_no_place_at_the_handshake_is_told_when_to_come_again_and_is_counted() {
     let mut config = proxied(Rates::default());
-    config.limits.unauthenticated = 2;
-    config.limits.unauthenticated_per_address = 1;
+    config.limits.unauthenticated = Some(2);
+    config.limits.unauthenticated_per_address = Some(1);
     let admin = "f00ba400f00ba400f00ba400f00ba400";
     config.admin = Some(AdminToken::new(admin.as_bytes()).unwrap());
     let (config, token, _folder) = guarded(config);
@@ -470,7 +470,7 @@ async fn s11_who_finds_no_place_at_the_handshake_is_told_when_to_come_again_and_
 #[tokio::test]
 async fn s11_who_is_turned_away_holds_the_place_until_the_connection_is_closed() {
     let mut config = proxied(Rates::default());
-    config.limits.unauthenticated_per_address = 1;
+    config.limits.unauthenticated_per_address = Some(1);
     config.timeouts.close = Duration::from_hours(1);
     let (config, _token, _folder) = guarded(config);
     let hub = Running::start(config).await;
@@ -497,7 +497,7 @@ async fn s11_who_is_turned_away_holds_the_place_until_the_connection_is_closed()
 #[tokio::test]
 async fn s11_who_has_shown_a_token_by_http_is_in_for_as_long_as_the_connection_is_kept() {
     let mut config = proxied(Rates::default());
-    config.limits.unauthenticated = 1;
+    config.limits.unauthenticated = Some(1);
     let (config, token, _folder) = guarded(config);
     let hub = Running::start(config).await;
     let bearer = format!("Authorization: Bearer {}\r\n", token("ana"));
@@ -519,12 +519,42 @@ async fn s11_who_has_shown_a_token_by_http_is_in_for_as_long_as_the_connection_i
 #[tokio::test]
 async fn s11_whoever_waits_behind_a_proxy_is_not_charged_to_it() {
     let mut config = proxied(Rates::default());
-    config.limits.unauthenticated_per_address = 1;
+    config.limits.unauthenticated_per_address = Some(1);
     let hub = Running::start(config).await;
     let idle = [(); 2].map(|()| TcpStream::connect(hub.addr));
     let [one, other] = idle;
     let _idle = (one.await.unwrap(), other.await.unwrap());
     assert_eq!(hub.get("/", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn s11_of_however_few_connections_strangers_hold_half() {
+    let mut config = proxied(Rates::default());
+    config.limits.connections = 6;
+    config.limits.connections_per_address = 4;
+    let hub = Running::start(config).await;
+    let _first = V1::open(from(ONE, hub.client("/ws"))).await;
+    let _second = V1::open(from(ONE, hub.client("/ws"))).await;
+    let third = support::Answer::read(&hub.raw(&handshake(ONE)).await);
+    assert_eq!(third.status, 429, "half of what its address may have");
+    let _third = V1::open(from(OTHER, hub.client("/ws"))).await;
+    let fourth = support::Answer::read(&hub.raw("").await);
+    assert_eq!(fourth.status, 503, "half of all");
+}
+
+#[tokio::test]
+async fn s11_of_however_few_connections_streams_hold_half() {
+    let mut config = proxied(Rates::default());
+    config.limits.connections = 6;
+    let hub = Running::start(config).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = hub.sse("/sse/general", "").await;
+        stream.event("ok").await;
+        streams.push(stream);
+    }
+    assert_eq!(hub.get("/sse/general", "").await.status, 503);
+    assert_eq!(hub.get("/api/v1/rooms", "").await.status, 200);
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ async fn where_nothing_is_said_a_comment_is_for_as_long_as_it_is_taken() {
 #[tokio::test]
 async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
     let limits = Limits {
-        followers: 1,
+        followers: Some(1),
         ..Limits::default()
     };
     let hub = Running::start(Config {
@@ -254,7 +254,7 @@ async fn a_reader_too_slow_for_the_log_is_told_what_it_missed_and_goes_on() {
 #[tokio::test]
 async fn a_client_that_goes_leaves_its_place() {
     let limits = Limits {
-        followers: 1,
+        followers: Some(1),
         ..Limits::default()
     };
     let hub = Running::start(Config {

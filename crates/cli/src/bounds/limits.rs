@@ -6,7 +6,7 @@ use super::{
     Row, Table,
     value::{
         BYTES, SOME,
-        Slot::{Count, CountOrAll, Size},
+        Slot::{Count, CountOrAll, CountOrHalf, Size},
     },
 };
 
@@ -20,8 +20,8 @@ impl Table for Limits {
         },
         Row {
             name: "limits.followers",
-            about: "Requests at once that wait for events by HTTP: half of all connections, so that they can't shut out WebSockets",
-            slot: |limits| Count(&mut limits.followers, SOME),
+            about: "Requests at once that wait for events by HTTP; half of limits.connections, so that they can't shut out WebSockets",
+            slot: |limits| CountOrHalf(&mut limits.followers),
         },
         Row {
             name: "limits.connections-per-address",
@@ -30,13 +30,13 @@ impl Table for Limits {
         },
         Row {
             name: "limits.unauthenticated",
-            about: "Connections at once that are not let in yet (TLS, a request's head, pages, a hello to come): half of all, so that who has no token can't hold them all; more are answered 503",
-            slot: |limits| Count(&mut limits.unauthenticated, SOME),
+            about: "Connections at once that are not let in yet (TLS, a request's head, pages, a hello to come); half of limits.connections, so that who has no token can't hold them all; more are answered 503",
+            slot: |limits| CountOrHalf(&mut limits.unauthenticated),
         },
         Row {
             name: "limits.unauthenticated-per-address",
-            about: "The same from one address, or one /64 of IPv6; more are answered 429. Half of the connections it may have",
-            slot: |limits| Count(&mut limits.unauthenticated_per_address, SOME),
+            about: "The same from one address, or one /64 of IPv6; half of limits.connections-per-address; more are answered 429",
+            slot: |limits| CountOrHalf(&mut limits.unauthenticated_per_address),
         },
         Row {
             name: "limits.rooms",

@@ -83,7 +83,23 @@ impl<T: Table> FromArgMatches for Bounds<T> {
 
 /// Refuses bounds that make each other useless.
 pub(crate) fn check(limits: &Limits, timeouts: &Timeouts) -> Result<(), Failure> {
+    let is_all = |part: Option<usize>, all| part.is_some_and(|part| part >= all);
     let contradictions = [
+        (
+            is_all(limits.unauthenticated, limits.connections),
+            "--limits.unauthenticated must be less than --limits.connections, or who has no token can hold them all",
+        ),
+        (
+            is_all(
+                limits.unauthenticated_per_address,
+                limits.connections_per_address,
+            ),
+            "--limits.unauthenticated-per-address must be less than --limits.connections-per-address",
+        ),
+        (
+            is_all(limits.followers, limits.connections),
+            "--limits.followers must be less than --limits.connections, or they shut out WebSockets",
+        ),
         (
             limits.body > limits.frame,
             "--limits.frame must be at least --limits.body, or no such body ever arrives",
@@ -178,5 +194,32 @@ mod tests {
             ..Limits::default()
         };
         assert!(check(&small, &Timeouts::default()).is_err());
+    }
+
+    #[test]
+    fn a_part_of_connections_is_less_than_all_of_them() {
+        let judge = |part: Option<usize>| {
+            let limits = [
+                Limits {
+                    connections: 5,
+                    unauthenticated: part,
+                    ..Limits::default()
+                },
+                Limits {
+                    connections: 5,
+                    followers: part,
+                    ..Limits::default()
+                },
+                Limits {
+                    connections_per_address: 5,
+                    unauthenticated_per_address: part,
+                    ..Limits::default()
+                },
+            ];
+            limits.map(|limits| check(&limits, &Timeouts::default()).is_ok())
+        };
+        assert_eq!(judge(None), [true; 3]);
+        assert_eq!(judge(Some(4)), [true; 3]);
+        assert_eq!(judge(Some(5)), [false; 3]);
     }
 }

@@ -10,6 +10,8 @@ use crate::seconds::Seconds;
 pub(super) enum Slot<'a> {
     /// So many.
     Count(&'a mut usize, RangeInclusive<usize>),
+    /// So many, or `half` of another bound.
+    CountOrHalf(&'a mut Option<usize>),
     /// So many, or `all`.
     CountOrAll(&'a mut Option<u64>),
     /// Bytes.
@@ -36,6 +38,7 @@ impl Slot<'_> {
     pub(super) const fn unit(&self) -> &'static str {
         match self {
             Self::Count(..) => "COUNT",
+            Self::CountOrHalf(_) => "COUNT|half",
             Self::CountOrAll(_) => "COUNT|all",
             Self::Size(..) => "SIZE",
             Self::Time(..) => "SECONDS",
@@ -45,14 +48,12 @@ impl Slot<'_> {
 
     pub(super) fn set(self, text: &str) -> Result<(), String> {
         match self {
-            Self::Count(at, range) => {
-                *at = text
-                    .parse()
-                    .ok()
-                    .filter(|count| range.contains(count))
-                    .ok_or_else(|| {
-                        format!("write a number from {} to {}", range.start(), range.end())
-                    })?;
+            Self::Count(at, range) => *at = count(text, &range)?,
+            Self::CountOrHalf(at) => {
+                *at = match text {
+                    "half" => None,
+                    _ => Some(count(text, &SOME).map_err(|why| why + ", or half")?),
+                }
             }
             Self::CountOrAll(at) => {
                 *at = match text {
@@ -90,6 +91,7 @@ impl Slot<'_> {
     pub(super) fn another(self) -> String {
         match self {
             Self::Count(at, _) | Self::Size(at, _) => (*at + 1).to_string(),
+            Self::CountOrHalf(_) => "7".to_owned(),
             Self::CountOrAll(_) => "all".to_owned(),
             Self::Time(at, _) => Seconds(*at * 2).to_string(),
             Self::PerSecond(_) => "7/9".to_owned(),
@@ -101,6 +103,8 @@ impl fmt::Display for Slot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count, _) => count.fmt(f),
+            Self::CountOrHalf(Some(count)) => count.fmt(f),
+            Self::CountOrHalf(None) => f.write_str("half"),
             Self::CountOrAll(Some(count)) => count.fmt(f),
             Self::CountOrAll(None) => f.write_str("all"),
             Self::Size(bytes, _) => f.write_str(&size(**bytes)),
@@ -109,6 +113,12 @@ impl fmt::Display for Slot<'_> {
             Self::PerSecond(rate) => write!(f, "{}/{}", rate.per_second, rate.burst),
         }
     }
+}
+
+/// A number in this range.
+fn count(text: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|count| range.contains(count));
+    number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
 }
 
 /// Bytes, in the largest unit that takes no fraction.
@@ -197,6 +207,11 @@ mod tests {
             assert_eq!(set(&mut count, bad), Err(why), "{bad}");
         }
         assert_eq!(count, 9);
+        let mut part = Some(5);
+        Slot::CountOrHalf(&mut part).set("half").unwrap();
+        assert_eq!(part, None);
+        let why = Slot::CountOrHalf(&mut part).set("0").unwrap_err();
+        assert_eq!(why, "write a number from 1 to 1000000000, or half");
         let mut time = Duration::ZERO;
         let why = Slot::Time(&mut time, WHILE).set("1ms").unwrap_err();
         assert_eq!(why, "write a time from 10ms to 365d");

@@ -37,8 +37,8 @@ pub(crate) enum TooMany {
 impl Newcomers {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(limits.unauthenticated)),
-            by_address: Shares::new(limits.unauthenticated_per_address),
+            all: Arc::new(Semaphore::new(limits.newcomers())),
+            by_address: Shares::new(limits.newcomers_per_address()),
         }
     }
 
@@ -101,8 +101,8 @@ mod tests {
     #[test]
     fn who_is_let_in_makes_place_for_the_next_and_so_does_who_goes() {
         let newcomers = Newcomers::new(&Limits {
-            unauthenticated: 3,
-            unauthenticated_per_address: 1,
+            unauthenticated: Some(3),
+            unauthenticated_per_address: Some(1),
             ..Limits::default()
         });
         let [one, other]: [IpAddr; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn who_pays_is_found_out_later_and_then_pays_once() {
         let newcomers = Newcomers::new(&Limits {
-            unauthenticated: 2,
-            unauthenticated_per_address: 1,
+            unauthenticated: Some(2),
+            unauthenticated_per_address: Some(1),
             ..Limits::default()
         });
         let one: IpAddr = [192, 0, 2, 1].into();
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn nobody_else_gets_the_place_of_a_newcomer_that_becomes_known() {
         let newcomers = Newcomers::new(&Limits {
-            unauthenticated: 1,
+            unauthenticated: Some(1),
             ..Limits::default()
         });
         let one: IpAddr = [192, 0, 2, 1].into();

@@ -162,7 +162,7 @@ impl Events {
     /// What it says when the hub stops: the return of all is spread, as that of sessions is.
     fn bye(&self) -> String {
         let limits = &self.hub.config.limits;
-        let streams = limits.followers - self.place.of_all.semaphore().available_permits();
+        let streams = limits.followers() - self.place.of_all.semaphore().available_permits();
         let jitter = jitter(streams, self.hub.config.timeouts.drain).as_millis();
         let jitter_ms = u32::try_from(jitter).unwrap_or(u32::MAX).max(1);
         let retry = self.follower.session().0 % u64::from(jitter_ms);
