@@ -89,7 +89,7 @@ pub(crate) async fn accept(
             is_tls: tls.is_some(),
             place: Arc::new(place),
             newcomer: Arc::new(newcomer),
-            lease: Arc::new(Lease::new(shared.config.timeouts.http)),
+            lease: Arc::new(Lease::new(&shared.config.timeouts)),
         };
         let serving = serve(
             stream,

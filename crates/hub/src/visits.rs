@@ -12,6 +12,7 @@ use std::{
 use crate::{
     auth::{Grant, Subject, Who},
     drain::end_in_turn,
+    http::Lease,
     hub::{Shared, now},
     session::{Ended, Listed},
     signal::Signal,
@@ -38,6 +39,8 @@ pub(crate) struct Visitor {
     pub(crate) address: IpAddr,
     pub(crate) room: Option<Arc<str>>,
     since: u64,
+    /// Of a connection that is asked for its end only while it takes something.
+    lease: Option<Arc<Lease>>,
     ends: Signal,
     why: OnceLock<Ended>,
 }
@@ -64,6 +67,7 @@ impl Visitor {
             address,
             room,
             since: now(),
+            lease: None,
             ends: Signal::default(),
             why: OnceLock::new(),
         }
@@ -78,10 +82,21 @@ impl Visitor {
         }
     }
 
+    /// One whose connection has this lease.
+    pub(crate) fn on(self, lease: &Arc<Lease>) -> Self {
+        let lease = Some(Arc::clone(lease));
+        Self { lease, ..self }
+    }
+
     /// Ends it, for the first reason given.
     fn end(&self, why: Ended) {
-        self.why.get_or_init(|| why);
+        let why = *self.why.get_or_init(|| why);
         self.ends.raise();
+        if why != Ended::Stopping
+            && let Some(lease) = &self.lease
+        {
+            lease.finish();
+        }
     }
 
     fn why(&self) -> Ended {

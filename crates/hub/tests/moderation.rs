@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fullduplex::{Client, CloseCode, WebSocket};
 use fullduplex_hub::{
@@ -203,6 +203,27 @@ impl All {
         let refused = self.poll.await.unwrap();
         assert_eq!(refused.problem(), (403, "forbidden".into()));
     }
+}
+
+#[tokio::test]
+async fn a_stream_of_which_nothing_is_taken_ends_when_its_client_is_sent_away() {
+    let mut config = with_admin();
+    config.timeouts.close = Duration::from_millis(50);
+    // Nothing else ends it.
+    config.timeouts.stream_heartbeat = Duration::from_hours(1);
+    let hub = Running::start(config).await;
+    let mut deaf = hub.narrow_sse("/sse/general").await;
+    deaf.event("ok").await;
+    let mut writer = hub.member("Ana", "general").await;
+    let long = "x".repeat(15_000);
+    // More than all buffers on the way have room for.
+    for n in 0..600 {
+        writer.say("general", &n.to_string(), &long).await;
+    }
+    let stream = connections(&hub, 2).await["sse"]["id"].clone();
+    let path = format!("/api/v1/connections/{}", stream.as_str().unwrap());
+    assert_eq!(ask(&hub, "DELETE", &path).await.status, 204);
+    connections(&hub, 1).await;
 }
 
 #[tokio::test]

@@ -209,6 +209,11 @@ async fn contradictions_are_found_where_one_side_stands() {
                 .to_owned(),
         ),
         (
+            "[limits]\nunauthenticated = 100\nconnections = 100\n",
+            "3: --limits.unauthenticated must be less than --limits.connections, or who has no token can hold them all"
+                .to_owned(),
+        ),
+        (
             "listen = \":8080\"\n\nlog = [\"a=/x\"]\n",
             "2: anybody who reaches 0.0.0.0:8080 could read the logs; pass --logs-open if they may"
                 .to_owned(),

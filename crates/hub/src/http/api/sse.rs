@@ -71,7 +71,7 @@ pub(super) async fn follow(
         hub.metrics.resumed(judged);
     }
     let visitor = Visitor::new(KIND, caller.user_id(), address, Some(Arc::clone(&room)));
-    let visit = hub.enter(visitor);
+    let visit = hub.enter(visitor.on(&connection.lease));
     let first = Some(first(&room, &followed));
     let events = Events {
         follower: followed.follower,
