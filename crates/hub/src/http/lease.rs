@@ -106,7 +106,6 @@ mod tests {
             sleep_until(begun + hour / 2).await;
             lease.finish();
             lease.extend(hour);
-            lease.finish();
         });
         assert!(ended.0, "it was a stream");
         let late = begun + hour / 2 + timeouts.close;
