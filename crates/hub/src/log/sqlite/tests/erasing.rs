@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::*;
@@ -99,6 +99,19 @@ fn secret(n: usize) -> String {
     format!("secret{n:06}z")
 }
 
+/// Lets nobody change what u1 said from a position on, as a damaged page would, until it is dropped.
+fn stick(conn: &Connection, from: u64) {
+    conn.execute_batch(&format!(
+        "CREATE TRIGGER stuck BEFORE UPDATE ON log WHEN old.user = 'u1' AND old.seq >= {from}
+            BEGIN SELECT raise(ABORT, 'a damaged page'); END"
+    ))
+    .unwrap();
+}
+
+fn unstick(conn: &Connection) {
+    conn.execute_batch("DROP TRIGGER stuck").unwrap();
+}
+
 /// What somebody said who is to be forgotten: more than is done in one transaction.
 async fn say_secrets(subject: &Subject) -> Vec<String> {
     let words: Vec<_> = (0..600).map(secret).collect();
@@ -110,27 +123,22 @@ async fn say_secrets(subject: &Subject) -> Vec<String> {
 }
 
 /// Goal: an erasure that was begun is whole for whoever reads, and gets done, whatever fails.
-/// Method: a disk that takes no more after its first step, until it does again, or until a restart.
+/// Method: a page that can't be written to after its first step, until it can, or until a restart.
 #[tokio::test]
 async fn s26_an_erasure_that_fails_in_the_middle_is_whole_for_readers_and_goes_on() {
     for is_restarted in [false, true] {
         let folder = TempDir::new().unwrap();
-        let allowed = Arc::new(AtomicUsize::new(usize::MAX));
-        let left = Arc::clone(&allowed);
-        let (subject, log) = failing(folder.path(), move || {
-            let less = |left: usize| left.checked_sub(1);
-            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-                .is_err()
-        });
+        let (subject, log) = limited(folder.path(), Limits::default());
         let secrets = say_secrets(&subject).await;
         let user = Arc::from("u1");
         let mark = log.set_mark(&"general".into(), &user, 9).await.unwrap();
         assert_eq!(mark.seq, 9);
         let kept = subject.bounds().await.head.seq;
 
-        allowed.store(2, Ordering::Relaxed);
+        let conn = other(folder.path());
+        stick(&conn, 300);
         let erasing = log.erase(&user);
-        until(|| allowed.load(Ordering::Relaxed) == 0).await;
+        until(|| count(&conn, "erasing WHERE next > 0") == 1).await;
         assert_eq!(subject.seen.erased(), ["u1"], "rings have to know at once");
         assert!(!words_in(folder.path(), &secrets).is_empty());
         let texts = |events: &[Event]| {
@@ -169,13 +177,13 @@ async fn s26_an_erasure_that_fails_in_the_middle_is_whole_for_readers_and_goes_o
         let (subject, _log) = if is_restarted {
             drop((subject, log));
             assert_eq!(erasing.await, Err(AppendError::Timeout));
+            unstick(&conn);
             limited(folder.path(), Limits::default())
         } else {
-            allowed.store(usize::MAX, Ordering::Relaxed);
+            unstick(&conn);
             assert_eq!(erasing.await, Ok(600));
             (subject, log)
         };
-        let conn = other(folder.path());
         until(|| count(&conn, "erasing") == 0).await;
         until(|| wal_size(folder.path()) == 0).await;
         assert_eq!(words_in(folder.path(), &secrets), <[String; 0]>::default());
@@ -231,10 +239,6 @@ async fn s26_what_is_being_erased_can_not_be_changed_any_more() {
     assert_eq!(texts, ["", "later", "edited"]);
 }
 
-/// Lets nobody change what u1 said, as a damaged page would, until it is dropped.
-const STUCK: &str = "CREATE TRIGGER stuck BEFORE UPDATE ON log WHEN old.user = 'u1'
-    BEGIN SELECT raise(ABORT, 'a damaged page'); END";
-
 /// Goal: an erasure that can't go on is nobody else's trouble, and no more work the more often it is asked for.
 /// Method: a user whose events can't be changed, others who say something or are to be forgotten meanwhile, and a restart.
 #[tokio::test]
@@ -243,7 +247,7 @@ async fn s26_an_erasure_that_can_not_go_on_hinders_neither_messages_nor_others()
     let (subject, log) = limited(folder.path(), Limits::default());
     let secrets = say_secrets(&subject).await;
     let conn = other(folder.path());
-    conn.execute_batch(STUCK).unwrap();
+    stick(&conn, 0);
     let stuck = log.erase(&"u1".into());
     for n in 0..20 {
         let cid = format!("more {n}");
@@ -270,7 +274,7 @@ async fn s26_an_erasure_that_can_not_go_on_hinders_neither_messages_nor_others()
     // With the answer to the second one, the erasure was tried.
     settled(&subject).await;
     assert_eq!(log.health(), Health::Well);
-    conn.execute_batch("DROP TRIGGER stuck").unwrap();
+    unstick(&conn);
     assert_eq!(log.erase(&"u1".into()).await, Ok(601 + 2));
     until(|| wal_size(folder.path()) == 0).await;
     assert_eq!(words_in(folder.path(), &secrets), <[String; 0]>::default());
@@ -282,7 +286,7 @@ async fn s26_all_who_ask_for_the_same_user_are_answered_and_few_may_wait() {
     let (subject, log) = limited(folder.path(), Limits::default());
     say_secrets(&subject).await;
     let conn = other(folder.path());
-    conn.execute_batch(STUCK).unwrap();
+    stick(&conn, 0);
     let user = Arc::from("u1");
     // Who does not wait any more takes no place.
     for _ in 0..20 {
@@ -292,7 +296,7 @@ async fn s26_all_who_ask_for_the_same_user_are_answered_and_few_may_wait() {
     let mut waiting: Vec<_> = (0..16).map(|_| log.erase(&user)).collect();
     assert_eq!(log.erase(&user).await, Err(AppendError::Busy));
     waiting.pop();
-    conn.execute_batch("DROP TRIGGER stuck").unwrap();
+    unstick(&conn);
     // Nor is the next step late for who asks once it can be done.
     waiting.push(log.erase(&user));
     assert_eq!(all(waiting).await, [Ok(600); 16]);
@@ -313,7 +317,7 @@ async fn s26_a_reaction_that_is_set_again_while_the_user_is_forgotten_stays() {
         reacts(emoji, emoji, true).await;
     }
     let conn = other(folder.path());
-    conn.execute_batch(STUCK).unwrap();
+    stick(&conn, 0);
     let erasing = log.erase(&"u1".into());
     until(|| !subject.seen.erased().is_empty()).await;
     let shown = async || {
@@ -329,7 +333,7 @@ async fn s26_a_reaction_that_is_set_again_while_the_user_is_forgotten_stays() {
     assert!(!reacts("b on", "b", true).await.duplicate);
     assert!(reacts("b again", "b", true).await.duplicate);
     assert_eq!(shown().await, ["a", "b"]);
-    conn.execute_batch("DROP TRIGGER stuck").unwrap();
+    unstick(&conn);
     assert_eq!(erasing.await, Ok(3));
     assert_eq!(shown().await, ["a", "b"]);
     assert_eq!(count(&conn, "reactions"), 2);
