@@ -158,12 +158,17 @@ async fn filled(folder: &Path) -> Vec<Event> {
     subject.seen.all()
 }
 
-/// Writes over some pages in the middle.
+/// Writes over some pages, from that of a message in the middle on.
 fn damage(folder: &Path) {
     let path = folder.join(FILE);
-    let pages = fs::metadata(&path).unwrap().len() / 4096;
+    let bytes = fs::read(&path).unwrap();
+    let said = "200 ".repeat(200);
+    let at = bytes
+        .windows(said.len())
+        .position(|part| part == said.as_bytes());
+    let page = at.unwrap() as u64 / 4096;
     let mut file = OpenOptions::new().write(true).open(&path).unwrap();
-    for page in pages / 2..pages / 2 + 8 {
+    for page in page..page + 8 {
         file.seek(SeekFrom::Start(page * 4096)).unwrap();
         file.write_all(&[0x5a; 4096]).unwrap();
     }
