@@ -45,7 +45,7 @@ class Client:
                 await self.say(command)
         elif frame.get("re") in self.waiting:
             command, reply = self.waiting.pop(frame["re"])
-            if "ok" in frame and command["op"] == "join":
+            if "ok" in frame and command["op"] in ("join", "sub"):
                 self.enter(command["room"], frame["ok"])
             reply.set_result(frame)
         elif "seq" in frame and frame["ev"] != "read":

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"fdx\x01");
 
 /// Each brings a database to the next version; the first makes it. What was released is never changed.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// The version that this program knows.
 #[expect(
@@ -18,7 +18,7 @@ pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// `log` is the truth: one row for each event. `edits`, `reactions` and `search` are what it comes to: the last edit of a message, the
 /// reactions that are set, the words of present bodies. `cids` outlives the rows of `log` where those are dropped early. `marks` is how far
-/// users have read, `erasing` whose texts are to go, and how far that is done; `reacted` is the reactions without those that are to go. A kind of event that this version does not know is in `log.kind` by its name.
+/// users have read. A kind of event that this version does not know is in `log.kind` by its name.
 ///
 /// What somebody deleted is to be nowhere in the file. So bodies are in `log` alone, where rows are added at the end and a tombstone's
 /// body becomes as many zeros: rows that SQLite moves between its pages may leave copies behind. And `search` is told by `said` what
@@ -35,7 +35,6 @@ CREATE TABLE rooms (
     floor_chk TEXT NOT NULL,
     kept INTEGER NOT NULL
 );
-CREATE INDEX rooms_empty ON rooms (head_ts) WHERE kept = 0;
 CREATE TABLE log (
     seq INTEGER PRIMARY KEY,
     room INTEGER NOT NULL REFERENCES rooms (id),
@@ -83,6 +82,16 @@ CREATE TABLE marks (
     seq INTEGER NOT NULL,
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID;
+CREATE VIRTUAL TABLE search USING fts5 (
+    body, content = 'said', content_rowid = 'seq', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
+);
+INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
+";
+
+/// `erasing` is whose texts are to go, and how far that is done; `reacted` is the reactions without those that are to go. The indexes find
+/// what has lost its meaning: rooms where nothing is any more, and marks that say nothing.
+const V2: &str = "
+CREATE INDEX rooms_empty ON rooms (head_ts) WHERE kept = 0;
 CREATE INDEX marks_seq ON marks (room, seq);
 CREATE TABLE erasing (
     user TEXT NOT NULL,
@@ -95,10 +104,6 @@ CREATE VIEW reacted AS SELECT target, emoji, user FROM reactions WHERE NOT EXIST
     (SELECT 1 FROM erasing WHERE erasing.user = reactions.user AND NOT EXISTS
         (SELECT 1 FROM log WHERE log.target = reactions.target AND log.kind = 3 AND log.body = reactions.emoji
             AND log.user = reactions.user AND log.seq > erasing.last));
-CREATE VIRTUAL TABLE search USING fts5 (
-    body, content = 'said', content_rowid = 'seq', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
-);
-INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 ";
 
 /// Says in a copy that it is one: what is used in place of a log has to begin a history of its own.

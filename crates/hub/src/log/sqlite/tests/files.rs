@@ -77,6 +77,41 @@ async fn files_that_were_there_before_are_closed_to_others() {
     }
 }
 
+/// The file was written by the first version: five messages of Ana, of which one was edited and one deleted, an answer of Bo, who has read
+/// four and likes the first; and something in a room for data.
+#[tokio::test]
+async fn s36_a_database_of_the_first_version_is_brought_to_the_present_one_and_has_all() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(FILE), include_bytes!("v1.db")).unwrap();
+    let [ana, bo] = ["u_093b2a3e2f879df1", "u_0591a31cf26afc4d"].map(Into::into);
+    {
+        let subject = open(folder.path()).unwrap();
+        let messages = subject.page(Span::Newest, ALL).await.messages;
+        let texts: Vec<_> = messages
+            .iter()
+            .map(|shown| shown.event.what.text())
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "number 0 of Ana",
+                "number one, put right",
+                "",
+                "number 3 of Ana",
+                "number 4 of Ana",
+                "an answer of Bo",
+            ]
+        );
+        assert_eq!(messages[0].reactions[0].users, [Arc::clone(&bo)]);
+        let mark = subject.store.projection.mark(&"general".into(), &bo).await;
+        assert_eq!(mark.map(|mark| (mark.seq, mark.unread)), Ok((4, 1)));
+        assert!(subject.say("after it").await.seq > 9);
+        assert_eq!(subject.store.log.erase(&ana).await, Ok(6));
+    }
+    let conn = other(folder.path());
+    assert_eq!(schema::version(&conn), Ok(schema::VERSION));
+}
+
 #[tokio::test]
 async fn s36_a_newer_schema_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
