@@ -1,9 +1,10 @@
 //! `/echo`: everything comes back as it went.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use fullduplex::WebSocket;
-use tokio::time::Instant;
+use fullduplex::{CloseCode, CloseFrame, WebSocket};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     metrics::{Kind, Metrics},
@@ -11,10 +12,46 @@ use crate::{
     visits::Visit,
 };
 
+/// The longest a message is kept before it goes back, in milliseconds: longer than clients wait for an answer.
+const MAX_DELAY_MS: u64 = 60_000;
+
+/// What a client asks for to try itself, in the query.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EchoQuery {
+    /// Milliseconds that each message is kept before it goes back.
+    delay: Option<u64>,
+    /// The code that the connection is closed with behind the first message.
+    close: Option<u16>,
+}
+
+/// How messages are sent back, where it is not at once and for ever.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    delay: Duration,
+    close: Option<CloseFrame>,
+}
+
+impl EchoQuery {
+    /// What was asked for, if anything was. Boxed, as few ask.
+    pub(crate) fn trial(&self) -> Result<Option<Box<Trial>>, String> {
+        if self.delay.is_some_and(|delay| delay > MAX_DELAY_MS) {
+            return Err(format!("delay is 0 to {MAX_DELAY_MS} milliseconds."));
+        }
+        let frame = |code| CloseFrame::new(CloseCode::new(code), "as you asked");
+        let Ok(close) = self.close.map(frame).transpose() else {
+            return Err("close is a code that a Close may have.".to_owned());
+        };
+        let delay = Duration::from_millis(self.delay.unwrap_or(0));
+        let is_asked = !delay.is_zero() || close.is_some();
+        Ok(is_asked.then(|| Box::new(Trial { delay, close })))
+    }
+}
+
 /// Sends every message back, until the client goes or has to, or its token expires at `end`.
 pub(crate) async fn echo(
     mut ws: WebSocket,
     visit: Visit,
+    trial: Option<Box<Trial>>,
     end: Option<Instant>,
     metrics: Arc<Metrics>,
 ) {
@@ -22,10 +59,10 @@ pub(crate) async fn echo(
     expiry.set(end);
     // Also while a message waits for a client that does not read.
     let stop = {
-        let sending = pin!(send_back(&mut ws, &metrics));
+        let sending = pin!(send_back(&mut ws, trial, &metrics));
         tokio::select! {
             biased;
-            ended = visit.until(sending) => ended.err().map(Stop::from),
+            ended = visit.until(sending) => ended.unwrap_or_else(|why| Some(why.into())),
             () = expiry.rings() => Some(token_expired()),
         }
     };
@@ -34,14 +71,24 @@ pub(crate) async fn echo(
     }
 }
 
-/// Sends every message back, until the client goes.
-async fn send_back(ws: &mut WebSocket, metrics: &Metrics) {
+/// Sends every message back, until the client goes, or has what it asked for.
+async fn send_back(
+    ws: &mut WebSocket,
+    trial: Option<Box<Trial>>,
+    metrics: &Metrics,
+) -> Option<Stop> {
     while let Ok(Some(message)) = ws.recv().await {
         metrics.received(Kind::Echo);
-        if ws.send(message).await.is_err() {
-            return;
+        if let Some(trial) = &trial {
+            // Boxed, so that a connection that asks for nothing keeps no room for it.
+            Box::pin(sleep(trial.delay)).await;
+        }
+        ws.send(message).await.ok()?;
+        if let Some(close) = trial.as_ref().and_then(|trial| trial.close.clone()) {
+            return Some(Stop::Close(close));
         }
     }
+    None
 }
 
 #[cfg(test)]
@@ -65,7 +112,7 @@ mod tests {
         let visits = Arc::<Visits>::default();
         let visitor = Visitor::new("echo", None, [127, 0, 0, 1].into(), None);
         let visit = visits.enter(1, visitor);
-        let task = tokio::spawn(echo(ws, visit, None, Arc::default()));
+        let task = tokio::spawn(echo(ws, visit, None, None, Arc::default()));
         yield_now().await;
         visits.stop_all(Duration::ZERO).await;
         yield_now().await;
@@ -75,5 +122,34 @@ mod tests {
         task.await.unwrap();
         let stops = wire::close(1001, "the server stops");
         assert_eq!(peer.frames(), [wire::text("taken"), stops]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_kept_as_long_as_was_asked_and_then_the_end_comes() {
+        let (io, peer) = Peer::client();
+        let ws = Acceptor::new().accept(io).await.unwrap();
+        peer.push([wire::text("first"), wire::text("second")]);
+        let visits = Arc::<Visits>::default();
+        let visitor = Visitor::new("echo", None, [127, 0, 0, 1].into(), None);
+        let query = EchoQuery {
+            delay: Some(MAX_DELAY_MS),
+            close: Some(4000),
+        };
+        let trial = query.trial().unwrap();
+        let task = tokio::spawn(echo(
+            ws,
+            visits.enter(1, visitor),
+            trial,
+            None,
+            Arc::default(),
+        ));
+        sleep(Duration::from_millis(MAX_DELAY_MS - 1)).await;
+        assert_eq!(peer.frames(), []);
+        sleep(Duration::from_millis(2)).await;
+        let closed = wire::close(4000, "as you asked");
+        assert_eq!(peer.frames(), [wire::text("first"), closed]);
+        peer.push([wire::close_empty()]);
+        peer.script.push_end();
+        task.await.unwrap();
     }
 }

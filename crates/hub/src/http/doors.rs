@@ -21,7 +21,7 @@ use crate::{
     auth::end_of,
     config::{AllowedOrigins, Config, PlainMode},
     core::{DEFAULT_ROOM, JoinRefused, is_room_name},
-    echo,
+    echo::{self, EchoQuery},
     logs::Viewer,
     metrics::Kind,
     session::{Dialect, HEARTBEATS, Session},
@@ -214,11 +214,20 @@ pub(super) async fn chat(
 pub(super) async fn echo(
     State(desk): Reception,
     Extension(connection): Extension<Connection>,
+    query: Result<Query<EchoQuery>, QueryRejection>,
     mut request: Request,
 ) -> Response {
     let grant = match bearer::admit(&desk, &connection, request.uri(), request.headers()).await {
         Ok(grant) => grant,
         Err(answer) => return answer,
+    };
+    let Ok(Query(query)) = query else {
+        let why = "The query is not valid: delay and close are numbers, and no key comes twice.";
+        return refusal(StatusCode::BAD_REQUEST, why);
+    };
+    let trial = match query.trial() {
+        Ok(trial) => trial,
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
     match upgrade::handshake(&mut request, &desk.doors.of(&connection).echo) {
         Ok(handshake) => {
@@ -227,7 +236,7 @@ pub(super) async fn echo(
             let visit = desk.shared.enter(visitor);
             let metrics = Arc::clone(&desk.shared.metrics);
             open(&desk, connection, handshake, Kind::Echo, move |ws| {
-                echo::echo(ws, visit, end, metrics)
+                echo::echo(ws, visit, trial, end, metrics)
             })
         }
         Err(rejection) => refuse(&desk, &connection, &rejection),

@@ -1,0 +1,64 @@
+//! `/echo`, and what a client may ask of it to try itself.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what goes wrong should stop it"
+)]
+
+mod support;
+
+use fullduplex::Message;
+use fullduplex_hub::Config;
+use support::{Running, within};
+
+#[tokio::test]
+async fn everything_comes_back_as_it_went() {
+    let hub = Running::start(Config::default()).await;
+    let mut ws = hub.connect("/echo").await;
+    for message in [
+        Message::text("ß"),
+        Message::binary(vec![0, 255]),
+        Message::text(""),
+    ] {
+        ws.send(message.clone()).await.unwrap();
+        assert_eq!(within(ws.recv()).await.unwrap(), Some(message));
+    }
+    support::bye(&mut ws).await;
+}
+
+#[tokio::test]
+async fn who_asks_for_it_is_closed_behind_the_first_message() {
+    let hub = Running::start(Config::default()).await;
+    let mut ws = hub.connect("/echo?delay=1&close=4321").await;
+    ws.send("a").await.unwrap();
+    ws.send("b").await.unwrap();
+    assert_eq!(within(ws.recv()).await.unwrap(), Some(Message::text("a")));
+    let end = within(ws.recv()).await;
+    let code = ws
+        .outcome()
+        .and_then(|end| end.received)
+        .map(|close| close.code().get());
+    assert_eq!(code, Some(4321), "{end:?}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_asked_for_is_refused() {
+    let hub = Running::start(Config::default()).await;
+    for query in [
+        "delay=60001",
+        "delay=soon",
+        "delay=-1",
+        "close=1005",
+        "close=999",
+        "close=70000",
+        "delay=1&delay=2",
+    ] {
+        let error = hub.client(&format!("/echo?{query}")).connect().await.err();
+        assert!(
+            error.is_some_and(|error| error.to_string().contains("400")),
+            "{query}"
+        );
+    }
+}
