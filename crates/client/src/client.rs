@@ -182,7 +182,7 @@ impl Client {
         self.enter(Entry::Subscribe, room, backlog).await
     }
 
-    /// Leaves a room; messages for it that are not acknowledged fail.
+    /// Leaves a room; messages for it that are not acknowledged fail, those that may be stored with [`RequestError::Timeout`].
     ///
     /// # Cancel safety
     ///
@@ -197,7 +197,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The server refused, did not answer after several tries, or the client has ended.
+    /// The server refused, did not answer after several tries or before the client was out of the room, or the client has ended.
     ///
     /// # Cancel safety
     ///

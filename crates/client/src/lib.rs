@@ -25,7 +25,8 @@
 //!   A room whose log goes back in time is joined again, which says the same.
 //! - **Tokens** are asked for when they are needed, where there is a [source](Options::tokens): before each connection, and before one ends.
 //! - **Messages** are sent again under the same `cid` after every lost connection and every refusal that passes, so that they are stored
-//!   once, and [`Client::send`] returns when the server has them on disk. After five tries it is an error.
+//!   once, and [`Client::send`] returns when the server has them on disk. After five tries, or when the client is out of the room first, it
+//!   is an error, which says whether the message may have been stored.
 //! - **Memory** is bounded: 1,000 messages to be sent, after which [`Client::send`] waits, and 1,024 events to be taken, after which nothing
 //!   more is read. While a reply is waited for, reading goes on, and what there is no room for is asked for again later.
 
@@ -93,8 +94,8 @@ pub enum RequestError {
         /// When to try again, if the server said so.
         retry_ms: Option<u64>,
     },
-    /// The message was sent several times and never answered: it may have been stored or not.
-    #[error("the server does not answer")]
+    /// The message was sent and not answered, after several tries or until the client was out of its room: it may have been stored or not.
+    #[error("the message was not answered")]
     Timeout,
     /// The connection was lost before there was an answer: it may have been done or not.
     #[error("the connection was lost before there was an answer")]

@@ -110,10 +110,18 @@ enum Stand {
     Behind,
 }
 
+impl Room {
+    const fn is_joined(&self) -> bool {
+        matches!(self.stand, Stand::In | Stand::Behind)
+    }
+}
+
 #[derive(Debug)]
 struct Unsent {
     message: Message,
+    /// Times that it was written, on any connection.
     tries: u32,
+    /// On this connection, and there is no reply.
     is_written: bool,
     not_before: Option<Instant>,
 }
@@ -336,7 +344,9 @@ impl Session {
 
     /// The server will not have this client in a room any more.
     fn kicked(&mut self, kick: Kick) {
-        let Some(at) = self.rooms.iter().position(|room| room.name == kick.room) else {
+        // Else it was left already, or is joined anew, of which the reply tells.
+        let is_it = |room: &Room| room.name == kick.room && room.is_joined();
+        let Some(at) = self.rooms.iter().position(is_it) else {
             return;
         };
         let error = RequestError::Refused {
@@ -349,9 +359,8 @@ impl Session {
 
     /// A room's history is replaced: a join with what there is of the old one is answered with that, and with the newest events.
     fn join_again(&mut self, name: &str, now: Instant) {
-        let is_there =
-            |room: &&mut Room| room.name == name && matches!(room.stand, Stand::In | Stand::Behind);
-        if let Some(room) = self.rooms.iter_mut().find(is_there) {
+        let is_it = |room: &&mut Room| room.name == name && room.is_joined();
+        if let Some(room) = self.rooms.iter_mut().find(is_it) {
             room.stand = Stand::Out;
             self.commands.push_back(leave(name));
             self.pump(now);
@@ -412,8 +421,7 @@ impl Session {
         if let Some(done) = room.done {
             drop(done.send(Err(RequestError::NotJoined)));
         }
-        let is_there = |unsent: &Unsent| unsent.message.room == name;
-        self.fail(is_there, &RequestError::NotJoined);
+        self.give_up(name, &RequestError::NotJoined);
     }
 
     fn send(&mut self, message: Message) {
@@ -481,7 +489,7 @@ impl Session {
 
     fn is_in(&self, name: &str) -> bool {
         let found = self.rooms.iter().find(|room| room.name == name);
-        found.is_some_and(|room| matches!(room.stand, Stand::In | Stand::Behind))
+        found.is_some_and(Room::is_joined)
     }
 
     fn write(&mut self, mut command: Map<String, Value>, asked: Asked, now: Instant) {
@@ -528,9 +536,12 @@ impl Session {
         let Some(at) = self.rooms.iter().position(|room| room.name == name) else {
             return;
         };
+        let is_newer =
+            |waiting: &Waiting| matches!(&waiting.asked, Asked::Join(room) if room == name);
+        let is_asked_again = self.waiting.iter().any(is_newer);
         let room = &mut self.rooms[at];
         // Left and joined again before the first answer came.
-        if room.stand != Stand::Asked {
+        if room.stand != Stand::Asked || is_asked_again {
             return;
         }
         match result {
@@ -555,8 +566,7 @@ impl Session {
     /// A room that this client is not to be in.
     fn forget(&mut self, at: usize, error: RequestError) {
         let room = self.rooms.remove(at);
-        let is_there = |unsent: &Unsent| unsent.message.room == room.name;
-        self.fail(is_there, &error);
+        self.give_up(&room.name, &error);
         if let Some(done) = room.done {
             drop(done.send(Err(error)));
         } else {
@@ -565,6 +575,14 @@ impl Session {
                 error,
             });
         }
+    }
+
+    /// Gives up the messages for a room. Those that were written may be stored, whatever became of the room since.
+    fn give_up(&mut self, room: &str, error: &RequestError) {
+        let is_there = |unsent: &Unsent| unsent.message.room == room;
+        let is_written = |unsent: &Unsent| is_there(unsent) && unsent.tries > 0;
+        self.fail(is_written, &RequestError::Timeout);
+        self.fail(is_there, error);
     }
 
     fn send_answered(&mut self, cid: &str, result: Result<Sent, RequestError>, now: Instant) {

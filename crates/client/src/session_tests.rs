@@ -118,6 +118,11 @@ impl World {
         answer
     }
 
+    fn leave(&mut self, room: &str) {
+        let ask = Ask::Leave { room: room.into() };
+        self.session.ask(ask, self.now);
+    }
+
     fn send(&mut self, cid: &str) -> Answer<Sent> {
         let (done, answer) = oneshot::channel();
         let Value::Object(command) =
@@ -393,20 +398,118 @@ fn s30_a_bye_says_when_to_come_back_within_bounds_and_once() {
 #[test]
 fn a_room_that_a_client_is_taken_out_of_is_forgotten_with_all_that_was_for_it() {
     let mut world = World::joined();
-    let mut answer = world.send("a");
+    let mut written: Vec<_> = (0..64).map(|at| world.send(&format!("c{at}"))).collect();
+    let mut unwritten = world.send("late");
     world.say(&json!({"ev": "kick", "room": "elsewhere", "reason": "kicked"}));
     assert_eq!(world.events(), [""; 0]);
     world.say(&json!({"ev": "kick", "room": "general", "reason": "banned"}));
     let why = "the server took this client out of the room (banned)";
     assert_eq!(world.events(), [format!("refused {why}")]);
-    let refused = answer.try_recv().unwrap().unwrap_err();
+    // The server may have stored what it had before.
+    for answer in &mut written {
+        assert_eq!(answer.try_recv().unwrap(), Err(RequestError::Timeout));
+    }
+    let refused = unwritten.try_recv().unwrap().unwrap_err();
     assert_eq!(
         (refused.to_string().as_str(), refused.passes()),
         (why, false)
     );
+    assert_eq!(world.got("send").len(), 64);
+    world.reply("send", &sent());
     world.lose();
     world.connect();
     assert!(world.got("join").is_empty());
+}
+
+#[test]
+fn of_a_message_that_was_written_nobody_says_that_it_is_not_stored_when_its_room_is_lost() {
+    let mut world = World::joined();
+    let mut before = world.send("before");
+    world.lose();
+    world.connect();
+    let mut after = world.send("after");
+    world.refuse("join", &json!({"code": "forbidden", "msg": "no"}));
+    assert_eq!(before.try_recv().unwrap(), Err(RequestError::Timeout));
+    let refused = after.try_recv().unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "no (forbidden)");
+
+    let mut world = World::joined();
+    let mut written = world.send("written");
+    world.leave("general");
+    assert_eq!(written.try_recv().unwrap(), Err(RequestError::Timeout));
+}
+
+#[test]
+fn a_kick_out_of_a_room_that_was_left_does_not_end_another_join() {
+    let kick = json!({"ev": "kick", "room": "general", "reason": "kicked"});
+    let mut world = World::joined();
+    world.leave("general");
+    let mut again = world.join("general");
+    world.say(&kick);
+    world.reply("join", &joined(&json!({})));
+    assert!(again.try_recv().unwrap().is_ok());
+    // The client leaves, too, where it goes back for what is missing.
+    world.event(1);
+    world.event(3);
+    world.say(&kick);
+    world.reply("join", &joined(&json!({"resume": "ok"})));
+    world.event(2);
+    let wanted = ["joined None", "1", "joined Some(Ok)", "2"];
+    assert_eq!(world.events(), wanted);
+    world.say(&kick);
+    let why = "the server took this client out of the room (kicked)";
+    assert_eq!(world.events(), [format!("refused {why}")]);
+}
+
+#[test]
+fn a_kick_ends_a_room_whose_events_there_was_no_room_for() {
+    let mut world = World::joined();
+    let _answer = world.send("c");
+    for seq in 1..=2_000 {
+        world.event(seq);
+    }
+    world.say(&json!({"ev": "kick", "room": "general", "reason": "banned"}));
+    let why = "the server took this client out of the room (banned)";
+    assert_eq!(*world.events().last().unwrap(), format!("refused {why}"));
+    assert!(world.got("leave").is_empty());
+}
+
+#[test]
+fn of_two_joins_that_wait_the_newer_ones_answer_counts() {
+    let mut world = World::new();
+    drop(world.join("general"));
+    world.connect();
+    world.events();
+    let first = world.last("join")["id"].clone();
+    world.leave("general");
+    let mut again = world.join("general");
+    world.say(&json!({"re": first, "ok": joined(&json!({}))}));
+    world.say(&json!({"ev": "kick", "room": "general", "reason": "banned"}));
+    assert!(again.try_recv().is_err(), "nothing is known yet");
+    world.refuse("join", &json!({"code": "forbidden", "msg": "no"}));
+    let refused = again.try_recv().unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "no (forbidden)");
+    assert_eq!(world.events(), [""; 0]);
+}
+
+#[test]
+fn a_join_that_is_not_written_yet_is_not_answered_by_an_older_one() {
+    let mut world = World::joined();
+    drop(world.join("other"));
+    let first = world.last("join")["id"].clone();
+    for seq in 1..=1_024 {
+        world.event(seq);
+    }
+    world.leave("other");
+    let mut again = world.join("other");
+    world.say(&json!({"re": first, "ok": joined(&json!({"room": "other"}))}));
+    assert!(
+        again.try_recv().is_err(),
+        "there is no room for what it brings"
+    );
+    assert_eq!(world.events().len(), 1_024);
+    world.reply("join", &joined(&json!({"room": "other"})));
+    assert!(again.try_recv().unwrap().is_ok());
 }
 
 #[test]
