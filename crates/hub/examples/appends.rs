@@ -32,6 +32,10 @@ impl Committed for Nobody {
 
     fn trimmed(&self, _room: &str, _floor: Mark) {}
 
+    fn follows(&self, _room: &str) -> bool {
+        false
+    }
+
     fn erased(&self, _user: &str) {}
 
     fn forked(&self, _room: &str, _bounds: &Bounds) {}

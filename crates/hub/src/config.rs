@@ -137,8 +137,8 @@ pub struct Limits {
     /// Connections at once that are not let in yet: TLS, a request's head, pages, a `hello` that is to come. Default half of
     /// [`connections`](Self::connections), so that who has no token can't hold them all; never all of them. More are answered 503.
     pub unauthenticated: Option<usize>,
-    /// The same from one address, or one /64 of IPv6. Default half of [those](Self::connections_per_address) it may have, and never
-    /// all of them. More are answered 429.
+    /// The same from one address, or one /64 of IPv6. Default half of [those](Self::connections_per_address) it may have, or of
+    /// [all such](Self::unauthenticated) where they are fewer; never all of them. More are answered 429.
     pub unauthenticated_per_address: Option<usize>,
     /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
     /// place for a new one.
@@ -224,10 +224,9 @@ impl Limits {
 
     /// The same from one address.
     pub(crate) fn newcomers_per_address(&self) -> usize {
-        part(
-            self.unauthenticated_per_address,
-            self.connections_per_address,
-        )
+        // Of few places for all, one address does not get all either.
+        let all = self.connections_per_address.min(self.newcomers());
+        part(self.unauthenticated_per_address, all)
     }
 }
 

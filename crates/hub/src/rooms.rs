@@ -438,6 +438,10 @@ impl Committed for Rooms {
         self.lock(self.shard_of(room)).trim(room, floor);
     }
 
+    fn follows(&self, room: &str) -> bool {
+        self.lock(self.shard_of(room)).find(room).is_some()
+    }
+
     fn forked(&self, room: &str, bounds: &Bounds) {
         tracing::warn!(room, epoch = &*bounds.epoch, "the log has another history");
         self.lock(self.shard_of(room)).fork(room, bounds);

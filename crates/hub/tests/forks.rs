@@ -48,6 +48,10 @@ impl Committed for Gate {
         self.committed.trimmed(room, floor);
     }
 
+    fn follows(&self, room: &str) -> bool {
+        self.committed.follows(room)
+    }
+
     fn erased(&self, user: &str) {
         self.committed.erased(user);
     }

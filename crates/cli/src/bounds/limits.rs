@@ -35,7 +35,7 @@ impl Table for Limits {
         },
         Row {
             name: "limits.unauthenticated-per-address",
-            about: "The same from one address, or one /64 of IPv6; half of limits.connections-per-address; more are answered 429",
+            about: "The same from one address, or one /64 of IPv6; half of limits.connections-per-address, or of limits.unauthenticated where that is less; more are answered 429",
             slot: |limits| CountOrHalf(&mut limits.unauthenticated_per_address),
         },
         Row {

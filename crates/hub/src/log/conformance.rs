@@ -66,6 +66,8 @@ pub(crate) struct Seen {
     events: Mutex<Vec<Event>>,
     floors: Mutex<HashMap<String, Mark>>,
     erased: Mutex<Vec<String>>,
+    /// The rooms that somebody is in.
+    pub(crate) followed: Mutex<Vec<String>>,
 }
 
 impl Seen {
@@ -90,6 +92,11 @@ impl Seen {
 }
 
 impl Committed for Seen {
+    fn follows(&self, room: &str) -> bool {
+        let followed = self.followed.lock().unwrap();
+        followed.iter().any(|name| name == room)
+    }
+
     fn forked(&self, room: &str, _bounds: &Bounds) {
         panic!("{room} has the history that it had");
     }

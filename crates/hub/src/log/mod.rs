@@ -106,6 +106,10 @@ pub trait Committed: Send + Sync + 'static {
     /// can be put back while it runs.
     fn forked(&self, room: &str, bounds: &Bounds);
 
+    /// Whether somebody goes on from where this room is now: as long as that is so, it is not forgotten where that was. As
+    /// [`committed`](Self::committed).
+    fn follows(&self, room: &str) -> bool;
+
     /// Learns that what a user said so far is [erased](Log::erase). As [`committed`](Self::committed).
     fn erased(&self, user: &str);
 }

@@ -10,16 +10,23 @@ use super::rows::{integer, number};
 /// `reset`.
 const LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// Forgets some of the rooms where nothing was said for that long, with all that is kept for them. Returns their names.
-pub(super) fn forget(conn: &Connection, now: u64, max: u64) -> rusqlite::Result<Vec<Arc<str>>> {
+/// Forgets some of the rooms where nothing was said for that long, with all that is kept for them, but for those that somebody goes on
+/// from. Returns their names.
+pub(super) fn forget(
+    conn: &Connection,
+    now: u64,
+    max: usize,
+    is_followed: impl Fn(&str) -> bool,
+) -> rusqlite::Result<Vec<Arc<str>>> {
     let life = u64::try_from(LIFE.as_millis()).unwrap_or(u64::MAX);
     let rooms = conn
-        .prepare_cached(
-            "SELECT id, name, head, head_ts FROM rooms WHERE kept = 0 AND head_ts < ? LIMIT ?",
-        )?
-        .query_map([integer(now.saturating_sub(life)), integer(max)], |row| {
-            Ok((row.get(0)?, row.get(1)?, number(row, 2)?, number(row, 3)?))
+        .prepare_cached("SELECT id, name, head, head_ts FROM rooms WHERE kept = 0 AND head_ts < ?")?
+        .query_map([integer(now.saturating_sub(life))], |row| {
+            let name: Arc<str> = row.get(1)?;
+            Ok((row.get(0)?, name, number(row, 2)?, number(row, 3)?))
         })?
+        .filter(|room| !room.as_ref().is_ok_and(|(_, name, ..)| is_followed(name)))
+        .take(max)
         .collect::<rusqlite::Result<Vec<(i64, Arc<str>, u64, u64)>>>()?;
     let mut names = Vec::with_capacity(rooms.len());
     for (id, name, head, head_ts) in rooms {

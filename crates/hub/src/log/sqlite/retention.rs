@@ -48,7 +48,7 @@ const MAX_DROPPED: u64 = 512;
 /// How often the clock's time is noted in the database, for the next start.
 const CLOCK_NOTED: Duration = Duration::from_secs(60 * 60);
 /// Rooms looked at in one transaction: about as long.
-const MAX_ROOMS: u64 = 256;
+const MAX_ROOMS: usize = 256;
 
 /// How much is kept of which room.
 #[derive(Debug, Clone)]
@@ -163,13 +163,14 @@ impl Sweep {
         conn: &Connection,
         rules: &Rules,
         system: u64,
+        is_followed: impl Fn(&str) -> bool,
     ) -> rusqlite::Result<Swept> {
         let now = self.now(conn, system)?;
         let has_cids = !drop_cids(conn, now)?;
-        let forgotten = empty::forget(conn, now, MAX_ROOMS)?;
-        let has_rooms = forgotten.len() as u64 == MAX_ROOMS;
+        let forgotten = empty::forget(conn, now, MAX_ROOMS, is_followed)?;
+        let has_rooms = forgotten.len() == MAX_ROOMS;
         let rooms = rows::rooms_from(conn, self.room, MAX_ROOMS)?;
-        let is_last = (rooms.len() as u64) < MAX_ROOMS;
+        let is_last = rooms.len() < MAX_ROOMS;
         let mut trimmed = Vec::new();
         let mut left = MAX_DROPPED;
         for (name, mut room) in rooms {

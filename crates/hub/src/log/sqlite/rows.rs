@@ -87,13 +87,13 @@ fn room(row: &Row<'_>) -> rusqlite::Result<RoomRow> {
 pub(super) fn rooms_from(
     conn: &Connection,
     first: i64,
-    max: u64,
+    max: usize,
 ) -> rusqlite::Result<Vec<(Arc<str>, RoomRow)>> {
     conn.prepare_cached(
         "SELECT id, head, head_chk, floor, floor_chk, kept, head_ts, name FROM rooms
             WHERE id >= ? AND kept > 0 ORDER BY id LIMIT ?",
     )?
-    .query_map(params![first, integer(max)], |row| {
+    .query_map(params![first, integer(max as u64)], |row| {
         Ok((row.get(7)?, room(row)?))
     })?
     .collect()

@@ -475,11 +475,16 @@ impl Writer {
     /// Drops some of what is not to be kept any more. Says whether that was all.
     fn sweep(&mut self) -> bool {
         let Self {
-            conn, sweep, rules, ..
+            conn,
+            sweep,
+            rules,
+            committed,
+            ..
         } = self;
         // Messages are worth a wait for a lock, this is not.
         let swept = transact(conn, Duration::ZERO, || {
-            sweep.go_on(conn, rules, crate::hub::now())
+            let is_followed = |room: &str| committed.follows(room);
+            sweep.go_on(conn, rules, crate::hub::now(), is_followed)
         });
         match swept {
             Ok(Swept {

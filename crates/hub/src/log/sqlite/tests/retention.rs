@@ -190,6 +190,18 @@ async fn an_empty_room_is_forgotten_after_ninety_days_with_all_that_was_kept_for
     assert_eq!(tables.map(|table| count(&conn, table)), [2, 3, 1]);
 
     age(2);
+    let left = "INSERT INTO rooms (name, head, head_chk, head_ts, floor, floor_chk, kept)
+        VALUES ('left', 1, '000000', 1, 1, '000000', 0)";
+    conn.execute(left, []).unwrap();
+    let seen = Arc::new(Seen::default());
+    seen.followed.lock().unwrap().push("general".into());
+    let log = SqliteLog::open(&keeps(folder.path(), 0), Arc::clone(&seen) as _).unwrap();
+    until(|| count(&conn, "rooms") == 2).await;
+    drop(log);
+    let known = "SELECT count(*) FROM rooms WHERE name = 'general'";
+    let known = conn.query_row(known, [], |row| row.get::<_, i64>(0));
+    assert_eq!(known, Ok(1), "somebody is in it");
+
     let subject = cleared();
     until(|| tables.map(|table| count(&conn, table)) == [1, 2, 0]).await;
     drop(subject);

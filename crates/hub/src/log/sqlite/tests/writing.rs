@@ -109,6 +109,10 @@ struct Broken(AtomicUsize);
 impl Committed for Broken {
     fn trimmed(&self, _room: &str, _floor: Mark) {}
 
+    fn follows(&self, _room: &str) -> bool {
+        true
+    }
+
     fn erased(&self, _user: &str) {}
 
     fn forked(&self, _room: &str, _bounds: &Bounds) {}
