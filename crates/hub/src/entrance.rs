@@ -85,7 +85,7 @@ impl Entrance {
                 }
             };
             let Some(cursor) = self.unjudged() else {
-                return Poll::Ready(Ok(self.begin(hub)));
+                return Poll::Ready(Ok(self.begin()));
             };
             let judged = match sought {
                 None => hub.rooms.judge(&self.room, cursor),
@@ -99,7 +99,7 @@ impl Entrance {
                 None => self.step = Step::Seeking(hub.log.seek(&self.room, cursor.mark.seq)),
                 Some(Ok(())) => {
                     self.judged = judged;
-                    return Poll::Ready(Ok(self.begin(hub)));
+                    return Poll::Ready(Ok(self.begin()));
                 }
                 Some(Err(_)) => {
                     self.judged = judged;
@@ -116,10 +116,7 @@ impl Entrance {
         since?.as_ref().ok()
     }
 
-    fn begin(&self, hub: &Shared) -> (Begin, Judged) {
-        if let Some(judged) = self.judged {
-            hub.metrics.resumed(judged);
-        }
+    fn begin(&self) -> (Begin, Judged) {
         let begin = match (self.judged, &self.since) {
             (Some(Ok(())), Some(Ok(cursor))) => Begin::After(cursor.clone()),
             _ => Begin::Newest {

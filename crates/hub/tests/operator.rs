@@ -83,6 +83,9 @@ async fn what_happens_is_counted() {
     ana.say("general", "1", "hello").await;
     ben.msg().await;
     within(plain.recv()).await.unwrap();
+    let mut late = hub.connect("/ws?mode=text&history=1").await;
+    within(late.recv()).await.unwrap();
+    support::bye(&mut late).await;
     let seen = ana.ok(json!({"op": "ping"})).await;
     assert!(seen.is_object());
     let mut echo = hub.connect("/echo").await;
@@ -99,13 +102,13 @@ async fn what_happens_is_counted() {
             "fdx_websockets{kind=\"echo\"} 1",
             "fdx_messages_received_total{kind=\"v1\"} 6",
             "fdx_messages_received_total{kind=\"echo\"} 3",
-            "fdx_deliveries_total 3",
+            "fdx_deliveries_total 4",
             "fdx_room_users 2",
             "fdx_rooms 1",
             // The four, and the one that asks.
             "fdx_connections 5",
             "fdx_connections_limit 10000",
-            "fdx_http_requests_total{status=\"101\"} 4",
+            "fdx_http_requests_total{status=\"101\"} 5",
         ],
     )
     .await;
@@ -151,10 +154,16 @@ async fn what_comes_of_a_cursor_is_counted() {
             .ok(json!({"op": "join", "room": "general", "since": since}))
             .await;
     }
+    let last = format!("Last-Event-ID: {cursor}\r\n");
+    let mut stream = hub.sse("/sse/general", &last).await;
+    stream.event("ok").await;
+    // Who polls has never been away.
+    let poll = format!("/api/v1/rooms/general/messages?after={cursor}&wait=0");
+    assert_eq!(hub.get(&poll, "").await.status, 200);
     counted(
         &hub,
         &[
-            "fdx_resumes_total{result=\"ok\"} 1",
+            "fdx_resumes_total{result=\"ok\"} 2",
             "fdx_resumes_total{result=\"epoch\"} 1",
             "fdx_resumes_total{result=\"mismatch\"} 1",
             "fdx_resumes_total{result=\"too_far\"} 0",

@@ -158,6 +158,7 @@ impl Session {
             // Else it came meanwhile, with what the room had for all.
             if place.cursor <= event.seq {
                 place.cursor = event.seq + 1;
+                self.hub.rooms.delivered(1);
                 if self.dialect.form().says(&event.what) {
                     parcel.push(self.frame(&Entry::new(event)));
                 }

@@ -290,6 +290,9 @@ impl Session {
                         .join(&door.room, user, is_channel, door.watch, begin)
                     {
                         self.ready.push_back(room);
+                        if let Some(judged) = judged {
+                            self.hub.metrics.resumed(judged);
+                        }
                         return Poll::Ready(Ok(door.entered(state, judged)));
                     }
                     // It changed since it was opened; see `Entrance::again`.

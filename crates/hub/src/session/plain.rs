@@ -183,6 +183,7 @@ impl Session {
                 place.cursor = rest[count - 1].event.seq + 1;
             }
         }
+        self.hub.rooms.delivered(packed);
         packed
     }
 }
