@@ -27,19 +27,26 @@ const ADMIN: &str = "f00ba400f00ba400f00ba400f00ba400";
 
 /// A token of a user with these rights in rooms.
 fn token(sub: &str, rooms: &[(&str, &str)]) -> String {
+    signed(&claims(sub, rooms))
+}
+
+fn claims(sub: &str, rooms: &[(&str, &str)]) -> Claims {
     let rooms = rooms.iter().map(|(room, rights)| {
         let rights = rights.split(',').map(str::to_owned).collect();
         ((*room).to_owned(), rights)
     });
-    let claims = Claims {
+    Claims {
         sub: sub.into(),
         rooms: rooms.collect::<BTreeMap<_, _>>(),
         rights: vec!["log".into()],
         exp: Some(u64::from(u32::MAX)),
         ..Claims::default()
-    };
+    }
+}
+
+fn signed(claims: &Claims) -> String {
     let key = SigningKey::from_file(SECRET.as_bytes()).unwrap();
-    key.token(&claims, None).unwrap()
+    key.token(claims, None).unwrap()
 }
 
 /// A token for everything but administering, in all rooms.
@@ -478,6 +485,74 @@ async fn an_address_is_refused_before_a_handshake_and_its_neighbours_in_ipv6_wit
         let mut back = V1::open(from(same, "/ws")).await;
         back.ok(hello.clone()).await;
     }
+}
+
+#[tokio::test]
+async fn s27_who_is_banned_while_the_body_of_a_request_is_on_its_way_changes_nothing() {
+    let (config, _folder) = guarded();
+    let hub = Running::start(config).await;
+    let ana = of("ana");
+    let moderator = bearer(&token("mo", &[("general", "read,admin")]));
+    let of_room = json!({"user": "bo", "room": "general"});
+    for (user, of_whom, path, headers, body) in [
+        (
+            "ana",
+            json!({"user": "ana"}),
+            MESSAGES,
+            bearer(&ana),
+            json!({"body": "x"}),
+        ),
+        (
+            "ana",
+            json!({"user": "ana", "room": "general"}),
+            MESSAGES,
+            bearer(&ana),
+            json!({"body": "x"}),
+        ),
+        (
+            "mo",
+            json!({"user": "mo"}),
+            "/api/v1/bans",
+            moderator.clone(),
+            of_room.clone(),
+        ),
+        (
+            "mo",
+            json!({"user": "mo", "room": "general"}),
+            "/api/v1/bans",
+            moderator,
+            of_room,
+        ),
+    ] {
+        let held = hub.begin_post(path, &headers, &body).await;
+        let made = ban(&hub, &of_whom).await;
+        let refused = held.go_on().await;
+        assert_eq!(refused.problem(), (403, "forbidden".into()), "{user}");
+        lift(&hub, &made).await;
+    }
+    let page = hub.get(MESSAGES, &bearer(&ana)).await.json();
+    assert_eq!(page["events"], json!([]), "{page}");
+    let bans = ask(&hub, "GET", "/api/v1/bans").await.json();
+    assert_eq!(bans["bans"], json!([]));
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_the_body_of_a_request_is_on_its_way_is_no_longer_good() {
+    let (mut config, _folder) = guarded();
+    if let Access::Tokens(tokens) = &mut config.access {
+        tokens.rules.leeway = Duration::ZERO;
+    }
+    let hub = Running::start(config).await;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let claims = Claims {
+        exp: Some(now + 2),
+        ..claims("ana", &[("*", "read,write")])
+    };
+    let ana = bearer(&signed(&claims));
+    let held = hub.begin_post(MESSAGES, &ana, &json!({"body": "x"})).await;
+    within(async { while hub.get(MESSAGES, &ana).await.status == 200 {} }).await;
+    let refused = held.go_on().await;
+    assert_eq!(refused.problem(), (401, "token_expired".into()));
 }
 
 #[tokio::test]

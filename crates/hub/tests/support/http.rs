@@ -31,6 +31,23 @@ impl Running {
         Answer::read(&self.raw(&request).await)
     }
 
+    /// Begins to send JSON, up to where the server asks for the body.
+    pub async fn begin_post(&self, path: &str, headers: &str, body: &Value) -> Held {
+        const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let body = body.to_string();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; GO_ON.len()];
+        within(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(answer, GO_ON, "{}", answer.escape_ascii());
+        Held { stream, body }
+    }
+
     /// Says something in a room, and answers with its place.
     pub async fn say(&self, room: &str, body: &str) -> Value {
         let path = format!("/api/v1/rooms/{room}/messages");
@@ -86,6 +103,24 @@ impl Answer {
         assert_eq!(problem["status"], self.status, "{problem}");
         assert!(problem["detail"].is_string(), "{problem}");
         (self.status, problem["code"].as_str().unwrap().to_owned())
+    }
+}
+
+/// A request that has been let in, and whose body is yet to come.
+pub struct Held {
+    stream: TcpStream,
+    body: String,
+}
+
+impl Held {
+    /// Sends the body.
+    pub async fn go_on(mut self) -> Answer {
+        self.stream.write_all(self.body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(self.stream.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        Answer::read(&answer)
     }
 }
 

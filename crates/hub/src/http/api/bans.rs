@@ -107,7 +107,8 @@ pub(super) async fn add(
     }
     let until = seconds.map(|seconds| now() + seconds * 1_000);
     let by = caller.user_id();
-    let ban = change(hub, move |hub| {
+    let ban = change(hub, caller, move |hub, caller| {
+        may_decide(caller, &whom, room.as_deref())?;
         let ban = hub.ban(whom, room, until)?;
         tracing::info!(?by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, "banned");
         Ok(ban)
@@ -132,7 +133,8 @@ pub(super) async fn lift(
     let id = id?;
     let ban = ban.ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such ban"))?;
     let by = caller.user_id();
-    change(hub, move |hub| {
+    change(hub, caller, move |hub, caller| {
+        may_decide(caller, &ban.whom, ban.room.as_deref())?;
         hub.bans.remove(id)?;
         tracing::info!(?by, whom = %ban.whom, room = ?ban.room, "no longer banned");
         Ok(())
@@ -161,10 +163,12 @@ pub(super) async fn put_out(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Changes the bans, one change at a time, each to its end even if nobody waits for it any more.
+/// Changes the bans, one change at a time, each to its end even if nobody waits for it any more. Its caller is judged when it is its
+/// turn: one before it may have been a ban of the caller.
 async fn change<T: Send + 'static>(
     hub: &Arc<Shared>,
-    change: impl FnOnce(&Shared) -> Result<T, BanError> + Send + 'static,
+    caller: Caller,
+    change: impl FnOnce(&Shared, &Caller) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let turn = Arc::clone(&hub.bans.turn);
     let changing = Arc::clone(hub);
@@ -172,7 +176,8 @@ async fn change<T: Send + 'static>(
         let turn = turn.lock_owned().await;
         let changed = spawn_blocking(move || {
             let _turn = turn;
-            change(&changing)
+            caller.is_still_let_in()?;
+            change(&changing, &caller)
         });
         changed.await
     };
@@ -180,7 +185,7 @@ async fn change<T: Send + 'static>(
         let why = "it is unknown whether this was stored";
         return Err(Problem::new(ErrorCode::Timeout, why));
     };
-    Ok(changed?)
+    changed
 }
 
 impl From<BanError> for Problem {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{super::bearer, Connection, Desk, Problem};
 use crate::{
-    auth::{Grant, Names, Right, Subject, Who, end_of},
+    auth::{Denied, Grant, Names, Refusal, Right, Subject, Who, end_of},
     core::{User, is_name},
     hub::Shared,
     wire::{event::PLAIN_NAME, reply::ErrorCode},
@@ -68,6 +68,16 @@ fn guest(parts: &Parts, hub: &Shared) -> Result<Option<Arc<str>>, Problem> {
 }
 
 impl Caller {
+    /// Refuses who would not be let in any more. For after a wait, such as that for a body: meanwhile a ban may have been made, or a
+    /// token have expired.
+    pub(super) fn is_still_let_in(&self) -> Result<(), Problem> {
+        self.hub.let_in(self.who())?;
+        if self.end().is_some_and(|end| end <= Instant::now()) {
+            return Err(Denied::Refused(Refusal::Expired).into());
+        }
+        Ok(())
+    }
+
     /// The rooms that may be read.
     pub(super) fn readable(&self) -> impl Iterator<Item = &Names> {
         self.grant.names(Right::Read)

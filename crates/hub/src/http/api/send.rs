@@ -32,6 +32,7 @@ pub(super) async fn send(
     body: Body,
 ) -> Result<Response, Problem> {
     let hub = &desk.shared;
+    // Who may not is not waited for.
     caller.may(&room, Right::Write)?;
     let text = json_body(&headers, body, hub).await?;
     let posted = Posted::parse(&text, hub.config.limits.body)?;
@@ -55,6 +56,8 @@ pub(super) async fn send(
     let user = caller.user(hub, posted.name.as_deref())?;
     // A room is made as by a join, and not for free.
     hub.open_room(&room, connection.client.address, 0).await?;
+    caller.is_still_let_in()?;
+    caller.may(&room, Right::Write)?;
     hub.traffic
         .message(connection.client, &user.id, &room)
         .map_err(Failure::too_fast)?;
