@@ -750,6 +750,27 @@ async fn bans_are_listed_and_so_many_and_those_of_others_are_not_lifted() {
 }
 
 #[tokio::test]
+async fn who_moderates_a_room_does_not_use_up_the_bans_of_others() {
+    let (mut config, _folder) = guarded();
+    config.limits.bans = 20;
+    let hub = Running::start(config).await;
+    let of_room = |room: &str, id: &str| json!({"user": id, "room": room});
+    let moderate = async |room: &str, id: &str| {
+        let moderator = bearer(&token("mo", &[(room, "read,admin")]));
+        hub.post("/api/v1/bans", &moderator, &of_room(room, id))
+            .await
+    };
+    for id in ["1", "2", "2"] {
+        assert_eq!(moderate("general", id).await.status, 201);
+    }
+    let full = moderate("general", "3").await;
+    assert_eq!(full.problem(), (409, "conflict".into()));
+    assert_eq!(moderate("other", "3").await.status, 201);
+    // Who looks after the server has all of them.
+    ban(&hub, &of_room("general", "3")).await;
+}
+
+#[tokio::test]
 async fn nobody_slips_in_while_being_banned() {
     let (mut config, folder) = guarded();
     with_log(&mut config, &folder);

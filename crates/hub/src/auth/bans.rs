@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::is_admin_id;
 use crate::{core::payer, hub::now};
 
+/// In one room, moderators fill a part of what there may be of all rooms. A tenth: one who bans ids that nobody has leaves the others
+/// theirs, and 1,000 by default are more than a room has of people to keep out.
+const ROOM_PART: usize = 10;
+
 /// Whom a ban is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
@@ -74,6 +78,8 @@ struct File {
 pub(crate) enum BanError {
     #[error("there are as many bans as there may be")]
     Full,
+    #[error("this room has as many bans as its moderators may make")]
+    RoomFull,
     #[error("bans can't be stored right now")]
     Io(#[from] io::Error),
 }
@@ -276,6 +282,23 @@ impl Bans {
         table.bans.insert(key, ban.clone());
         self.change(table)?;
         Ok(ban)
+    }
+
+    /// Refuses a ban that would be one more of a room than who moderates it may make. For who has the `turn`.
+    ///
+    /// # Errors
+    ///
+    /// As said there.
+    pub(crate) fn check_share(&self, whom: &Subject, room: &Arc<str>) -> Result<(), BanError> {
+        let table = self.table();
+        let key = (whom.clone(), Some(Arc::clone(room)));
+        let of_room = table.all().filter(|ban| ban.room == key.1);
+        let is_known = table.bans.get(&key).is_some_and(|ban| ban.holds(now()));
+        if is_known || of_room.count() < (self.max / ROOM_PART).max(1) {
+            Ok(())
+        } else {
+            Err(BanError::RoomFull)
+        }
     }
 
     /// Lifts a ban. Blocks until that is on disk. For who has the `turn`.
@@ -521,6 +544,24 @@ mod tests {
         }
         let full = bans.add(user("c"), None, None);
         assert!(matches!(full, Err(BanError::Full)));
+    }
+
+    #[test]
+    fn who_moderates_a_room_fills_a_part_of_what_there_is_for_rooms() {
+        let bans = Bans::open(None, 20).unwrap();
+        let room: Arc<str> = "a".into();
+        let ban = |id: &str, until| {
+            bans.check_share(&user(id), &room)?;
+            bans.add(user(id), Some(Arc::clone(&room)), until)
+        };
+        ban("a", None).unwrap();
+        ban("b", Some(now())).unwrap();
+        // One that has ended makes place.
+        let id = ban("c", None).unwrap().id;
+        assert!(matches!(ban("b", None), Err(BanError::RoomFull)));
+        // It is no new one.
+        assert_eq!(ban("c", Some(u64::MAX)).unwrap().id, id);
+        bans.check_share(&user("d"), &"b".into()).unwrap();
     }
 
     #[test]

@@ -109,6 +109,9 @@ pub(super) async fn add(
     let by = caller.user_id();
     let ban = change(hub, caller, move |hub, caller| {
         may_decide(caller, &whom, room.as_deref())?;
+        if let (Some(room), Err(_)) = (&room, caller.may_administer()) {
+            hub.bans.check_share(&whom, room)?;
+        }
         let ban = hub.ban(whom, room, until)?;
         tracing::info!(?by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, "banned");
         Ok(ban)
@@ -191,7 +194,7 @@ async fn change<T: Send + 'static>(
 impl From<BanError> for Problem {
     fn from(error: BanError) -> Self {
         let code = match &error {
-            BanError::Full => ErrorCode::Conflict,
+            BanError::Full | BanError::RoomFull => ErrorCode::Conflict,
             BanError::Io(why) => {
                 tracing::error!(error = %why, "the bans can't be stored");
                 ErrorCode::Unavailable
