@@ -19,7 +19,7 @@ impl Shared {
     }
 
     /// Keeps somebody out of a room or the server, and sends away whoever it is that is there. Blocks; for who has the turn to change
-    /// bans.
+    /// bans, and settles it then.
     ///
     /// # Errors
     ///

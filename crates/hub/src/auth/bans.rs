@@ -73,7 +73,7 @@ struct File {
     bans: Vec<BanForm>,
 }
 
-/// Why a ban was not made or lifted. Nothing has changed then.
+/// Why a ban was not made or lifted. Nothing has changed then, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BanError {
     #[error("there are as many bans as there may be")]
@@ -82,6 +82,9 @@ pub(crate) enum BanError {
     RoomFull,
     #[error("bans can't be stored right now")]
     Io(#[from] io::Error),
+    /// It holds, or is lifted; but perhaps not after a loss of power.
+    #[error("it is unknown whether this was stored")]
+    Unsure(io::Error),
 }
 
 /// All bans.
@@ -248,7 +251,7 @@ impl Bans {
     }
 
     /// Keeps somebody out of a room or the server, until then or for good; in place of what was said of that before. Blocks until it is
-    /// on disk. For who has the `turn`.
+    /// in the file, where it is to be [settled](Self::settle). For who has the `turn`.
     ///
     /// # Errors
     ///
@@ -301,7 +304,7 @@ impl Bans {
         }
     }
 
-    /// Lifts a ban. Blocks until that is on disk. For who has the `turn`.
+    /// Lifts a ban. Blocks until that is in the file, where it is to be [settled](Self::settle). For who has the `turn`.
     ///
     /// # Errors
     ///
@@ -310,6 +313,22 @@ impl Bans {
         let mut table = self.table().present();
         table.bans.retain(|_, ban| ban.id != id);
         self.change(table)
+    }
+
+    /// Sees to it that the file stays as it is also if the power fails. Blocks. For who has the `turn`.
+    ///
+    /// # Errors
+    ///
+    /// It is [not known](BanError::Unsure) whether it would. Another change settles this one, too.
+    pub(crate) fn settle(&self) -> Result<(), BanError> {
+        let folder = self.file.as_deref().and_then(Path::parent);
+        match folder {
+            Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => {
+                let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+                synced.map_err(BanError::Unsure)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// One that has not ended.
@@ -407,7 +426,8 @@ impl Table {
     }
 }
 
-/// Puts other content into a file that nobody else may read, all or nothing, also when the power fails.
+/// Puts other content into a file that nobody else may read, all or nothing, also when the power fails: which of the two is known
+/// once the folder is on disk as well. An error is the old content.
 fn replace(file: &Path, content: &str) -> io::Result<()> {
     let new = file.with_extension("new");
     let mut options = fs::OpenOptions::new();
@@ -417,13 +437,7 @@ fn replace(file: &Path, content: &str) -> io::Result<()> {
     let mut writing = options.open(&new)?;
     writing.write_all(content.as_bytes())?;
     writing.sync_all()?;
-    fs::rename(&new, file)?;
-    match file.parent() {
-        Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => {
-            fs::File::open(folder)?.sync_all()
-        }
-        _ => Ok(()),
-    }
+    fs::rename(&new, file)
 }
 
 #[cfg(test)]
@@ -562,6 +576,18 @@ mod tests {
         // It is no new one.
         assert_eq!(ban("c", Some(u64::MAX)).unwrap().id, id);
         bans.check_share(&user("d"), &"b".into()).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_in_the_file_holds_also_if_it_is_not_known_to_stay_there() {
+        let folder = TempDir::new().unwrap();
+        let bans = Bans::open(Some(folder.path().join("bans.json")), 10).unwrap();
+        bans.add(user("u"), None, None).unwrap();
+        bans.settle().unwrap();
+        folder.close().unwrap();
+        assert!(matches!(bans.settle(), Err(BanError::Unsure(_))));
+        assert!(hold(&bans, "u", "192.0.2.1", None));
     }
 
     #[test]

@@ -180,7 +180,9 @@ async fn change<T: Send + 'static>(
         let changed = spawn_blocking(move || {
             let _turn = turn;
             caller.is_still_let_in()?;
-            change(&changing, &caller)
+            let changed = change(&changing, &caller)?;
+            changing.bans.settle()?;
+            Ok(changed)
         });
         changed.await
     };
@@ -198,6 +200,10 @@ impl From<BanError> for Problem {
             BanError::Io(why) => {
                 tracing::error!(error = %why, "the bans can't be stored");
                 ErrorCode::Unavailable
+            }
+            BanError::Unsure(why) => {
+                tracing::error!(error = %why, "it is unknown whether the bans are stored");
+                ErrorCode::Timeout
             }
         };
         Self::new(code, error.to_string())
