@@ -83,6 +83,8 @@ pub(crate) struct Told {
     pub(crate) ended: Seldom,
     pub(crate) refused: Seldom,
     pub(crate) failed: Seldom,
+    /// Who is banned, let in again, sent out of a room.
+    pub(crate) moderated: Seldom,
 }
 
 impl Shared {

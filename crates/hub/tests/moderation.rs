@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fullduplex::{Client, CloseCode, WebSocket};
 use fullduplex_hub::{
-    Config, LogInput, LogSource, TrustedProxies,
+    Config, LogInput, LogSource, Rate, TrustedProxies,
     auth::{Access, AdminToken, Claims, KeySource, SigningKey, Tokens},
 };
 use serde_json::{Value, json};
@@ -768,6 +768,50 @@ async fn who_moderates_a_room_does_not_use_up_the_bans_of_others() {
     assert_eq!(moderate("other", "3").await.status, 201);
     // Who looks after the server has all of them.
     ban(&hub, &of_room("general", "3")).await;
+}
+
+#[tokio::test]
+async fn who_moderates_does_so_as_fast_as_others_write_also_where_a_room_is_flooded() {
+    let (mut config, _folder) = guarded();
+    // Else everybody on this machine is exempt.
+    config.trusted_proxies = TrustedProxies::parse(["127.0.0.1"]).unwrap();
+    config.rates.messages_per_user = Rate::new(1, 2);
+    config.rates.messages_per_room = Rate::new(1, 1);
+    config.rates.messages_per_address = Rate::new(1, 1);
+    let hub = Running::start(config).await;
+    let by = "X-Forwarded-For: 192.0.2.1\r\n";
+    let ana = bearer(&of("ana")) + by;
+    let moderator = bearer(&token("mo", &[("general", "read,admin")])) + by;
+    let mut said = 201;
+    while said == 201 {
+        said = hub.post(MESSAGES, &ana, &json!({"body": "x"})).await.status;
+    }
+    assert_eq!(said, 429);
+    let of_ana = json!({"user": "ana", "room": "general"});
+    let made = hub.post("/api/v1/bans", &moderator, &of_ana).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let of_bo = json!({"user": "bo", "room": "general"});
+    for what in ["ban", "lift", "send out"] {
+        let is_too_fast = async || {
+            let answer = match what {
+                "ban" => hub.post("/api/v1/bans", &moderator, &of_ana).await,
+                "lift" => {
+                    let path = format!("/api/v1/bans/{}", ban(&hub, &of_bo).await["id"]);
+                    hub.request("DELETE", &path, &moderator).await
+                }
+                _ => {
+                    let path = "/api/v1/rooms/general/members/bo";
+                    hub.request("DELETE", path, &moderator).await
+                }
+            };
+            answer.status == 429
+        };
+        within(async { while !is_too_fast().await {} }).await;
+    }
+    // Who looks after the server goes on.
+    for _ in 0..10 {
+        ban(&hub, &of_ana).await;
+    }
 }
 
 #[tokio::test]

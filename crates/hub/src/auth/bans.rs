@@ -251,7 +251,7 @@ impl Bans {
     }
 
     /// Keeps somebody out of a room or the server, until then or for good; in place of what was said of that before. Blocks until it is
-    /// in the file, where it is to be [settled](Self::settle). For who has the `turn`.
+    /// in the file, where it is to be [settled](Self::settle); one that is there as it is stays so. For who has the `turn`.
     ///
     /// # Errors
     ///
@@ -264,7 +264,11 @@ impl Bans {
     ) -> Result<Ban, BanError> {
         let mut table = self.table().present();
         let key = (whom, room);
-        let known = table.bans.get(&key).map(|ban| ban.id);
+        let known = table.bans.get(&key);
+        if let Some(same) = known.filter(|ban| ban.until == until) {
+            return Ok(same.clone());
+        }
+        let known = known.map(|ban| ban.id);
         let like_it = table
             .bans
             .keys()
@@ -311,7 +315,11 @@ impl Bans {
     /// As said there.
     pub(crate) fn remove(&self, id: u64) -> Result<(), BanError> {
         let mut table = self.table().present();
+        let before = table.bans.len();
         table.bans.retain(|_, ban| ban.id != id);
+        if table.bans.len() == before {
+            return Ok(());
+        }
         self.change(table)
     }
 
@@ -576,6 +584,20 @@ mod tests {
         // It is no new one.
         assert_eq!(ban("c", Some(u64::MAX)).unwrap().id, id);
         bans.check_share(&user("d"), &"b".into()).unwrap();
+    }
+
+    #[test]
+    fn where_nothing_changes_nothing_is_written() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("bans.json");
+        let bans = Bans::open(Some(file.clone()), 10).unwrap();
+        let ban = bans.add(user("u"), None, None).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert_eq!(bans.add(user("u"), None, None).unwrap(), ban);
+        bans.remove(ban.id + 1).unwrap();
+        assert!(!file.exists());
+        bans.add(user("u"), None, Some(u64::MAX)).unwrap();
+        assert!(file.exists());
     }
 
     #[cfg(unix)]

@@ -141,6 +141,15 @@ impl Traffic {
         self.requests.take(payer(client.address), self.now())
     }
 
+    /// Whether a user may send somebody away, or when: as often as that user may write. The rates of the room and the address are none of
+    /// this, as who is to be sent away may have used them up.
+    pub(crate) fn moderate(&self, client: Client, user: Arc<str>) -> Result<(), Duration> {
+        if client.is_exempt {
+            return Ok(());
+        }
+        self.users.take(user, self.now())
+    }
+
     /// Whether a message may be taken, or when. One that may not takes nothing from anybody.
     pub(crate) fn message(
         &self,

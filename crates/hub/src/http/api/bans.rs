@@ -105,6 +105,7 @@ pub(super) async fn add(
         let why = "nobody bans themselves, nor the administrator";
         return Err(Problem::new(ErrorCode::Conflict, why));
     }
+    caller.may_go_on()?;
     let until = seconds.map(|seconds| now() + seconds * 1_000);
     let by = caller.user_id();
     let ban = change(hub, caller, move |hub, caller| {
@@ -113,7 +114,9 @@ pub(super) async fn add(
             hub.bans.check_share(&whom, room)?;
         }
         let ban = hub.ban(whom, room, until)?;
-        tracing::info!(?by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, "banned");
+        hub.told.moderated.tell(|left_out| {
+            tracing::info!(?by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, left_out, "banned");
+        });
         Ok(ban)
     });
     let form = BanForm::from(&ban.await?);
@@ -135,11 +138,14 @@ pub(super) async fn lift(
     }
     let id = id?;
     let ban = ban.ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such ban"))?;
+    caller.may_go_on()?;
     let by = caller.user_id();
     change(hub, caller, move |hub, caller| {
         may_decide(caller, &ban.whom, ban.room.as_deref())?;
         hub.bans.remove(id)?;
-        tracing::info!(?by, whom = %ban.whom, room = ?ban.room, "no longer banned");
+        hub.told.moderated.tell(|left_out| {
+            tracing::info!(?by, whom = %ban.whom, room = ?ban.room, left_out, "no longer banned");
+        });
         Ok(())
     })
     .await?;
@@ -156,13 +162,17 @@ pub(super) async fn put_out(
         return Err(Problem::bad_request("not a room name"));
     }
     caller.may_moderate(Some(&room))?;
+    caller.may_go_on()?;
     let by = caller.user_id();
     let whom = Subject::User(user.into());
-    if !desk.shared.send_away(&whom, Some(&room), Ended::Kicked) {
+    let hub = &desk.shared;
+    if !hub.send_away(&whom, Some(&room), Ended::Kicked) {
         let why = "this user is not in this room";
         return Err(Problem::new(ErrorCode::NotFound, why));
     }
-    tracing::info!(?by, %whom, room, "sent out of a room");
+    hub.told.moderated.tell(|left_out| {
+        tracing::info!(?by, %whom, room, left_out, "sent out of a room");
+    });
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

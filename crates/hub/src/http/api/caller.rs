@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
@@ -11,7 +11,11 @@ use crate::{
     auth::{Denied, Grant, Names, Refusal, Right, Subject, Who, end_of},
     core::{User, is_name},
     hub::Shared,
-    wire::{event::PLAIN_NAME, reply::ErrorCode},
+    traffic::Client,
+    wire::{
+        event::PLAIN_NAME,
+        reply::{ErrorCode, Failure},
+    },
 };
 
 /// Whom a request is from, as far as it says, and what they may.
@@ -20,7 +24,7 @@ pub(super) struct Caller {
     /// The user's id, if it is one that lasts.
     user_id: Option<Arc<str>>,
     grant: Arc<Grant>,
-    address: IpAddr,
+    client: Client,
     hub: Arc<Shared>,
 }
 
@@ -31,7 +35,7 @@ impl FromRequestParts<Arc<Desk>> for Caller {
         let Some(connection) = parts.extensions.get::<Connection>() else {
             return Err(Problem::bad_request("it came over no connection"));
         };
-        let (address, newcomer) = (connection.client.address, Arc::clone(&connection.newcomer));
+        let (client, newcomer) = (connection.client, Arc::clone(&connection.newcomer));
         let hub = Arc::clone(&desk.shared);
         let is_guest = !bearer::is_admin(desk, &parts.headers) && !hub.gate.asks_for_tokens();
         let (user_id, grant) = if is_guest {
@@ -43,7 +47,7 @@ impl FromRequestParts<Arc<Desk>> for Caller {
         let caller = Self {
             user_id,
             grant,
-            address,
+            client,
             hub,
         };
         caller.hub.let_in(caller.who())?;
@@ -99,14 +103,14 @@ impl Caller {
     pub(super) fn who(&self) -> Who<'_> {
         Who {
             user: self.user_id.as_ref(),
-            address: self.address,
+            address: self.client.address,
         }
     }
 
     /// Whether it is this one itself, also where bans are not for it.
     pub(super) fn is(&self, whom: &Subject) -> bool {
         let own = self.user_id.clone().map(Subject::User);
-        own.as_ref() == Some(whom) || Subject::of(self.address) == *whom
+        own.as_ref() == Some(whom) || Subject::of(self.client.address) == *whom
     }
 
     /// Refuses what is for who moderates a room, or, without one, for who looks after the server.
@@ -114,6 +118,17 @@ impl Caller {
         match room {
             Some(room) if self.may(room, Right::Admin).is_ok() => Ok(()),
             _ => self.may_administer(),
+        }
+    }
+
+    /// Refuses who moderates too fast. Who looks after the server does so as fast as it takes.
+    pub(super) fn may_go_on(&self) -> Result<(), Problem> {
+        match &self.user_id {
+            Some(user) if !self.grant.may_administer() => {
+                let gone_on = self.hub.traffic.moderate(self.client, Arc::clone(user));
+                Ok(gone_on.map_err(Failure::too_fast)?)
+            }
+            _ => Ok(()),
         }
     }
 
