@@ -4,6 +4,7 @@
 //! never across an await or a write. What a lock protects is [`core`](crate::core).
 
 use std::{
+    collections::HashSet,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -366,13 +367,14 @@ impl Rooms {
         shards.fold(Census::default(), |sum, census| sum + census)
     }
 
-    /// The first `max` rooms named behind `after` that are among `names`, each with how many users are there. However many rooms there
-    /// are, for each of `names` no more than `max` of each shard are looked at.
+    /// The first `max` rooms named behind `after` that are among `names` and not `hidden`, each with how many users are there. However
+    /// many rooms there are, for each of `names` no more than `max` of each shard are looked at, and those that are hidden.
     pub(crate) fn list<'a>(
         &self,
         after: Option<&str>,
         max: usize,
         names: impl Iterator<Item = &'a Names>,
+        hidden: &HashSet<Arc<str>>,
     ) -> Vec<(Arc<str>, usize)> {
         let mut found = Vec::new();
         for names in names {
@@ -380,6 +382,7 @@ impl Rooms {
                 let rooms = self.lock(shard);
                 let listed = rooms.list(names.first(), after);
                 let listed = listed.take_while(|(room, _)| names.have(room));
+                let listed = listed.filter(|(room, _)| !hidden.contains(room));
                 found.extend(listed.take(max));
             }
             found.sort_unstable();

@@ -622,6 +622,14 @@ async fn who_moderates_a_room_sends_users_out_of_it_and_keeps_them_out() {
         let answer = hub.get(path, &ana_by_http).await;
         assert_eq!(answer.problem(), (403, "forbidden".into()), "{path}");
     }
+    let listed = async |who: &str| {
+        let page = hub.get("/api/v1/rooms", who).await.json();
+        let rooms = page["rooms"].as_array().unwrap().iter();
+        let names = rooms.map(|room| room["room"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&ana_by_http).await, ["other"]);
+    assert_eq!(listed(&bearer(&of("bo"))).await, ["general", "other"]);
     let said = say(&hub, &of("ana")).await;
     assert_eq!(said.problem(), (403, "forbidden".into()));
     assert_eq!(status(shown(hub.client("/ws"), &of("ana"))).await, 403);

@@ -1,7 +1,7 @@
 //! Who is kept out, of the server or of a room.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, fs,
     io::{self, Write as _},
     net::IpAddr,
@@ -378,11 +378,11 @@ impl Bans {
         })
     }
 
-    /// Whether somebody is kept out of any room.
-    pub(crate) fn hold_somewhere(&self, who: Who<'_>) -> bool {
+    /// The rooms that somebody is kept out of.
+    pub(crate) fn rooms(&self, who: Who<'_>) -> HashSet<Arc<str>> {
         let table = self.table();
-        let mut of_rooms = table.all().filter(|ban| ban.room.is_some());
-        of_rooms.any(|ban| ban.whom.is(who))
+        let of_them = table.all().filter(|ban| ban.whom.is(who));
+        of_them.filter_map(|ban| ban.room.clone()).collect()
     }
 
     /// Stores what they are to be, and then has them be so.

@@ -38,8 +38,10 @@ pub(super) async fn list(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let limit = count(query.limit, 1)?;
-    let rooms = &desk.shared.rooms;
-    let found = rooms.list(query.after.as_deref(), limit, caller.readable());
+    let hub = &desk.shared;
+    let after = query.after.as_deref();
+    let hidden = hub.bans.rooms(caller.who());
+    let found = hub.rooms.list(after, limit, caller.readable(), &hidden);
     let last = found.last().filter(|_| found.len() == limit);
     let forms = found.iter().map(|(room, count)| RoomForm {
         room,
