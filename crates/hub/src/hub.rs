@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -85,6 +86,15 @@ pub(crate) struct Told {
     pub(crate) failed: Seldom,
     /// Who is banned, let in again, sent out of a room.
     pub(crate) moderated: Seldom,
+}
+
+impl Told {
+    /// Older lines of a log can't be read.
+    pub(crate) fn log_failed(&self, log: &str, error: &io::Error) {
+        self.failed.tell(|left_out| {
+            tracing::warn!(log, %error, left_out, "older lines can't be read");
+        });
+    }
 }
 
 impl Shared {

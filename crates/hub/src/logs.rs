@@ -3,8 +3,11 @@
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use fullduplex::{CloseCode, Outgoing, ReadHalf, WebSocket, WriteHalf};
-use fullduplex_tail::{Backlog, FileEvent, FollowError, Item, Options, Reader, Source};
-use tokio::time::Instant;
+use fullduplex_tail::{Backlog, FollowError, Item, Options, Reader, Source};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     config::{LogInput, LogSource},
@@ -14,9 +17,21 @@ use crate::{
     wire::{event, log},
 };
 
+/// Streams of logs that sessions may have open, all together: a hundred people with some each. What one keeps is its filter, a batch
+/// of lines and an event: some KiB usually, and a MiB or so at worst.
+const MAX_STREAMS: usize = 1_000;
+/// Regular expressions that look through lines at the same time: whatever they look for, they take the time of one processor.
+const SIFTS_AT_ONCE: usize = 1;
+
 /// The named sources.
 #[derive(Debug)]
-pub(crate) struct Logs(Vec<(String, Arc<Source>)>);
+pub(crate) struct Logs {
+    sources: Vec<(String, Arc<Source>)>,
+    /// Places for streams.
+    places: Arc<Semaphore>,
+    /// Turns at filtering.
+    pub(crate) sifting: Arc<Semaphore>,
+}
 
 impl Logs {
     /// Starts to follow every source.
@@ -29,20 +44,31 @@ impl Logs {
             };
             logs.push((name.clone(), source));
         }
-        Ok(Self(logs))
+        Ok(Self {
+            sources: logs,
+            places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            sifting: Arc::new(Semaphore::new(SIFTS_AT_ONCE)),
+        })
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sources.is_empty()
     }
 
     /// The names, in the order they were given.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| &**name)
+        self.sources.iter().map(|(name, _)| &**name)
     }
 
-    fn reader(&self, name: &str, backlog: Backlog) -> Option<Reader> {
-        let (_, source) = self.0.iter().find(|(known, _)| known == name)?;
+    /// A place for a stream, if there is one.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// A reader of a source, if there is one of this name. `backlog` is how many of the newest lines it gets first, all if none.
+    pub(crate) fn reader(&self, name: &str, backlog: Option<u64>) -> Option<Reader> {
+        let backlog = backlog.map_or(Backlog::All, Backlog::Last);
+        let (_, source) = self.sources.iter().find(|(known, _)| known == name)?;
         Some(source.reader(backlog))
     }
 }
@@ -62,8 +88,7 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// A viewer of a source, if there is one of this name. `backlog` is how many of the newest
-    /// lines it gets first, all if none.
+    /// A viewer of a source, if there is one of this name.
     pub(crate) fn new(
         hub: &Shared,
         name: &str,
@@ -72,7 +97,6 @@ impl Viewer {
         heartbeat: Option<Duration>,
         visitor: Visitor,
     ) -> Option<Box<Self>> {
-        let backlog = backlog.map_or(Backlog::All, Backlog::Last);
         Some(Box::new(Self {
             name: name.to_owned(),
             reader: hub.logs.reader(name, backlog)?,
@@ -151,9 +175,7 @@ impl Viewer {
             Ok(Some(item)) => item,
             Ok(None) => return Err(Stop::close(CloseCode::NORMAL_CLOSURE, "the log has ended")),
             Err(error) => {
-                self.told.failed.tell(|left_out| {
-                    tracing::warn!(log = self.name, %error, left_out, "older lines can't be read");
-                });
+                self.told.log_failed(&self.name, &error);
                 return Err(Stop::close(
                     CloseCode::INTERNAL_ERROR,
                     "the log can't be read",
@@ -167,9 +189,9 @@ impl Viewer {
                 }
             }
             _ if self.is_text => {}
-            Item::Lines(lines) => feed(writer, log::lines(&lines)).await?,
-            Item::Skipped(lines) => feed(writer, log::skip(lines)).await?,
-            Item::File(what) => feed(writer, log::file(name_of(what))).await?,
+            Item::Lines(lines) => feed(writer, log::lines(None, &lines)).await?,
+            Item::Skipped(lines) => feed(writer, log::skip(None, lines)).await?,
+            Item::File(what) => feed(writer, log::file(None, what)).await?,
         }
         self.heartbeat.iter_mut().for_each(Heartbeat::sent);
         Ok(())
@@ -180,13 +202,4 @@ impl Viewer {
 /// own limit.
 async fn feed(writer: &mut WriteHalf, frame: impl Into<Outgoing>) -> Result<(), Stop> {
     writer.feed(frame).await.map_err(|_| Stop::Over)
-}
-
-const fn name_of(what: FileEvent) -> &'static str {
-    match what {
-        FileEvent::Rotated => "rotated",
-        FileEvent::Truncated => "truncated",
-        FileEvent::Gone => "gone",
-        FileEvent::Back => "back",
-    }
 }

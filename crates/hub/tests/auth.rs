@@ -21,7 +21,7 @@ use fullduplex_hub::{
     auth::{Access, AdminToken, Claims, KeySource, SigningKey, Tokens},
 };
 use serde_json::{Value, json};
-use support::{Running, V1, closed, text, within};
+use support::{Running, V1, closed, log::Log, text, within};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -511,6 +511,42 @@ async fn logs_are_for_tokens_with_the_right_for_them_and_echo_for_any() {
     let client = hub.client("/echo").header("Authorization", &short).unwrap();
     let (mut short, _) = within(client.connect()).await.unwrap();
     assert_eq!(closed(&mut short).await.0, code(4101));
+}
+
+#[tokio::test]
+async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it() {
+    let log = Log::new(1);
+    let source = log.source();
+    let Guarded { hub, _folder } = Guarded::with(|config| config.logs = vec![source]).await;
+    let [list, open] = [
+        json!({"op": "log.list"}),
+        json!({"op": "log.open", "log": "app"}),
+    ];
+    let mut bo = member(&hub, &of("bo")).await;
+    assert_eq!(bo.ok(list.clone()).await, json!({"logs": []}));
+    assert_eq!(bo.err(open.clone()).await, "forbidden");
+    // Nor is it told which there are.
+    let other = json!({"op": "log.open", "log": "other"});
+    assert_eq!(bo.err(other).await, "forbidden");
+    let mut may = claims("ana", &[("general", "read")], 600);
+    may.rights = vec!["log".into()];
+    let mut ana = member(&hub, &sign(&may)).await;
+    assert_eq!(ana.ok(list.clone()).await, json!({"logs": ["app"]}));
+    ana.ok(open.clone()).await;
+    assert_eq!(ana.event("log").await["lines"], json!(["line 0"]));
+    ana.ok(json!({"op": "auth", "token": sign(&may)})).await;
+    log.append("still\n");
+    assert_eq!(ana.event("log").await["lines"], json!(["still"]));
+    ana.ok(json!({"op": "auth", "token": of("ana")})).await;
+    assert_eq!(
+        ana.event("log.end").await,
+        json!({"ev": "log.end", "stream": "l1", "reason": "forbidden"})
+    );
+    assert_eq!(ana.err(open.clone()).await, "forbidden");
+    may.exp = Some(now() + 2);
+    let mut short = member(&hub, &sign(&may)).await;
+    short.ok(open).await;
+    assert_eq!(short.closed().await.0, code(4101));
 }
 
 #[tokio::test]

@@ -9,59 +9,12 @@
 
 mod support;
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::Write,
-    path::PathBuf,
-};
+use std::fs;
 
 use fullduplex::WebSocket;
-use fullduplex_hub::{Config, LogInput, LogSource, Site};
+use fullduplex_hub::{Config, Site};
 use serde_json::{Value, json};
-use support::{Running, closed, deaf, frame, text};
-use tempfile::TempDir;
-
-struct Log {
-    dir: TempDir,
-    path: PathBuf,
-}
-
-impl Log {
-    fn new(lines: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("app.log");
-        File::create(&path).unwrap();
-        let log = Self { dir, path };
-        for n in 0..lines {
-            log.append(&format!("line {n}\n"));
-        }
-        log
-    }
-
-    fn append(&self, text: &str) {
-        OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
-    }
-
-    fn source(&self) -> LogSource {
-        LogSource {
-            name: "app".into(),
-            input: LogInput::File(self.path.clone()),
-        }
-    }
-
-    async fn hub(&self) -> Running {
-        Running::start(Config {
-            logs: vec![self.source()],
-            ..Config::default()
-        })
-        .await
-    }
-}
+use support::{Running, closed, deaf, frame, log::Log, text};
 
 async fn event(ws: &mut WebSocket) -> Value {
     serde_json::from_str(&text(ws).await).unwrap()

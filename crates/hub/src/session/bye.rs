@@ -44,6 +44,7 @@ impl Session {
         if self.leaving == Leaving::No {
             let jitter_ms = u32::try_from(jitter.as_millis()).unwrap_or(u32::MAX);
             self.leaving = Leaving::Asked { jitter_ms };
+            self.streams = None;
         }
         Ok(())
     }

@@ -33,8 +33,10 @@ mod rights;
 mod seat;
 #[cfg(test)]
 mod seat_tests;
+mod sieve;
 mod standing;
 mod status;
+mod streams;
 mod takeover;
 mod v1;
 mod writing;
@@ -58,7 +60,7 @@ pub(crate) use self::{
 };
 use self::{
     asking::Asking, bye::Leaving, catch_up::CatchUp, joining::Joining, memberships::Memberships,
-    outbox::Outbox, pace::Pace, standing::Standing, writing::AllWriting,
+    outbox::Outbox, pace::Pace, standing::Standing, streams::Streams, writing::AllWriting,
 };
 use crate::{
     core::{Batch, Claim, Entry, Form, Need, SessionId},
@@ -141,6 +143,8 @@ pub(crate) struct Session {
     joining: Option<Box<Joining>>,
     /// Nor while a question does.
     asking: Option<Box<Asking>>,
+    /// Logs that it follows.
+    streams: Option<Box<Streams>>,
     catch_up: CatchUp,
     client: v1::Client,
     standing: Standing,
@@ -214,6 +218,7 @@ impl Session {
             writing: AllWriting::new(),
             joining: None,
             asking: None,
+            streams: None,
             catch_up: CatchUp::default(),
             client: if is_v1 {
                 v1::Client::new(hub, id)
@@ -278,6 +283,8 @@ impl Session {
                 if !self.pack_room(room, parcel)? {
                     self.ready.push_back(room);
                 }
+            } else if let Some(event) = self.next_of_streams() {
+                parcel.push(event);
             } else {
                 break;
             }
@@ -294,6 +301,7 @@ impl Session {
         };
         let all = (holds_rooms || self.ready.is_empty())
             && self.outbox.is_empty()
+            && !self.streams_have_more()
             && !self.catch_up.is_new();
         if all {
             self.part()?;

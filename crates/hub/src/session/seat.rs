@@ -300,6 +300,7 @@ impl Live {
         let mut parcel = Parcel::default();
         loop {
             let silent = self.take_commands(cx)?;
+            self.session.poll_streams(cx);
             let (all, sent) = self.send(&mut parcel, cx)?;
             if (silent || !self.may_take()) && (all || !sent) {
                 return Ok(());
@@ -354,6 +355,10 @@ impl Live {
         };
         self.note_stall(sent, before, parcel.bytes());
         let all = all?;
+        if self.session.streams_go_on() {
+            // In another turn: others are next.
+            cx.waker().wake_by_ref();
+        }
         self.session.check_bye()?;
         Ok((all, sent))
     }

@@ -192,6 +192,7 @@ impl Session {
         id: Option<&Id>,
     ) -> Result<(), Stop> {
         self.set_grant(grant);
+        self.check_streams();
         let frame = hello.map(|text| Frame::parse(text, self.hub.config.limits.body));
         if let Some(Ok(Command::Hello(hello))) = frame.map(|frame| frame.command) {
             return self.hello(&hello, id);

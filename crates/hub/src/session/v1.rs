@@ -136,6 +136,7 @@ impl Session {
             }
             Ok(Command::Write(write)) => self.write(write, id),
             Ok(Command::Ask(ask)) => self.ask(ask, id),
+            Ok(Command::Follow(follow)) => self.follow_log(follow, id),
             Ok(Command::Ping) => {
                 self.reply(id, &reply::Pong { now: now() });
                 Ok(())

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use super::{
     asking::Ask,
+    following::Follow,
     from_json_object,
     people::{self, PresenceForm},
     reply::{ErrorCode, Failure},
@@ -55,6 +56,7 @@ pub(crate) enum Command<'a> {
     },
     Write(Write<'a>),
     Ask(Ask<'a>),
+    Follow(Follow<'a>),
     Ping,
     Hb,
 }
@@ -169,6 +171,11 @@ impl<'a> Command<'a> {
             "history" => Ask::history(text).map(Self::Ask),
             "search" => Ask::search(text).map(Self::Ask),
             "read" => Ask::read(text).map(Self::Ask),
+            "log.list" => Ok(Self::Follow(Follow::List)),
+            "log.open" => Follow::open(text).map(Self::Follow),
+            "log.set" => Follow::set(text).map(Self::Follow),
+            "log.close" => Follow::close(text).map(Self::Follow),
+            "credit" => Follow::credit(text).map(Self::Follow),
             "ping" => Ok(Self::Ping),
             "hb" => Ok(Self::Hb),
             _ => Err(Failure::new(ErrorCode::Unsupported, "an unknown op")),

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use fullduplex_tail::FileEvent;
 use serde_json::Value;
 
 use super::{
     asking::{Ask, Search},
     command::{Command, Frame, Id, Join},
-    event, log, people, plain, reply, shown,
+    event,
+    following::{Filter, Follow},
+    log, people, plain, reply, shown,
 };
 use crate::{
     core::{
@@ -89,12 +92,56 @@ fn every_command_of_the_document_is_understood() {
     assert_eq!(
         understood,
         [
-            "hello", "join", "join", "join", "join", "hello", "members", "typing", "leave", "send",
-            "send", "edit", "react", "delete", "history", "search", "read", "sub", "pub", "ping",
-            "auth"
+            "hello",
+            "join",
+            "join",
+            "join",
+            "join",
+            "hello",
+            "members",
+            "typing",
+            "leave",
+            "send",
+            "send",
+            "edit",
+            "react",
+            "delete",
+            "history",
+            "search",
+            "read",
+            "sub",
+            "pub",
+            "ping",
+            "auth",
+            "log.list",
+            "log.open",
+            "credit",
+            "log.set",
+            "log.close"
         ]
     );
     assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
+}
+
+/// What the document's commands want with logs.
+fn follow_of(op: &str) -> Follow<'_> {
+    let stream = "l1".into();
+    match op {
+        "log.list" => Follow::List,
+        "log.open" => Follow::Open {
+            log: "app".into(),
+            backlog: Some(100),
+            filter: Filter::Text("error".into()),
+            credit: 500,
+        },
+        "log.set" => Follow::Set {
+            stream,
+            filter: Filter::Regex("(?i)error|warn".into()),
+        },
+        "log.close" => Follow::Close { stream },
+        "credit" => Follow::Credit { stream, n: 500 },
+        _ => panic!("{op} is about no log"),
+    }
 }
 
 /// A command of the document says what the text around it does.
@@ -136,6 +183,7 @@ fn check_command(op: &str, command: Command<'_>) {
         }
         ("members" | "typing", command) => check_people(op, command),
         ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
+        (op, Command::Follow(follow)) => assert_eq!(follow, follow_of(op)),
         ("send" | "edit" | "delete" | "react" | "pub", Command::Write(write)) => {
             let known = stored()
                 .into_iter()
@@ -578,9 +626,43 @@ fn every_event_of_the_document_is_what_we_send() {
 fn every_event_of_a_log_in_the_document_is_what_we_send() {
     assert_same(&log::open("app"), &example("ev", "log.open"));
     let lines = ["first line".into(), "second line".into()];
-    assert_same(&log::lines(&lines), &example("ev", "log"));
-    assert_same(&log::skip(1200), &example("ev", "log.skip"));
-    assert_same(&log::file("rotated"), &example("ev", "log.file"));
+    assert_same(&log::lines(None, &lines), &example("ev", "log"));
+    assert_same(&log::skip(None, 1200), &example("ev", "log.skip"));
+    let rotated = FileEvent::Rotated;
+    assert_same(&log::file(None, rotated), &example("ev", "log.file"));
+}
+
+#[test]
+fn what_the_document_says_of_streams_is_what_we_send() {
+    let of_stream = |ev: &str| {
+        let mut all = examples().into_iter();
+        let found = all.find(|example| example["ev"] == ev && example["stream"] == "l1");
+        found.unwrap_or_else(|| panic!("no {ev} of a stream"))
+    };
+    let stream = Some("l1");
+    let lines = ["error: disk full".into(), "no error".into()];
+    assert_same(&log::lines(stream, &lines), &of_stream("log"));
+    assert_same(&log::skip(stream, 1200), &of_stream("log.skip"));
+    let rotated = FileEvent::Rotated;
+    assert_same(&log::file(stream, rotated), &of_stream("log.file"));
+    assert_same(&log::end("l1", "ended"), &of_stream("log.end"));
+    let answer = |id: u64, ok: &dyn Fn(&Id) -> Option<String>| {
+        assert_same(&ok(&Id::Number(id)).unwrap(), &reply_to_id(&id.into()));
+    };
+    let logs = reply::LogNames {
+        logs: vec!["app", "db"],
+    };
+    answer(40, &|id| reply::success(Some(id), &logs));
+    let opened = reply::Opened {
+        stream: "l1",
+        log: "app",
+    };
+    answer(41, &|id| reply::success(Some(id), &opened));
+    let credited = reply::Credited { credit: 998 };
+    answer(42, &|id| reply::success(Some(id), &credited));
+    for id in [43, 44] {
+        answer(id, &|id| reply::success(Some(id), &reply::Done {}));
+    }
 }
 
 #[test]

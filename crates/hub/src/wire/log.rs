@@ -1,7 +1,8 @@
-//! What a viewer of a log is told.
+//! What who follows a log is told: a viewer, or a session, which names the stream.
 
 use std::sync::Arc;
 
+use fullduplex_tail::FileEvent;
 use serde::Serialize;
 
 use super::to_json;
@@ -13,21 +14,34 @@ struct Open<'a> {
 }
 
 #[derive(Serialize)]
-struct Lines<'a> {
+struct Lot<'a> {
     ev: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
     lines: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Skip {
+struct Skip<'a> {
     ev: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
     lines: u64,
 }
 
 #[derive(Serialize)]
-struct File {
+struct File<'a> {
     ev: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
     what: &'static str,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    ev: &'static str,
+    stream: &'a str,
+    reason: &'static str,
 }
 
 /// The first event: which source this is.
@@ -39,25 +53,42 @@ pub(crate) fn open(source: &str) -> String {
 }
 
 /// Lines, in their order.
-pub(crate) fn lines(lines: &[Arc<str>]) -> String {
-    to_json(&Lines {
+pub(crate) fn lines(stream: Option<&str>, lines: &[Arc<str>]) -> String {
+    to_json(&Lot {
         ev: "log",
+        stream,
         lines: lines.iter().map(|line| &**line).collect(),
     })
 }
 
-/// This viewer was too slow for so many lines.
-pub(crate) fn skip(lines: u64) -> String {
+/// Who follows was too slow for so many lines.
+pub(crate) fn skip(stream: Option<&str>, lines: u64) -> String {
     to_json(&Skip {
         ev: "log.skip",
+        stream,
         lines,
     })
 }
 
 /// Something happened to the file.
-pub(crate) fn file(what: &'static str) -> String {
+pub(crate) fn file(stream: Option<&str>, what: FileEvent) -> String {
     to_json(&File {
         ev: "log.file",
-        what,
+        stream,
+        what: match what {
+            FileEvent::Rotated => "rotated",
+            FileEvent::Truncated => "truncated",
+            FileEvent::Gone => "gone",
+            FileEvent::Back => "back",
+        },
+    })
+}
+
+/// A stream is over.
+pub(crate) fn end(stream: &str, reason: &'static str) -> String {
+    to_json(&End {
+        ev: "log.end",
+        stream,
+        reason,
     })
 }

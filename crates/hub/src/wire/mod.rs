@@ -4,6 +4,7 @@ pub(crate) mod asking;
 pub(crate) mod banned;
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod following;
 pub(crate) mod log;
 pub(crate) mod people;
 pub(crate) mod plain;

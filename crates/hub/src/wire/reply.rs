@@ -194,6 +194,25 @@ pub(crate) struct Pong {
     pub(crate) now: u64,
 }
 
+/// The reply to `log.list`.
+#[derive(Debug, Serialize)]
+pub(crate) struct LogNames<'a> {
+    pub(crate) logs: Vec<&'a str>,
+}
+
+/// The reply to `log.open`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Opened<'a> {
+    pub(crate) stream: &'a str,
+    pub(crate) log: &'a str,
+}
+
+/// The reply to `credit`: the lines that the stream is owed now.
+#[derive(Debug, Serialize)]
+pub(crate) struct Credited {
+    pub(crate) credit: usize,
+}
+
 /// The reply to `leave`: nothing to say.
 #[derive(Debug, Serialize)]
 pub(crate) struct Done {}

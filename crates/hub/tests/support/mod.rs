@@ -7,6 +7,7 @@
 )]
 
 pub mod http;
+pub mod log;
 
 use std::{collections::VecDeque, future::Future, net::SocketAddr, time::Duration};
 
@@ -157,6 +158,10 @@ impl V1 {
         let client = client.subprotocol("fdx.v1.json").unwrap();
         let (ws, _) = within(client.connect()).await.unwrap();
         assert_eq!(ws.subprotocol(), Some("fdx.v1.json"));
+        Self::new(ws)
+    }
+
+    pub const fn new(ws: WebSocket) -> Self {
         Self {
             ws,
             events: VecDeque::new(),
