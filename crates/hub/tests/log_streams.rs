@@ -294,6 +294,50 @@ async fn what_comes_after_the_reply_passed_the_new_filter() {
     assert_eq!(ana.lines().await, ["c"]);
 }
 
+/// Goal: nothing that an earlier filter let pass comes after the reply, and nothing that the new one lets pass is missing from then on.
+/// Method: more than the connection takes, so that events are ready and lines are being looked at when the filter changes.
+#[tokio::test]
+async fn a_filter_that_changes_within_a_flood_holds_from_its_reply_on() {
+    const LINES: usize = 20_000;
+    let rest = "x".repeat(1_000);
+    let line = |n: usize| format!("{}{n:06}{rest}\n", ["a", "b"][n % 2]);
+    let hub = following([ended("app", (0..LINES).map(line).collect())]).await;
+    let mut ana = hub.narrow_v1().await;
+    let open = json!({"log": "app", "backlog": LINES, "filter": {"text": "a"}, "credit": LINES});
+    let stream = ana.follow(open).await;
+    ana.event("log").await;
+    for turn in 0..12 {
+        let filter = [
+            json!({"regex": "^b"}),
+            json!({"text": "a"}),
+            json!({"text": "b"}),
+            json!({"regex": "^a"}),
+        ][turn % 4]
+            .clone();
+        ana.send(&json!({"op": "log.set", "id": turn, "stream": stream, "filter": filter}))
+            .await;
+        let (mut is_set, mut last) = (false, None);
+        for _ in 0..3 {
+            let mut frame = ana.frame().await;
+            while !is_set && frame["ev"] != "log.end" {
+                is_set = frame["re"] == turn;
+                frame = ana.frame().await;
+            }
+            if frame["ev"] == "log.end" {
+                // How soon it is at its end depends on what sockets hold.
+                assert!(turn > 1, "the flood was too short");
+                return;
+            }
+            for line in lines_of(&frame) {
+                let (letter, number) = (&line[..1], line[1..7].parse::<usize>().unwrap());
+                assert_eq!(letter, ["b", "a"][turn % 2]);
+                assert!(last.is_none_or(|last| last + 2 == number), "{number}");
+                last = Some(number);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_ends_says_so_after_its_last_line() {
     let hub = following([ended("app", "one\ntwo\n".into())]).await;
@@ -356,6 +400,22 @@ async fn streams_take_turns_and_rooms_come_before_them() {
     let of_first = |stream: &&Value| **stream == "l1";
     let first = streams[..20].iter().filter(of_first).count();
     assert!((8..=12).contains(&first), "{streams:?}");
+}
+
+#[tokio::test]
+async fn when_the_server_goes_streams_end_before_they_are_through() {
+    const LINES: usize = 50_000;
+    let flood = format!("{}\n", "x".repeat(1_000)).repeat(LINES);
+    let hub = following([ended("app", flood)]).await;
+    let mut ana = hub.narrow_v1().await;
+    let open = json!({"log": "app", "backlog": LINES, "credit": LINES});
+    ana.follow(open).await;
+    ana.event("log").await;
+    hub.begin_stop();
+    ana.event("bye").await;
+    let after = within(ana.ws.recv()).await.unwrap();
+    assert_eq!(after, None, "nothing follows it");
+    assert_eq!(ana.closed().await.0.get(), 1012);
 }
 
 #[tokio::test]
