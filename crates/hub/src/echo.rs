@@ -1,10 +1,10 @@
 //! `/echo`: everything comes back as it went.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
 use fullduplex::{CloseCode, CloseFrame, WebSocket};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     metrics::{Kind, Metrics},
@@ -14,6 +14,9 @@ use crate::{
 
 /// The longest a message is kept before it goes back, in milliseconds: longer than clients wait for an answer.
 const MAX_DELAY_MS: u64 = 60_000;
+/// As many messages are kept at once, and no more once they pass so many bytes: then nothing is read until one has gone.
+const MAX_KEPT: usize = 64;
+const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// What a client asks for to try itself, in the query.
 #[derive(Debug, Deserialize)]
@@ -77,18 +80,39 @@ async fn send_back(
     trial: Option<Box<Trial>>,
     metrics: &Metrics,
 ) -> Option<Stop> {
+    if let Some(trial) = trial {
+        // Boxed, so that a connection that asks for nothing keeps no room for it.
+        return Box::pin(send_back_late(ws, &trial, metrics)).await;
+    }
     while let Ok(Some(message)) = ws.recv().await {
         metrics.received(Kind::Echo);
-        if let Some(trial) = &trial {
-            // Boxed, so that a connection that asks for nothing keeps no room for it.
-            Box::pin(sleep(trial.delay)).await;
-        }
         ws.send(message).await.ok()?;
-        if let Some(close) = trial.as_ref().and_then(|trial| trial.close.clone()) {
-            return Some(Stop::Close(close));
-        }
     }
     None
+}
+
+/// The same as was asked for. It goes on reading meanwhile, which is how pings are answered.
+async fn send_back_late(ws: &mut WebSocket, trial: &Trial, metrics: &Metrics) -> Option<Stop> {
+    let (mut kept, mut bytes) = (VecDeque::new(), 0);
+    loop {
+        let due = kept.front().map(|(due, _)| *due);
+        tokio::select! {
+            message = ws.recv(), if kept.len() < MAX_KEPT && bytes < MAX_KEPT_BYTES => {
+                let message = message.ok()??;
+                metrics.received(Kind::Echo);
+                bytes += message.len();
+                kept.push_back((Instant::now() + trial.delay, message));
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                let (_, message) = kept.pop_front()?;
+                bytes -= message.len();
+                ws.send(message).await.ok()?;
+                if let Some(close) = &trial.close {
+                    return Some(Stop::Close(close.clone()));
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +156,7 @@ mod tests {
         let visits = Arc::<Visits>::default();
         let visitor = Visitor::new("echo", None, [127, 0, 0, 1].into(), None);
         let query = EchoQuery {
-            delay: Some(MAX_DELAY_MS),
+            delay: Some(10_000),
             close: Some(4000),
         };
         let trial = query.trial().unwrap();
@@ -143,9 +167,9 @@ mod tests {
             None,
             Arc::default(),
         ));
-        sleep(Duration::from_millis(MAX_DELAY_MS - 1)).await;
+        tokio::time::sleep(Duration::from_millis(9_999)).await;
         assert_eq!(peer.frames(), []);
-        sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
         let closed = wire::close(4000, "as you asked");
         assert_eq!(peer.frames(), [wire::text("first"), closed]);
         peer.push([wire::close_empty()]);

@@ -62,3 +62,16 @@ async fn what_can_not_be_asked_for_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn while_a_message_is_kept_pings_are_answered() {
+    let hub = Running::start(Config::default()).await;
+    let mut ws = hub.connect("/echo?delay=60000").await;
+    ws.send("kept").await.unwrap();
+    let (mut reader, mut writer) = ws.split();
+    let pong = async { writer.ping("here").await.unwrap().await };
+    tokio::select! {
+        pong = within(pong) => assert!(pong.is_ok()),
+        message = reader.recv() => panic!("{message:?}"),
+    }
+}

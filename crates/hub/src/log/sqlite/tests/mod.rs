@@ -142,9 +142,14 @@ async fn all<T>(these: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec
 
 /// Waits for what another thread does in its own time.
 async fn until(mut is_so: impl FnMut() -> bool) {
-    while !is_so() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let so = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), so)
+        .await
+        .expect("it happens in time");
 }
 
 /// A database with some pages.

@@ -153,14 +153,7 @@ async fn a_trouble_is_over_also_where_nobody_sends_anything_meanwhile() {
     assert_eq!(refused, Err(AppendError::Timeout));
     assert!(matches!(log.health(), Health::ReadOnly { .. }));
     fails.store(false, Ordering::Relaxed);
-    let well = async {
-        while log.health() != Health::Well {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), well)
-        .await
-        .unwrap();
+    until(|| log.health() == Health::Well).await;
 }
 
 #[tokio::test]
