@@ -542,6 +542,11 @@ async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it(
         ana.event("log.end").await,
         json!({"ev": "log.end", "stream": "l1", "reason": "forbidden"})
     );
+    // Not the id of the one that is no more.
+    ana.ok(json!({"op": "auth", "token": sign(&may)})).await;
+    assert_eq!(ana.ok(open.clone()).await["stream"], "l2");
+    ana.ok(json!({"op": "auth", "token": of("ana")})).await;
+    ana.event("log.end").await;
     assert_eq!(ana.err(open.clone()).await, "forbidden");
     may.exp = Some(now() + 2);
     let mut short = member(&hub, &sign(&may)).await;

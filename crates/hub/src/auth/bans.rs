@@ -78,7 +78,7 @@ struct File {
 pub(crate) enum BanError {
     #[error("there are as many bans as there may be")]
     Full,
-    #[error("this room has as many bans as its moderators may make")]
+    #[error("this room has so many bans that only the administrator adds to them")]
     RoomFull,
     #[error("bans can't be stored right now")]
     Io(#[from] io::Error),

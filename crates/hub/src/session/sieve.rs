@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex::{RegexSet, RegexSetBuilder};
 
 use crate::wire::{
     following::Filter,
@@ -20,7 +20,8 @@ const MAX_CACHE: usize = 128 << 10;
 pub(super) enum Sieve {
     All,
     Text(Box<str>),
-    Regex(Regex),
+    /// A set of one: it keeps no places of groups, of which an expression can have so many that they take far more than itself.
+    Regex(RegexSet),
 }
 
 /// What came of some lines.
@@ -70,8 +71,8 @@ impl Sieve {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, Failure> {
-    RegexBuilder::new(pattern)
+fn compile(pattern: &str) -> Result<RegexSet, Failure> {
+    RegexSetBuilder::new([pattern])
         .size_limit(MAX_COMPILED)
         .dfa_size_limit(MAX_CACHE)
         .build()

@@ -236,9 +236,9 @@ impl Session {
     /// Ends the streams if the client may follow logs no longer.
     pub(super) fn check_streams(&mut self) {
         if !self.standing.grant().may_follow_logs()
-            && let Some(streams) = self.streams.take()
+            && let Some(streams) = &mut self.streams
         {
-            for stream in &streams.open {
+            for stream in streams.open.drain(..) {
                 self.outbox.push(log::end(&stream.id, "forbidden"));
             }
         }
