@@ -347,6 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn times_are_told_from_now() {
+        let now = 1_000_000;
+        for (time, told) in [
+            (now, "now (1000000)"),
+            (now - 1, "1 s ago (999999)"),
+            (now + 119, "in 119 s (1000119)"),
+            (now + 3599, "in 59 min (1003599)"),
+            (now + 3600, "in 60 min (1003600)"),
+            (now - 7200, "2 h ago (992800)"),
+            (now + 172_800, "in 2 d (1172800)"),
+        ] {
+            assert_eq!(relative(time, now), told);
+        }
+    }
+
+    #[test]
     fn rooms_have_rights() {
         let parsed = parse_room("a=b=read,write");
         assert_eq!(
