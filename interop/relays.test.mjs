@@ -1,4 +1,4 @@
-// The samples in packaging/ for proxies in front of the hub, as Debian's nginx and haproxy read them: TLS ends there.
+// The samples in packaging/ for proxies in front of the hub, as Debian's nginx, haproxy and Caddy read them: TLS ends there.
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
@@ -59,6 +59,21 @@ async function haproxy(t, hub, tls, changes) {
   return port;
 }
 
+async function caddy(t, hub, tls) {
+  const port = await freePort();
+  const cwd = await folder(t);
+  const config = join(cwd, 'Caddyfile');
+  const server = await sample('caddy/Caddyfile', [
+    ['127.0.0.1:8080', `127.0.0.1:${hub.port}`],
+    ['chat.example.com {', `localhost:${port} {\nbind 127.0.0.1\ntls ${tls.cert} ${tls.key}`],
+  ]);
+  await writeFile(config, `{\nadmin off\nauto_https disable_redirects\n}\n${server}`);
+  // It keeps its files in the home folder that it is told of.
+  const env = { ...process.env, HOME: cwd, XDG_DATA_HOME: cwd, XDG_CONFIG_HOME: cwd };
+  await accepts(start(t, 'caddy', ['run', '--adapter', 'caddyfile', '--config', config], { env }), port);
+  return port;
+}
+
 /** The head of an answer, and the body as it comes. */
 async function ask(t, port, path, ca, headers = {}) {
   const asked = request({ host: 'localhost', port, path, ca, headers: { host: `localhost:${port}`, ...headers } });
@@ -70,7 +85,7 @@ async function ask(t, port, path, ca, headers = {}) {
 
 const none = { nginx: [], haproxy: [] };
 
-for (const relay of [nginx, haproxy]) {
+for (const relay of [nginx, haproxy, caddy]) {
   test(`${relay.name}: WebSockets, Origin, streams of events`, async (t) => {
     const tls = await certificates(t);
     const ca = await readFile(tls.ca);
@@ -106,7 +121,10 @@ for (const relay of [nginx, haproxy]) {
     const page = await ask(t, port, '/', ca);
     assert.equal(page.statusCode, 200);
   });
+}
 
+// Caddy waits for ever unless it is told otherwise.
+for (const relay of [nginx, haproxy]) {
   test(`s17_${relay.name}_keeps_an_idle_connection_that_the_hub_pings`, async (t) => {
     const tls = await certificates(t);
     const ca = await readFile(tls.ca);
