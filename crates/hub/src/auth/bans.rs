@@ -82,7 +82,7 @@ pub(crate) enum BanError {
     RoomFull,
     #[error("bans can't be stored right now")]
     Io(#[from] io::Error),
-    /// It holds, or is lifted; but perhaps not after a loss of power.
+    /// It holds as it did before it was to be lifted, or was made; but perhaps not after a restart.
     #[error("it is unknown whether this was stored")]
     Unsure(io::Error),
 }
@@ -94,6 +94,8 @@ pub(crate) struct Bans {
     file: Option<PathBuf>,
     /// As many as there may be of the server, and of all rooms together: who moderates a room leaves the operator the others.
     max: usize,
+    /// Has what is in a folder outlast a loss of power.
+    sync: fn(&Path) -> io::Result<()>,
     table: RwLock<Table>,
     /// Held by who changes them.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
@@ -245,6 +247,7 @@ impl Bans {
         Ok(Self {
             file,
             max,
+            sync: sync_folder,
             table: RwLock::new(table),
             turn: Arc::default(),
         })
@@ -287,7 +290,8 @@ impl Bans {
             until,
         };
         table.bans.insert(key, ban.clone());
-        self.change(table)?;
+        self.store(&table)?;
+        self.put(table);
         Ok(ban)
     }
 
@@ -308,11 +312,11 @@ impl Bans {
         }
     }
 
-    /// Lifts a ban. Blocks until that is in the file, where it is to be [settled](Self::settle). For who has the `turn`.
+    /// Lifts a ban. Blocks until that is [settled](Self::settle): as long as it holds, it can be lifted. For who has the `turn`.
     ///
     /// # Errors
     ///
-    /// As said there.
+    /// As said there: it still holds.
     pub(crate) fn remove(&self, id: u64) -> Result<(), BanError> {
         let mut table = self.table().present();
         let before = table.bans.len();
@@ -320,7 +324,10 @@ impl Bans {
         if table.bans.len() == before {
             return Ok(());
         }
-        self.change(table)
+        self.store(&table)?;
+        self.settle()?;
+        self.put(table);
+        Ok(())
     }
 
     /// Sees to it that the file stays as it is also if the power fails. Blocks. For who has the `turn`.
@@ -330,13 +337,7 @@ impl Bans {
     /// It is [not known](BanError::Unsure) whether it would. Another change settles this one, too.
     pub(crate) fn settle(&self) -> Result<(), BanError> {
         let folder = self.file.as_deref().and_then(Path::parent);
-        match folder {
-            Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => {
-                let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
-                synced.map_err(BanError::Unsure)
-            }
-            _ => Ok(()),
-        }
+        folder.map_or(Ok(()), self.sync).map_err(BanError::Unsure)
     }
 
     /// One that has not ended.
@@ -385,13 +386,17 @@ impl Bans {
         of_them.filter_map(|ban| ban.room.clone()).collect()
     }
 
-    /// Stores what they are to be, and then has them be so.
-    fn change(&self, table: Table) -> Result<(), BanError> {
-        if let Some(file) = &self.file {
-            replace(file, &table.to_json())?;
+    /// Stores what they are to be.
+    fn store(&self, table: &Table) -> io::Result<()> {
+        match &self.file {
+            Some(file) => replace(file, &table.to_json()),
+            None => Ok(()),
         }
+    }
+
+    /// Has them be so.
+    fn put(&self, table: Table) {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
-        Ok(())
     }
 
     fn table(&self) -> RwLockReadGuard<'_, Table> {
@@ -446,6 +451,14 @@ fn replace(file: &Path, content: &str) -> io::Result<()> {
     writing.write_all(content.as_bytes())?;
     writing.sync_all()?;
     fs::rename(&new, file)
+}
+
+/// Where that can be said of a folder.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) && !folder.as_os_str().is_empty() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -610,6 +623,30 @@ mod tests {
         folder.close().unwrap();
         assert!(matches!(bans.settle(), Err(BanError::Unsure(_))));
         assert!(hold(&bans, "u", "192.0.2.1", None));
+    }
+
+    #[test]
+    fn a_ban_whose_end_is_not_known_to_be_stored_holds_until_it_is() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("bans.json");
+        let mut bans = Bans::open(Some(file.clone()), 10).unwrap();
+        let ban = bans.add(user("u"), None, None).unwrap();
+        bans.sync = |_| Err(io::ErrorKind::Other.into());
+        // Not for want of asking again.
+        for _ in 0..2 {
+            assert!(matches!(bans.remove(ban.id), Err(BanError::Unsure(_))));
+            assert_eq!(bans.get(ban.id), Some(ban.clone()));
+            assert!(hold(&bans, "u", "192.0.2.1", None));
+        }
+        // What is stored meanwhile says nothing else.
+        bans.add(user("v"), None, None).unwrap();
+        let stored = Bans::open(Some(file.clone()), 10).unwrap();
+        assert_eq!(stored.get(ban.id), Some(ban.clone()));
+        bans.sync = sync_folder;
+        bans.remove(ban.id).unwrap();
+        assert!(bans.get(ban.id).is_none());
+        let stored = Bans::open(Some(file), 10).unwrap();
+        assert!(stored.get(ban.id).is_none() && stored.len() == 1);
     }
 
     #[test]

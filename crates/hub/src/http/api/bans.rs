@@ -117,6 +117,7 @@ pub(super) async fn add(
         hub.told.moderated.tell(|left_out| {
             tracing::info!(?by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, left_out, "banned");
         });
+        hub.bans.settle()?;
         Ok(ban)
     });
     let form = BanForm::from(&ban.await?);
@@ -190,9 +191,7 @@ async fn change<T: Send + 'static>(
         let changed = spawn_blocking(move || {
             let _turn = turn;
             caller.is_still_let_in()?;
-            let changed = change(&changing, &caller)?;
-            changing.bans.settle()?;
-            Ok(changed)
+            change(&changing, &caller)
         });
         changed.await
     };
