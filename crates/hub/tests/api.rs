@@ -12,19 +12,19 @@ mod support;
 use std::time::Duration;
 
 use fullduplex::CloseCode;
-use fullduplex_hub::{AllowedOrigins, Config, Limits, Timeouts, auth::AdminToken};
+use fullduplex_hub::{AllowedOrigins, Config, Limits, Timeouts};
 use serde_json::{Value, json};
 use support::{
     Running,
-    http::{GUEST, bodies},
+    admin::{ADMIN, with_admin},
+    http::{GUEST, MESSAGES, bodies},
+    tokens::bearer,
     within,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-const MESSAGES: &str = "/api/v1/rooms/general/messages";
 
 #[tokio::test]
 async fn what_is_posted_is_said_in_the_room() {
@@ -487,14 +487,9 @@ async fn the_connections_are_for_who_looks_after_the_server() {
 
 #[tokio::test]
 async fn who_administers_sees_the_connections_and_sends_clients_away() {
-    let token = "0123456789abcdef0123456789abcdef";
-    let hub = Running::start(Config {
-        admin: Some(AdminToken::new(token.as_bytes()).unwrap()),
-        ..Config::default()
-    })
-    .await;
+    let hub = Running::start(with_admin()).await;
     let path = "/api/v1/connections";
-    let admin = format!("Authorization: Bearer {token}\r\n");
+    let admin = bearer(ADMIN);
     let mut ana = hub.guest("general").await;
     let plain = hub.connect("/ws?room=plain").await;
     let mut stream = hub.sse("/sse/general", GUEST).await;
@@ -547,13 +542,8 @@ async fn who_administers_sees_the_connections_and_sends_clients_away() {
 
 #[tokio::test]
 async fn s26_who_administers_has_erased_what_a_user_said_and_the_places_stay() {
-    let token = "0123456789abcdef0123456789abcdef";
-    let hub = Running::start(Config {
-        admin: Some(AdminToken::new(token.as_bytes()).unwrap()),
-        ..Config::default()
-    })
-    .await;
-    let admin = format!("Authorization: Bearer {token}\r\n");
+    let hub = Running::start(with_admin()).await;
+    let admin = bearer(ADMIN);
     let mut ana = hub.guest("general").await;
     let mut bo = hub.member("Bo", "general").await;
     ana.say("general", "1", "secret word").await;

@@ -9,31 +9,27 @@
 
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use fullduplex::{CloseCode, ConnectError};
 use fullduplex_hub::{
     AllowedOrigins, Config, Hub, LogInput, LogSource, StartError, Timeouts, TrustedProxies,
-    auth::{Access, AdminToken, Claims, KeySource, SigningKey, Tokens},
+    auth::{Access, AdminToken, KeySource, Tokens},
 };
 use serde_json::{Value, json};
-use support::{Running, V1, closed, log::Log, text, within};
+use support::{
+    Running, closed,
+    http::MESSAGES,
+    log::Log,
+    text,
+    tokens::{SECRET, bearer, claims, guarded, now, sign, token},
+    within,
+};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
 fn code(code: u16) -> CloseCode {
     CloseCode::new(code)
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap().as_secs()
 }
 
 /// A hub that asks for tokens, and the folder with its secret.
@@ -48,15 +44,8 @@ impl Guarded {
     }
 
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = TempDir::new().unwrap();
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        let mut tokens = Tokens::new(KeySource::Secret(secret));
-        tokens.rules.leeway = Duration::ZERO;
-        let mut config = Config {
-            access: Access::Tokens(tokens),
-            ..Config::default()
-        };
+        let (mut config, folder) = guarded(Config::default());
+        tokens(&mut config).rules.leeway = Duration::ZERO;
         change(&mut config);
         Self {
             hub: Running::start(config).await,
@@ -72,52 +61,13 @@ fn tokens(config: &mut Config) -> &mut Tokens {
     }
 }
 
-/// What a token says: who, what may be done where, and for how many seconds.
-fn claims(sub: &str, rooms: &[(&str, &str)], seconds: u64) -> Claims {
-    let rooms = rooms.iter().map(|(room, rights)| {
-        let rights = rights.split(',').map(str::to_owned).collect();
-        ((*room).to_owned(), rights)
-    });
-    Claims {
-        sub: sub.into(),
-        rooms: rooms.collect::<BTreeMap<_, _>>(),
-        exp: Some(now() + seconds),
-        ..Claims::default()
-    }
-}
-
-fn sign(claims: &Claims) -> String {
-    let key = SigningKey::from_file(SECRET.as_bytes()).unwrap();
-    key.token(claims, None).unwrap()
-}
-
 /// A token for everything in `general`.
 fn of(sub: &str) -> String {
-    sign(&claims(sub, &[("general", "read,write")], 600))
+    token(sub, &[("general", "read,write")])
 }
 
 fn hello(token: &str) -> Value {
     json!({"op": "hello", "id": "hello", "name": "Somebody", "token": token})
-}
-
-/// The header line with a token.
-fn bearer(token: &str) -> String {
-    format!("Authorization: Bearer {token}\r\n")
-}
-
-async fn member(hub: &Running, token: &str) -> V1 {
-    let mut client = hub.v1().await;
-    client.ok(hello(token)).await;
-    let join = json!({"op": "join", "room": "general", "backlog": 0});
-    client.ok(join).await;
-    client
-}
-
-/// How a client ends that says this first.
-async fn end_after(hub: &Running, first: &Value) -> (CloseCode, String) {
-    let mut client = hub.v1().await;
-    client.send(first).await;
-    client.closed().await
 }
 
 #[tokio::test]
@@ -172,7 +122,7 @@ async fn who_has_no_good_token_is_not_let_in_and_is_told_why() {
     ] {
         let hello =
             json!({"op": "hello", "name": "Ana", "token": token, "guest": "0123456789abcdef"});
-        let (code_, reason) = end_after(&hub, &hello).await;
+        let (code_, reason) = hub.v1().await.end_after(&hello).await;
         assert!(
             code_ == code(expected) && reason.contains(why),
             "{token:?}: {code_:?} {reason}"
@@ -182,7 +132,11 @@ async fn who_has_no_good_token_is_not_let_in_and_is_told_why() {
         json!({"op": "auth", "token": of("ana")}),
         json!({"op": "join", "room": "general"}),
     ] {
-        assert_eq!(end_after(&hub, &first).await.0, code(4000), "{first}");
+        assert_eq!(
+            hub.v1().await.end_after(&first).await.0,
+            code(4000),
+            "{first}"
+        );
     }
 }
 
@@ -201,7 +155,7 @@ async fn a_token_says_who_one_is() {
     assert_eq!(welcome["expires"], named.exp.unwrap() * 1_000);
     assert!(welcome["guest"].is_null());
     // Without a name in it one is chosen, and may be changed.
-    let mut bo = member(&hub, &of("bo")).await;
+    let mut bo = hub.member_with(&of("bo"), "general").await;
     let renamed = bo.ok(json!({"op": "hello", "name": "Bo"})).await;
     assert_eq!(
         (&renamed["user"]["id"], &renamed["user"]["name"]),
@@ -219,7 +173,7 @@ async fn a_token_says_who_one_is() {
         (&json!("bo"), &json!("Bo"))
     );
     // Two with one token are one user.
-    let mut again = member(&hub, &of("bo")).await;
+    let mut again = hub.member_with(&of("bo"), "general").await;
     assert_eq!(again.say("general", "c1", "hi").await["dup"], true);
 }
 
@@ -302,7 +256,7 @@ async fn what_a_token_does_not_allow_is_forbidden() {
 #[tokio::test]
 async fn a_new_token_changes_what_one_may_at_once() {
     let Guarded { hub, _folder } = Guarded::start().await;
-    let mut bo = member(&hub, &of("bo")).await;
+    let mut bo = hub.member_with(&of("bo"), "general").await;
     let mut ana = hub.v1().await;
     let both = [("general", "read"), ("other", "read,write")];
     ana.ok(hello(&sign(&claims("ana", &both, 600)))).await;
@@ -356,8 +310,8 @@ async fn a_new_token_changes_what_one_may_at_once() {
 async fn s48_who_is_told_that_the_token_expires_renews_it_or_is_closed() {
     let Guarded { hub, _folder } = Guarded::start().await;
     let short = sign(&claims("ana", &[("general", "read,write")], 2));
-    let mut ana = member(&hub, &short).await;
-    let mut late = member(&hub, &short).await;
+    let mut ana = hub.member_with(&short, "general").await;
+    let mut late = hub.member_with(&short, "general").await;
     for client in [&mut ana, &mut late] {
         let in_ms = client.event("expiring").await["in_ms"].as_u64().unwrap();
         assert!((1..=2_000).contains(&in_ms), "{in_ms}");
@@ -368,7 +322,7 @@ async fn s48_who_is_told_that_the_token_expires_renews_it_or_is_closed() {
         (code(4101), "the token has expired".into())
     );
     ana.say("general", "c1", "still here").await;
-    assert_eq!(end_after(&hub, &hello(&short)).await.0, code(4101));
+    assert_eq!(hub.v1().await.end_after(&hello(&short)).await.0, code(4101));
 }
 
 #[tokio::test]
@@ -378,7 +332,9 @@ async fn a_client_is_told_once_and_in_time() {
         ..Timeouts::default()
     };
     let Guarded { hub, _folder } = Guarded::with(|config| config.timeouts = timeouts).await;
-    let mut ana = member(&hub, &sign(&claims("ana", &[("general", "read")], 3))).await;
+    let mut ana = hub
+        .member_with(&sign(&claims("ana", &[("general", "read")], 3)), "general")
+        .await;
     let in_ms = ana.event("expiring").await["in_ms"].as_u64().unwrap();
     assert!((1..=1_000).contains(&in_ms), "{in_ms}");
     let next = within(ana.ws.recv()).await;
@@ -403,7 +359,7 @@ async fn plain_clients_show_a_token_with_the_handshake() {
         Some(401)
     );
     assert_eq!(status(with("/ws?room=other", &of("ana"))).await, Some(403));
-    let mut bo = member(&hub, &of("bo")).await;
+    let mut bo = hub.member_with(&of("bo"), "general").await;
     let mut named = claims("ana", &[("general", "read,write")], 600);
     named.name = Some("Ana".into());
     let (mut json, _) = within(with("/ws", &sign(&named)).connect()).await.unwrap();
@@ -522,7 +478,7 @@ async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it(
         json!({"op": "log.list"}),
         json!({"op": "log.open", "log": "app"}),
     ];
-    let mut bo = member(&hub, &of("bo")).await;
+    let mut bo = hub.member_with(&of("bo"), "general").await;
     assert_eq!(bo.ok(list.clone()).await, json!({"logs": []}));
     assert_eq!(bo.err(open.clone()).await, "forbidden");
     // Nor is it told which there are.
@@ -530,7 +486,7 @@ async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it(
     assert_eq!(bo.err(other).await, "forbidden");
     let mut may = claims("ana", &[("general", "read")], 600);
     may.rights = vec!["log".into()];
-    let mut ana = member(&hub, &sign(&may)).await;
+    let mut ana = hub.member_with(&sign(&may), "general").await;
     assert_eq!(ana.ok(list.clone()).await, json!({"logs": ["app"]}));
     ana.ok(open.clone()).await;
     assert_eq!(ana.event("log").await["lines"], json!(["line 0"]));
@@ -549,7 +505,7 @@ async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it(
     ana.event("log.end").await;
     assert_eq!(ana.err(open.clone()).await, "forbidden");
     may.exp = Some(now() + 2);
-    let mut short = member(&hub, &sign(&may)).await;
+    let mut short = hub.member_with(&sign(&may), "general").await;
     short.ok(open).await;
     assert_eq!(short.closed().await.0, code(4101));
 }
@@ -572,7 +528,7 @@ async fn by_http_a_token_says_the_same() {
         answer.split(' ').nth(1).unwrap().to_owned()
     };
     let hi = r#"{"body":"hi","name":"Bo"}"#;
-    let mut bo = member(&hub, &of("bo")).await;
+    let mut bo = hub.member_with(&of("bo"), "general").await;
     let mut named = claims("ana", &[("general", "write")], 600);
     named.name = Some("Ana".into());
     let ana = sign(&named);
@@ -818,21 +774,33 @@ async fn s49_while_no_keys_can_be_had_nobody_is_let_in_not_even_as_a_guest() {
     drop(nobody);
     let keys = KeySource::Url { url, ca: None };
     let Guarded { hub, _folder } = Guarded::with(|config| tokens(config).keys = keys).await;
-    let (end, why) = end_after(&hub, &hello(&of("ana"))).await;
+    let (end, why) = hub.v1().await.end_after(&hello(&of("ana"))).await;
     assert_eq!(
         (end, &*why),
         (code(1013), "tokens can't be checked right now")
     );
-    let bearer = format!("Authorization: Bearer {}\r\n", of("ana"));
+    let bearer = bearer(&of("ana"));
     let plain = hub.get("/ws", &(bearer + support::UPGRADE)).await;
     assert_eq!(
         (plain.status, plain.header("retry-after")),
         (503, Some("10"))
     );
     assert_eq!(
-        end_after(&hub, &json!({"op": "hello", "name": "Ana"}))
+        hub.v1()
+            .await
+            .end_after(&json!({"op": "hello", "name": "Ana"}))
             .await
             .0,
         code(4001)
     );
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_the_body_of_a_request_is_on_its_way_is_no_longer_good() {
+    let Guarded { hub, _folder } = Guarded::start().await;
+    let ana = bearer(&sign(&claims("ana", &[("*", "read,write")], 2)));
+    let held = hub.begin_post(MESSAGES, &ana, &json!({"body": "x"})).await;
+    within(async { while hub.get(MESSAGES, &ana).await.status == 200 {} }).await;
+    let refused = held.go_on().await;
+    assert_eq!(refused.problem(), (401, "token_expired".into()));
 }

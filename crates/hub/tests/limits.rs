@@ -13,13 +13,16 @@ mod support;
 use std::time::Duration;
 
 use fullduplex::{Client, CloseCode, WebSocket};
-use fullduplex_hub::{
-    Config, Limits, Rate, Rates, TrustedProxies,
-    auth::{Access, AdminToken, Claims, KeySource, SigningKey, Tokens},
-};
+use fullduplex_hub::{Config, Limits, Rate, Rates, TrustedProxies, auth::Access};
 use serde_json::json;
-use support::{Running, UPGRADE, V1, http::GUEST, text, within};
-use tempfile::TempDir;
+use support::{
+    Running, UPGRADE, V1,
+    admin::with_admin,
+    http::GUEST,
+    text,
+    tokens::{bearer, guarded, of, shown},
+    within,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -55,30 +58,6 @@ async fn member(hub: &Running, address: &str, name: &str) -> V1 {
         .ok(json!({"op": "join", "room": "general", "backlog": 0}))
         .await;
     client
-}
-
-/// Where tokens are asked for, and what makes one for everything.
-fn guarded(config: Config) -> (Config, impl Fn(&str) -> String, TempDir) {
-    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
-    let folder = TempDir::new().unwrap();
-    let secret = folder.path().join("secret");
-    std::fs::write(&secret, SECRET).unwrap();
-    let signing = SigningKey::from_file(SECRET).unwrap();
-    let token = move |sub: &str| {
-        let claims = Claims {
-            sub: sub.into(),
-            rooms: [("*".into(), vec!["read".into(), "write".into()])].into(),
-            rights: vec!["log".into()],
-            exp: Some(u64::MAX),
-            ..Claims::default()
-        };
-        signing.token(&claims, None).unwrap()
-    };
-    let config = Config {
-        access: Access::Tokens(Tokens::new(KeySource::Secret(secret))),
-        ..config
-    };
-    (config, token, folder)
 }
 
 fn send(cid: usize) -> serde_json::Value {
@@ -177,14 +156,13 @@ async fn s10_a_plain_client_that_floods_waits_loses_nothing_and_others_do_not_wa
 
 #[tokio::test]
 async fn s10_plain_clients_with_one_users_token_have_one_rate() {
-    let (config, token, _folder) = guarded(proxied(Rates {
+    let (config, _folder) = guarded(proxied(Rates {
         messages_per_user: Rate::new(1, 2),
         ..Rates::default()
     }));
     let hub = Running::start(config).await;
     let open = async |address: &str, sub: &str| {
-        let token = format!("Bearer {}", token(sub));
-        let client = hub.client("/ws").header("Authorization", &token).unwrap();
+        let client = shown(hub.client("/ws"), &of(sub));
         within(from(address, client).connect()).await.unwrap().0
     };
     let mut busy = open(ONE, "busy").await;
@@ -361,8 +339,8 @@ async fn s11_who_is_not_let_in_holds_so_many_connections_and_who_is_does_not_cou
     let mut config = proxied(Rates::default());
     config.limits.unauthenticated = Some(3);
     config.limits.unauthenticated_per_address = Some(1);
-    let (config, token, _folder) = guarded(config);
-    let (hub, token) = (Running::start(config).await, token("ana"));
+    let (config, _folder) = guarded(config);
+    let (hub, token) = (Running::start(config).await, of("ana"));
     let v1 = |address: &str| from(address, hub.client("/ws"));
     let mut ana = V1::open(v1(ONE)).await;
     let refused = async |address: &str| {
@@ -378,7 +356,7 @@ async fn s11_who_is_not_let_in_holds_so_many_connections_and_who_is_does_not_cou
     // She is in: the next one may try.
     let mut again = V1::open(v1(ONE)).await;
     let _other = V1::open(v1(OTHER)).await;
-    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let bearer = bearer(&token);
     let ask = async || hub.get("/api/v1/rooms", &bearer).await.status;
     assert_eq!(ask().await, 200, "one is left to show a token with");
     let _third = V1::open(v1("203.0.113.3")).await;
@@ -432,9 +410,8 @@ async fn s11_who_finds_no_place_at_the_handshake_is_told_when_to_come_again_and_
     let mut config = proxied(Rates::default());
     config.limits.unauthenticated = Some(2);
     config.limits.unauthenticated_per_address = Some(1);
-    let admin = "f00ba400f00ba400f00ba400f00ba400";
-    config.admin = Some(AdminToken::new(admin.as_bytes()).unwrap());
-    let (config, token, _folder) = guarded(config);
+    config.admin = with_admin().admin;
+    let (config, _folder) = guarded(config);
     let hub = Running::start(config).await;
     let mut first = V1::open(from(ONE, hub.client("/ws"))).await;
     let refused = support::Answer::read(&hub.raw(&handshake(ONE)).await);
@@ -444,8 +421,8 @@ async fn s11_who_finds_no_place_at_the_handshake_is_told_when_to_come_again_and_
     );
     // A connection that was let in for one request is a stranger's again when it becomes a client of the protocol.
     let mut kept = TcpStream::connect(hub.addr).await.unwrap();
-    let bearer = format!("Authorization: Bearer {}\r\n", token("ana"));
-    let request = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\n{bearer}\r\n");
+    let ana = bearer(&of("ana"));
+    let request = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\n{ana}\r\n");
     kept.write_all(request.as_bytes()).await.unwrap();
     read_until(&mut kept, b"\"rooms\"").await;
     let _second = V1::open(from(OTHER, hub.client("/ws"))).await;
@@ -457,10 +434,9 @@ async fn s11_who_finds_no_place_at_the_handshake_is_told_when_to_come_again_and_
     let (_, refused) = answer.split_once("HTTP/1.1 ").unwrap();
     assert!(refused.starts_with("503 "), "{answer}");
     assert!(refused.contains("\r\nretry-after: 5\r\n"), "{answer}");
-    let hello = json!({"op": "hello", "name": "Ana", "token": token("ana")});
+    let hello = json!({"op": "hello", "name": "Ana", "token": of("ana")});
     first.ok(hello).await;
-    let bearer = format!("Authorization: Bearer {admin}\r\n");
-    let metrics = hub.get("/metrics", &bearer).await.body;
+    let metrics = hub.ask("GET", "/metrics").await.body;
     assert!(
         metrics.contains("\nfdx_connections_refused_total 2\n"),
         "{metrics}"
@@ -472,7 +448,7 @@ async fn s11_who_is_turned_away_holds_the_place_until_the_connection_is_closed()
     let mut config = proxied(Rates::default());
     config.limits.unauthenticated_per_address = Some(1);
     config.timeouts.close = Duration::from_hours(1);
-    let (config, _token, _folder) = guarded(config);
+    let (config, _folder) = guarded(config);
     let hub = Running::start(config).await;
     let mut stranger = TcpStream::connect(hub.addr).await.unwrap();
     stranger.write_all(handshake(ONE).as_bytes()).await.unwrap();
@@ -498,9 +474,9 @@ async fn s11_who_is_turned_away_holds_the_place_until_the_connection_is_closed()
 async fn s11_who_has_shown_a_token_by_http_is_in_for_as_long_as_the_connection_is_kept() {
     let mut config = proxied(Rates::default());
     config.limits.unauthenticated = Some(1);
-    let (config, token, _folder) = guarded(config);
+    let (config, _folder) = guarded(config);
     let hub = Running::start(config).await;
-    let bearer = format!("Authorization: Bearer {}\r\n", token("ana"));
+    let bearer = bearer(&of("ana"));
     let keep = async |path: &str, headers: &str| {
         let mut stream = TcpStream::connect(hub.addr).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");

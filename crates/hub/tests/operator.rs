@@ -19,14 +19,18 @@ use std::{
 use fullduplex::CloseFrame;
 use fullduplex_hub::{
     Config, Hub, Timeouts, TrustedProxies,
-    auth::{Access, AdminToken},
+    auth::Access,
     log::{
         Answer, Append, AppendError, Bounds, Draft, Health, Log, MemoryLimits, MemoryLog, PageSize,
         ReadError, Sought, Start, Store, Tail,
     },
 };
 use serde_json::json;
-use support::{PATIENCE, Running, UPGRADE, within};
+use support::{
+    PATIENCE, Running, UPGRADE,
+    admin::{ADMIN, with_admin},
+    within,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -174,11 +178,9 @@ async fn what_comes_of_a_cursor_is_counted() {
 
 #[tokio::test]
 async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() {
-    let admin = "a".repeat(64);
     let config = Config {
-        admin: Some(AdminToken::new(admin.as_bytes()).unwrap()),
         hosts: vec!["chat.example.com".to_owned()],
-        ..Config::default()
+        ..with_admin()
     };
     let hub = Running::start(config.clone()).await;
     let page = hub.get("/metrics", "").await;
@@ -198,7 +200,7 @@ async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() 
         let refused = hub.get("/metrics", &format!("{forwarded}\r\n")).await;
         assert_eq!(refused.status, 403, "{forwarded}");
         assert!(!refused.body.contains("fdx_"), "{}", refused.body);
-        for (token, status) in [(&*admin, 200), ("b", 403)] {
+        for (token, status) in [(ADMIN, 200), ("b", 403)] {
             let headers = format!("{forwarded}\r\nAuthorization: Bearer {token}\r\n");
             assert_eq!(hub.get("/metrics", &headers).await.status, status);
         }
@@ -364,14 +366,8 @@ async fn s26_who_has_something_erased_is_in_the_log_also_when_nobody_waits_for_t
         .with_writer(move || writer.clone())
         .with_ansi(false);
     let _logging = tracing::subscriber::set_default(logging.finish());
-    let token = "0123456789abcdef0123456789abcdef";
-    let (hub, mut asked) = full(Config {
-        admin: Some(AdminToken::new(token.as_bytes()).unwrap()),
-        ..Config::default()
-    })
-    .await;
-    let headers = format!("Authorization: Bearer {token}\r\n");
-    let asking = hub.request("DELETE", "/api/v1/users/ana/messages", &headers);
+    let (hub, mut asked) = full(with_admin()).await;
+    let asking = hub.ask("DELETE", "/api/v1/users/ana/messages");
     let erasing = tokio::select! {
         answer = asking => panic!("{answer:?} before it was erased"),
         erasing = within(asked.recv()) => erasing.unwrap(),

@@ -8,8 +8,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use super::{Answer, Running, V1, within};
+use super::{Answer, Running, V1, tokens::bearer, within};
 
+/// The messages of a room.
+pub const MESSAGES: &str = "/api/v1/rooms/general/messages";
 /// The secret of a guest.
 pub const GUEST: &str = "Authorization: Bearer k8JmVQ2sR0u3pXyWz1aB\r\n";
 
@@ -55,6 +57,12 @@ impl Running {
         let answer = self.post(&path, GUEST, &body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()
+    }
+
+    /// Says something in `general`, with a token.
+    pub async fn say_as(&self, token: &str) -> Answer {
+        self.post(MESSAGES, &bearer(token), &json!({"body": "x"}))
+            .await
     }
 
     /// The guest who posts, on a WebSocket in a room.

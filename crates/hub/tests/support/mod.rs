@@ -6,8 +6,11 @@
     reason = "each test file uses its own share"
 )]
 
+pub mod admin;
 pub mod http;
+pub mod kinds;
 pub mod log;
+pub mod tokens;
 
 use std::{collections::VecDeque, future::Future, net::SocketAddr, time::Duration};
 
@@ -228,10 +231,7 @@ impl V1 {
     /// The next event of this kind; others before it are passed over.
     pub async fn event(&mut self, kind: &str) -> Value {
         loop {
-            let event = match self.events.pop_front() {
-                Some(event) => event,
-                None => self.receive().await,
-            };
+            let event = self.frame().await;
             if event["ev"] == kind {
                 return event;
             }
@@ -270,6 +270,20 @@ impl V1 {
     /// Waits until the connection is over, and says how.
     pub async fn closed(&mut self) -> (CloseCode, String) {
         closed(&mut self.ws).await
+    }
+
+    /// How it ends when this is said.
+    pub async fn end_after(mut self, command: &Value) -> (CloseCode, String) {
+        self.send(command).await;
+        self.closed().await
+    }
+}
+
+/// What a handshake is answered with.
+pub async fn status(client: Client) -> u16 {
+    match within(client.connect()).await {
+        Ok(_) => 101,
+        Err(refused) => refused.status().unwrap(),
     }
 }
 
