@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use support::{
     Running,
     admin::{ADMIN, with_admin},
-    http::{GUEST, MESSAGES, bodies},
+    bodies,
+    http::{GUEST, MESSAGES},
     tokens::bearer,
     within,
 };

@@ -22,7 +22,7 @@ use fullduplex_hub::{
     },
 };
 use serde_json::{Value, json};
-use support::{Running, http::bodies, within};
+use support::{Running, bodies, within};
 use tokio::net::TcpListener;
 
 const LIMITS: MemoryLimits = MemoryLimits {

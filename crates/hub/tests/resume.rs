@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use fullduplex_hub::{Config, Limits};
 use serde_json::{Value, json};
-use support::{Running, V1, within};
+use support::{Running, V1, cursor_of, within};
 
 const GUEST: &str = "0123456789abcdef";
 
@@ -24,11 +24,6 @@ async fn come_back(hub: &Running, cursors: &BTreeMap<&str, String>) -> (V1, Valu
     let hello = json!({"op": "hello", "name": "Ana", "guest": GUEST, "resume": cursors});
     let reply = client.ok(hello).await;
     (client, reply["rooms"].clone())
-}
-
-fn cursor(epoch: &Value, event: &Value) -> String {
-    let (epoch, id) = (epoch.as_str().unwrap(), event["id"].as_str().unwrap());
-    format!("{epoch}.{}.{}", event["seq"], &id[id.len() - 6..])
 }
 
 #[tokio::test]
@@ -47,7 +42,7 @@ async fn hello_brings_a_client_back_into_all_its_rooms_also_after_a_restart() {
         let said = bo.say(room, "1", "heard").await;
         ana.ok(json!({"op": "read", "room": room, "seq": said["seq"]}))
             .await;
-        cursors.insert(room, cursor(&joined["epoch"], &ana.msg().await));
+        cursors.insert(room, cursor_of(&joined["epoch"], &ana.msg().await));
     }
     drop(ana);
     for n in 0..3 {
@@ -200,7 +195,7 @@ async fn s02_who_was_away_too_long_gets_the_newest_page_and_nothing_twice() {
         let mut ana = hub.member("Ana", "general").await;
         let joined = ana.ok(json!({"op": "join", "room": "general"})).await;
         ana.say("general", "first", "first").await;
-        let cursors = BTreeMap::from([("general", cursor(&joined["epoch"], &ana.msg().await))]);
+        let cursors = BTreeMap::from([("general", cursor_of(&joined["epoch"], &ana.msg().await))]);
         for n in 0..missed {
             ana.say("general", &n.to_string(), "x").await;
         }
@@ -223,4 +218,24 @@ async fn s02_who_was_away_too_long_gets_the_newest_page_and_nothing_twice() {
         ana.say("general", "live", "live").await;
         assert_eq!(back.msg().await["seq"], head + 1);
     }
+}
+
+#[tokio::test]
+async fn who_resumes_more_rooms_than_may_be_joined_is_refused_before_any_is_made() {
+    let hub = Running::start(Config {
+        limits: Limits {
+            rooms_per_connection: 3,
+            ..Limits::default()
+        },
+        ..Config::default()
+    })
+    .await;
+    let mut ana = hub.v1().await;
+    let resume = |count: usize| -> Value {
+        let rooms = (0..count).map(|n| (n.to_string(), json!("x.0.000000")));
+        json!({"op": "hello", "name": "Ana", "resume": rooms.collect::<serde_json::Map<_, _>>()})
+    };
+    assert_eq!(ana.err(resume(4)).await, "bad_request");
+    let welcome = ana.ok(resume(3)).await;
+    assert_eq!(welcome["rooms"].as_object().unwrap().len(), 3);
 }

@@ -1,4 +1,4 @@
-//! Goal: a search costs others nothing, however long it takes.
+//! Goal: a search finds what is there, and costs others nothing, however long it takes.
 //! Method: a projection that answers searches when it is told to, and clients behind a proxy that is trusted, so that one machine is many
 //! addresses.
 
@@ -21,7 +21,7 @@ use fullduplex_hub::{
         SearchQuery, Store,
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Running, V1, within};
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -104,7 +104,7 @@ async fn member(hub: &Running, address: &str, name: &str) -> V1 {
     client
 }
 
-fn search() -> serde_json::Value {
+fn search() -> Value {
     json!({"op": "search", "id": 7, "q": "word"})
 }
 
@@ -165,4 +165,78 @@ async fn who_searches_for_too_much_is_told_so() {
     let reply = within(searcher.reply()).await;
     let why = "this takes too long to read: ask for less";
     assert_eq!(reply["err"], json!({"code": "unavailable", "msg": why}));
+}
+
+#[tokio::test]
+async fn search_finds_what_is_there_now_in_rooms_that_were_joined() {
+    let hub = Running::start(Config::default()).await;
+    let mut ana = hub.user("Ana", "general").await;
+    let mut bo = hub.user("Bo", "private").await;
+    ana.ok(json!({"op": "join", "room": "other"})).await;
+    bo.say("private", "1", "needle of Bo").await;
+    let first = ana.say("general", "1", "a needle in the hay").await;
+    let hay = ana.say("general", "2", "only hay").await;
+    // Between rooms it is the time that makes one message newer than another.
+    while ana.ok(json!({"op": "ping"})).await["now"].as_u64() <= hay["ts"].as_u64() {}
+    ana.say("other", "3", "Needles, elsewhere").await;
+    let gone = ana.say("general", "4", "needle to be deleted").await;
+    ana.ok(json!({"op": "delete", "room": "general", "target": gone["seq"]}))
+        .await;
+    ana.ok(json!({"op": "edit", "room": "general", "target": hay["seq"], "body": "now a needle"}))
+        .await;
+    let hits = |found: &Value| -> Vec<String> {
+        let hits = found["hits"].as_array().unwrap().iter();
+        hits.map(|hit| hit["message"]["body"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = ana.ok(json!({"op": "search", "q": "needle"})).await;
+    assert_eq!(
+        hits(&all),
+        ["Needles, elsewhere", "now a needle", "a needle in the hay"]
+    );
+    assert_eq!(
+        all["hits"][2]["snippet"],
+        json!(["a ", "needle", " in the hay"])
+    );
+    assert_eq!(all["hits"][0]["message"]["room"], "other");
+    assert_eq!(all["cursor"], Value::Null);
+    let here = ana
+        .ok(json!({"op": "search", "q": "needle", "room": "general"}))
+        .await;
+    assert_eq!(hits(&here), ["now a needle", "a needle in the hay"]);
+    let both = ana.ok(json!({"op": "search", "q": "hay needle"})).await;
+    assert_eq!(hits(&both), ["a needle in the hay"]);
+    let nothing = ana.ok(json!({"op": "search", "q": "only"})).await;
+    assert_eq!(hits(&nothing), [""; 0]);
+    let not_before = first["ts"].as_u64().unwrap() + 3_600_000;
+    let later = ana
+        .ok(json!({"op": "search", "q": "needle", "after": not_before}))
+        .await;
+    assert_eq!(hits(&later), [""; 0]);
+    let of_bo = ana
+        .ok(json!({"op": "search", "q": "needle", "from": "u_0"}))
+        .await;
+    assert_eq!(hits(&of_bo), [""; 0]);
+    assert_eq!(
+        ana.err(json!({"op": "search", "q": "needle", "room": "private"}))
+            .await,
+        "not_joined"
+    );
+    assert_eq!(
+        ana.err(json!({"op": "search", "q": " "})).await,
+        "bad_request"
+    );
+    // One by one, each once.
+    let (mut found, mut cursor) = (Vec::new(), Value::Null);
+    loop {
+        let page = ana
+            .ok(json!({"op": "search", "q": "needle", "limit": 1, "cursor": cursor}))
+            .await;
+        found.extend(hits(&page));
+        cursor = page["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(found, hits(&all));
 }

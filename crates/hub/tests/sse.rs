@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fullduplex_hub::{Config, Limits, Timeouts};
 use serde_json::json;
-use support::{Running, http::bodies, within};
+use support::{Running, bodies, within};
 use tokio::io::AsyncWriteExt;
 
 fn soon() -> Timeouts {

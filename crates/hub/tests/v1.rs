@@ -12,7 +12,7 @@ mod support;
 use fullduplex_hub::{Config, Limits, Timeouts};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
-use support::{Running, closed, within};
+use support::{Running, closed, cursor_of, within};
 
 fn code(code: u16) -> fullduplex::CloseCode {
     fullduplex::CloseCode::new(code)
@@ -233,13 +233,6 @@ async fn a_room_that_was_forgotten_comes_back_from_the_log_and_knows_repetitions
         (&again["seq"], &again["dup"]),
         (&first["seq"], &json!(true))
     );
-}
-
-/// The cursor of an event.
-fn cursor_of(epoch: &Value, event: &Value) -> String {
-    let id = event["id"].as_str().unwrap();
-    let epoch = epoch.as_str().unwrap();
-    format!("{epoch}.{}.{}", event["seq"], &id[id.len() - 6..])
 }
 
 /// Few events fit into the ring, and many into the log.

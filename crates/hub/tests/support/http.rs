@@ -225,11 +225,3 @@ impl Sse {
         bodies
     }
 }
-
-/// The bodies of events.
-pub fn bodies(events: &Value) -> Vec<&str> {
-    let events = events.as_array().unwrap().iter();
-    events
-        .map(|event| event["body"].as_str().unwrap())
-        .collect()
-}

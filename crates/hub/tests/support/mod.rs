@@ -97,6 +97,15 @@ impl Running {
         client
     }
 
+    /// The same for who is the same user wherever this name says hello.
+    pub async fn user(&self, name: &str, room: &str) -> V1 {
+        let mut client = self.v1().await;
+        client.ok(hello_of(name)).await;
+        let join = json!({"op": "join", "room": room, "backlog": 0});
+        client.ok(join).await;
+        client
+    }
+
     /// Sends bytes on a fresh connection and returns everything that comes back.
     pub async fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
@@ -220,6 +229,13 @@ impl V1 {
             .await
     }
 
+    /// Messages of `general`.
+    pub async fn history(&mut self, mut query: Value) -> Value {
+        query["op"] = json!("history");
+        query["room"] = json!("general");
+        self.ok(query).await
+    }
+
     /// The next frame, whatever it is; not those that were passed over before.
     pub async fn frame(&mut self) -> Value {
         match self.events.pop_front() {
@@ -285,6 +301,25 @@ pub async fn status(client: Client) -> u16 {
         Ok(_) => 101,
         Err(refused) => refused.status().unwrap(),
     }
+}
+
+/// What a guest says first who is the same user wherever this name does.
+pub fn hello_of(name: &str) -> Value {
+    json!({"op": "hello", "name": name, "guest": format!("0123456789abcdef{name}")})
+}
+
+/// The bodies of messages; that of a deleted one is `-`.
+pub fn bodies(events: &Value) -> Vec<&str> {
+    let events = events.as_array().unwrap().iter();
+    events
+        .map(|event| event["body"].as_str().unwrap_or("-"))
+        .collect()
+}
+
+/// The cursor of who has read up to an event.
+pub fn cursor_of(epoch: &Value, event: &Value) -> String {
+    let (epoch, id) = (epoch.as_str().unwrap(), event["id"].as_str().unwrap());
+    format!("{epoch}.{}.{}", event["seq"], &id[id.len() - 6..])
 }
 
 /// Waits until a connection is over, and says how.
