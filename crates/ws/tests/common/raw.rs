@@ -82,6 +82,34 @@ pub(crate) fn plain_refusal(status: &str, sentence: &str) -> String {
     refusal(status, &["Connection: close", TEXT], sentence)
 }
 
+pub(crate) fn bad_request(sentence: &str) -> String {
+    plain_refusal("400 Bad Request", sentence)
+}
+
+/// Sends a request and checks the whole answer, the end of TCP, and that the server goes on.
+pub(crate) async fn answers(addr: SocketAddr, request: impl AsRef<[u8]>, expected: &str) {
+    let mut raw = Raw::connect(addr).await;
+    raw.send(&request).await;
+    let shown = String::from_utf8_lossy(request.as_ref()).into_owned();
+    assert_eq!(raw.rest_as_text().await, expected, "{shown}");
+    drop(raw);
+    serves_the_next_client(addr).await;
+}
+
+/// As [`answers`], for a request that is accepted.
+pub(crate) async fn is_accepted(addr: SocketAddr, request: impl AsRef<[u8]>, more: &str) {
+    let mut raw = Raw::connect(addr).await;
+    raw.send(&request).await;
+    let shown = String::from_utf8_lossy(request.as_ref()).into_owned();
+    assert_eq!(raw.head().await, acceptance(more), "{shown}");
+    raw.send_frames([wire::text("hi"), wire::close(1000, "")])
+        .await;
+    assert_eq!(
+        raw.rest_as_frames().await,
+        [wire::text("hi"), wire::close(1000, "")]
+    );
+}
+
 /// A TCP connection without any protocol.
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
