@@ -29,8 +29,9 @@ impl Shared {
         whom: Subject,
         room: Option<Arc<str>>,
         until: Option<u64>,
+        by: Option<Arc<str>>,
     ) -> Result<Ban, BanError> {
-        let ban = self.bans.add(whom, room, until)?;
+        let ban = self.bans.add(whom, room, until, by)?;
         // Who comes in from now on finds the ban, and who is in is found.
         self.send_away(&ban.whom, ban.room.as_deref(), Ended::Banned);
         Ok(ban)

@@ -149,7 +149,7 @@ pub struct Limits {
     pub rooms_per_address: usize,
     /// Rooms one connection may be in. Default 100: far beyond what a person follows.
     pub rooms_per_connection: usize,
-    /// Bans of the server at once, and as many of rooms, of which moderators fill a tenth in one room. Default 10,000: far more than
+    /// Bans of the server at once, and as many of rooms, of which one moderator makes a tenth at most. Default 10,000: far more than
     /// anybody looks through, and some MiB.
     pub bans: usize,
     /// Bytes of one message on `/ws`. Default 64 KiB: the body with every character escaped, and

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::is_admin_id;
 use crate::{core::payer, hub::now};
 
-/// In one room, moderators fill a part of what there may be of all rooms. A tenth: one who bans ids that nobody has leaves the others
-/// theirs, and 1,000 by default are more than a room has of people to keep out.
-const ROOM_PART: usize = 10;
+/// A moderator fills a part of what there may be of all rooms, however many are moderated. A tenth: one who bans ids that nobody has
+/// leaves the others theirs, and 1,000 by default are more than one person looks through.
+const MODERATOR_PART: usize = 10;
 
 /// Whom a ban is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,6 +48,8 @@ pub(crate) struct Ban {
     pub(crate) whom: Subject,
     /// The room it is of; none for all of the server.
     pub(crate) room: Option<Arc<str>>,
+    /// The user who made it first, if that is known.
+    pub(crate) by: Option<Arc<str>>,
     /// When it was made, in milliseconds since 1970.
     pub(crate) since: u64,
     /// When it ends, if it does.
@@ -61,6 +63,7 @@ pub(crate) struct BanForm {
     user: Option<String>,
     address: Option<Network>,
     room: Option<String>,
+    by: Option<String>,
     since: u64,
     until: Option<u64>,
 }
@@ -78,8 +81,8 @@ struct File {
 pub(crate) enum BanError {
     #[error("there are as many bans as there may be")]
     Full,
-    #[error("this room has so many bans that only the administrator adds to them")]
-    RoomFull,
+    #[error("you have made as many bans as one who moderates may")]
+    ShareFull,
     #[error("bans can't be stored right now")]
     Io(#[from] io::Error),
     /// It holds as it did before it was to be lifted, or was made; but perhaps not after a restart.
@@ -193,6 +196,7 @@ impl From<&Ban> for BanForm {
             user,
             address,
             room: ban.room.as_deref().map(str::to_owned),
+            by: ban.by.as_deref().map(str::to_owned),
             since: ban.since,
             until: ban.until,
         }
@@ -215,6 +219,7 @@ impl TryFrom<BanForm> for Ban {
             id: form.id,
             whom,
             room: form.room.map(Arc::from),
+            by: form.by.map(Arc::from),
             since: form.since,
             until: form.until,
         })
@@ -264,6 +269,7 @@ impl Bans {
         whom: Subject,
         room: Option<Arc<str>>,
         until: Option<u64>,
+        by: Option<Arc<str>>,
     ) -> Result<Ban, BanError> {
         let mut table = self.table().present();
         let key = (whom, room);
@@ -271,7 +277,7 @@ impl Bans {
         if let Some(same) = known.filter(|ban| ban.until == until) {
             return Ok(same.clone());
         }
-        let known = known.map(|ban| ban.id);
+        let known = known.map(|ban| (ban.id, ban.by.clone()));
         let like_it = table
             .bans
             .keys()
@@ -279,13 +285,14 @@ impl Bans {
         if known.is_none() && like_it.count() >= self.max {
             return Err(BanError::Full);
         }
-        let id = known.unwrap_or(table.last + 1);
+        let (id, by) = known.unwrap_or((table.last + 1, by));
         table.last = table.last.max(id);
         let (whom, room) = key.clone();
         let ban = Ban {
             id,
             whom,
             room,
+            by,
             since: now(),
             until,
         };
@@ -295,20 +302,26 @@ impl Bans {
         Ok(ban)
     }
 
-    /// Refuses a ban that would be one more of a room than who moderates it may make. For who has the `turn`.
+    /// Refuses a ban of a room that would be one more than a moderator may make. For who has the `turn`.
     ///
     /// # Errors
     ///
     /// As said there.
-    pub(crate) fn check_share(&self, whom: &Subject, room: &Arc<str>) -> Result<(), BanError> {
+    pub(crate) fn check_share(
+        &self,
+        whom: &Subject,
+        room: &Arc<str>,
+        by: &Arc<str>,
+    ) -> Result<(), BanError> {
         let table = self.table();
         let key = (whom.clone(), Some(Arc::clone(room)));
-        let of_room = table.all().filter(|ban| ban.room == key.1);
         let is_known = table.bans.get(&key).is_some_and(|ban| ban.holds(now()));
-        if is_known || of_room.count() < (self.max / ROOM_PART).max(1) {
+        let is_theirs = |ban: &&Ban| ban.room.is_some() && ban.by.as_ref() == Some(by);
+        let theirs = table.all().filter(is_theirs);
+        if is_known || theirs.count() < (self.max / MODERATOR_PART).max(1) {
             Ok(())
         } else {
-            Err(BanError::RoomFull)
+            Err(BanError::ShareFull)
         }
     }
 
@@ -488,10 +501,10 @@ mod tests {
     fn a_ban_is_of_a_user_or_of_what_counts_as_one_address_and_of_its_room() {
         let bans = Bans::open(None, 10).unwrap();
         assert!(!hold(&bans, "u", "192.0.2.1", None));
-        bans.add(user("u"), None, None).unwrap();
-        bans.add(address("192.0.2.1"), None, None).unwrap();
-        bans.add(address("2001:db8::1"), None, None).unwrap();
-        bans.add(user("v"), Some("a".into()), None).unwrap();
+        bans.add(user("u"), None, None, None).unwrap();
+        bans.add(address("192.0.2.1"), None, None, None).unwrap();
+        bans.add(address("2001:db8::1"), None, None, None).unwrap();
+        bans.add(user("v"), Some("a".into()), None, None).unwrap();
         for (id, address, room, expected) in [
             ("u", "203.0.113.1", None, true),
             ("u", "203.0.113.1", Some("a"), false),
@@ -534,11 +547,11 @@ mod tests {
         let file = folder.path().join("bans.json");
         let open = || Bans::open(Some(file.clone()), 10).unwrap();
         let bans = open();
-        let first = bans.add(user("ever"), None, None).unwrap();
+        let first = bans.add(user("ever"), None, None, None).unwrap();
         let soon = now() + 60_000;
-        bans.add(user("soon"), None, Some(soon)).unwrap();
-        bans.add(user("over"), None, Some(now())).unwrap();
-        let network = bans.add(address("2001:db8::1"), Some("a".into()), None);
+        bans.add(user("soon"), None, Some(soon), None).unwrap();
+        bans.add(user("over"), None, Some(now()), None).unwrap();
+        let network = bans.add(address("2001:db8::1"), Some("a".into()), None, None);
         assert_eq!((first.id, network.unwrap().id), (1, 4));
         #[cfg(unix)]
         {
@@ -555,48 +568,57 @@ mod tests {
         assert!(!hold(&bans, "over", "192.0.2.1", None));
         assert!(hold(&bans, "x", "2001:db8::2", Some("a")));
         // Said anew, it is the same one; lifted, its number is nobody else's.
-        assert_eq!(bans.add(user("soon"), None, None).unwrap().id, 2);
+        assert_eq!(bans.add(user("soon"), None, None, None).unwrap().id, 2);
         bans.remove(4).unwrap();
         assert!(bans.get(4).is_none() && bans.get(1) == Some(first));
         let bans = open();
         assert!(!hold(&bans, "x", "2001:db8::2", Some("a")));
-        assert_eq!(bans.add(user("new"), None, None).unwrap().id, 5);
+        assert_eq!(bans.add(user("new"), None, None, None).unwrap().id, 5);
     }
 
     #[test]
     fn there_are_so_many_and_those_of_rooms_leave_the_others_their_places() {
         let bans = Bans::open(None, 2).unwrap();
         let room = || Some("a".into());
-        bans.add(user("a"), room(), None).unwrap();
-        bans.add(user("b"), room(), Some(now())).unwrap();
+        bans.add(user("a"), room(), None, None).unwrap();
+        bans.add(user("b"), room(), Some(now()), None).unwrap();
         // One that has ended makes place.
-        bans.add(user("c"), room(), None).unwrap();
-        let full = bans.add(user("d"), room(), None);
+        bans.add(user("c"), room(), None, None).unwrap();
+        let full = bans.add(user("d"), room(), None, None);
         assert!(matches!(full, Err(BanError::Full)));
-        bans.add(user("c"), room(), None).unwrap();
+        bans.add(user("c"), room(), None, None).unwrap();
         for id in ["a", "b"] {
-            bans.add(user(id), None, None).unwrap();
+            bans.add(user(id), None, None, None).unwrap();
         }
-        let full = bans.add(user("c"), None, None);
+        let full = bans.add(user("c"), None, None, None);
         assert!(matches!(full, Err(BanError::Full)));
     }
 
     #[test]
-    fn who_moderates_a_room_fills_a_part_of_what_there_is_for_rooms() {
-        let bans = Bans::open(None, 20).unwrap();
-        let room: Arc<str> = "a".into();
-        let ban = |id: &str, until| {
-            bans.check_share(&user(id), &room)?;
-            bans.add(user(id), Some(Arc::clone(&room)), until)
+    fn who_moderates_fills_a_part_of_what_there_is_for_rooms_in_however_many() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("bans.json");
+        let open = || Bans::open(Some(file.clone()), 20).unwrap();
+        let bans = open();
+        let ban = |bans: &Bans, by: &str, room: &str, id: &str, until| {
+            let (room, by) = (room.into(), by.into());
+            bans.check_share(&user(id), &room, &by)?;
+            bans.add(user(id), Some(room), until, Some(by))
         };
-        ban("a", None).unwrap();
-        ban("b", Some(now())).unwrap();
+        ban(&bans, "mo", "a", "1", None).unwrap();
+        ban(&bans, "mo", "b", "1", Some(now())).unwrap();
         // One that has ended makes place.
-        let id = ban("c", None).unwrap().id;
-        assert!(matches!(ban("b", None), Err(BanError::RoomFull)));
-        // It is no new one.
-        assert_eq!(ban("c", Some(u64::MAX)).unwrap().id, id);
-        bans.check_share(&user("d"), &"b".into()).unwrap();
+        let made = ban(&bans, "mo", "c", "1", None).unwrap();
+        for bans in [&bans, &open()] {
+            let full = ban(bans, "mo", "d", "1", None);
+            assert!(matches!(full, Err(BanError::ShareFull)));
+        }
+        // Said anew it is no new one, and still of who made it.
+        let known = ban(&bans, "al", "c", "1", Some(u64::MAX)).unwrap();
+        assert_eq!((known.id, known.by), (made.id, made.by));
+        for id in ["1", "2"] {
+            ban(&bans, "al", "d", id, None).unwrap();
+        }
     }
 
     #[test]
@@ -604,12 +626,12 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("bans.json");
         let bans = Bans::open(Some(file.clone()), 10).unwrap();
-        let ban = bans.add(user("u"), None, None).unwrap();
+        let ban = bans.add(user("u"), None, None, None).unwrap();
         fs::remove_file(&file).unwrap();
-        assert_eq!(bans.add(user("u"), None, None).unwrap(), ban);
+        assert_eq!(bans.add(user("u"), None, None, None).unwrap(), ban);
         bans.remove(ban.id + 1).unwrap();
         assert!(!file.exists());
-        bans.add(user("u"), None, Some(u64::MAX)).unwrap();
+        bans.add(user("u"), None, Some(u64::MAX), None).unwrap();
         assert!(file.exists());
     }
 
@@ -618,7 +640,7 @@ mod tests {
     fn what_is_in_the_file_holds_also_if_it_is_not_known_to_stay_there() {
         let folder = TempDir::new().unwrap();
         let bans = Bans::open(Some(folder.path().join("bans.json")), 10).unwrap();
-        bans.add(user("u"), None, None).unwrap();
+        bans.add(user("u"), None, None, None).unwrap();
         bans.settle().unwrap();
         folder.close().unwrap();
         assert!(matches!(bans.settle(), Err(BanError::Unsure(_))));
@@ -630,7 +652,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("bans.json");
         let mut bans = Bans::open(Some(file.clone()), 10).unwrap();
-        let ban = bans.add(user("u"), None, None).unwrap();
+        let ban = bans.add(user("u"), None, None, None).unwrap();
         bans.sync = |_| Err(io::ErrorKind::Other.into());
         // Not for want of asking again.
         for _ in 0..2 {
@@ -639,7 +661,7 @@ mod tests {
             assert!(hold(&bans, "u", "192.0.2.1", None));
         }
         // What is stored meanwhile says nothing else.
-        bans.add(user("v"), None, None).unwrap();
+        bans.add(user("v"), None, None, None).unwrap();
         let stored = Bans::open(Some(file.clone()), 10).unwrap();
         assert_eq!(stored.get(ban.id), Some(ban.clone()));
         bans.sync = sync_folder;
@@ -653,7 +675,7 @@ mod tests {
     fn what_cant_be_stored_changes_nothing_and_what_cant_be_read_lets_nobody_in() {
         let folder = TempDir::new().unwrap();
         let bans = Bans::open(Some(folder.path().join("gone").join("bans.json")), 10).unwrap();
-        let failed = bans.add(user("u"), None, None);
+        let failed = bans.add(user("u"), None, None, None);
         assert!(matches!(failed, Err(BanError::Io(_))));
         assert!(!hold(&bans, "u", "192.0.2.1", None));
         let file = folder.path().join("bans.json");

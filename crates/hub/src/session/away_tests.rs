@@ -35,7 +35,8 @@ async fn s27_a_plain_client_that_is_banned_while_it_connects_is_closed_at_once()
         let mut session = Session::new(&hub, Dialect::Json, CLIENT);
         session.set_grant(grant(name));
         session.enter("general", 0).await.unwrap();
-        hub.ban(Subject::User(name.into()), room, None).unwrap();
+        hub.ban(Subject::User(name.into()), room, None, None)
+            .unwrap();
         let (ws, peer) = connection().await;
         hub.spawn(session.run(ws));
         yield_now().await;
@@ -47,8 +48,9 @@ async fn s27_a_plain_client_that_is_banned_while_it_connects_is_closed_at_once()
 async fn s27_what_follows_a_room_finds_a_ban_that_did_not_find_it() {
     let hub = hub().await;
     let general = Some("general".into());
-    hub.ban(Subject::User("ana".into()), None, None).unwrap();
-    hub.ban(Subject::User("bo".into()), general.clone(), None)
+    hub.ban(Subject::User("ana".into()), None, None, None)
+        .unwrap();
+    hub.ban(Subject::User("bo".into()), general.clone(), None, None)
         .unwrap();
     for (user, room, is_out) in [
         ("ana", general.clone(), true),
@@ -83,7 +85,8 @@ async fn s27_who_is_banned_on_the_way_into_rooms_stays_outside_and_the_reply_to_
     assert!(comes.rooms.find("general").is_some() && comes.joining.is_some());
     let whom = Subject::User(Arc::clone(comes.client.id()));
     for room in ["general", "other"] {
-        hub.ban(whom.clone(), Some(room.into()), None).unwrap();
+        hub.ban(whom.clone(), Some(room.into()), None, None)
+            .unwrap();
     }
     comes.send_away(Some("general"), Ended::Banned).unwrap();
     while comes.joining.is_some() {

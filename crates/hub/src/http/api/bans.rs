@@ -107,15 +107,15 @@ pub(super) async fn add(
     }
     caller.may_go_on()?;
     let until = seconds.map(|seconds| now() + seconds * 1_000);
-    let by = caller.user_id();
     let ban = change(hub, caller, move |hub, caller| {
         may_decide(caller, &whom, room.as_deref())?;
-        if let (Some(room), Err(_)) = (&room, caller.may_administer()) {
-            hub.bans.check_share(&whom, room)?;
+        let by = caller.user_id();
+        if let (Some(room), Some(by), Err(_)) = (&room, &by, caller.may_administer()) {
+            hub.bans.check_share(&whom, room, by)?;
         }
-        let ban = hub.ban(whom, room, until)?;
+        let ban = hub.ban(whom, room, until, by)?;
         hub.told.moderated.tell(|left_out| {
-            tracing::info!(?by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, left_out, "banned");
+            tracing::info!(by = ?ban.by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, left_out, "banned");
         });
         hub.bans.settle()?;
         Ok(ban)
@@ -205,7 +205,7 @@ async fn change<T: Send + 'static>(
 impl From<BanError> for Problem {
     fn from(error: BanError) -> Self {
         let code = match &error {
-            BanError::Full | BanError::RoomFull => ErrorCode::Conflict,
+            BanError::Full | BanError::ShareFull => ErrorCode::Conflict,
             BanError::Io(why) => {
                 tracing::error!(error = %why, "the bans can't be stored");
                 ErrorCode::Unavailable
