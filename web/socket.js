@@ -292,7 +292,10 @@ export class Link {
  * @typedef {{ev: string, [key: string]: any}} ServerEvent
  */
 
-/** Why a request or a message failed: the server's `code` and `msg`, or `lost`, `timeout`, `busy`, `outbox_full`, `stopped`. */
+/**
+ * Why a request or a message failed: the server's `code` and `msg`, or `lost`, `timeout`, `not_joined`, `busy`, `outbox_full`,
+ * `stopped`. With `timeout` a message may be stored, with anything else it is not.
+ */
 export class RequestError extends Error {
   /**
    * @param {string} code
@@ -371,10 +374,12 @@ class Place {
 /**
  * @typedef {(error: RequestError | null, ok: any) => void} Done
  * @typedef {{done: Done, timer: unknown}} Waiting
- * @typedef {{cid: string, room: string, body: string, tries: number, written: boolean, timer: unknown, done: Done}} Unsent
+ * @typedef {{cid: string, room: string, body: string, tries: number, written: boolean, unsure: boolean, timer: unknown, done: Done}} Unsent
  *
- * `repairing`: joined again because something was missing, and nothing came since.
- * @typedef {{backlog: number, asked: boolean, joined: boolean, place: Place, repairing: boolean}} Wanted
+ * `written`: on this connection, and there is no reply; `unsure`: before, and nobody said what became of that; `timer`: is to be written later.
+ *
+ * `known`: the application knows that it is in the room; `repairing`: joined again because something was missing, and nothing came since.
+ * @typedef {{backlog: number, asked: boolean, joined: boolean, known: boolean, place: Place, repairing: boolean}} Wanted
  */
 
 /** A chat client over one {@link Link}. */
@@ -467,7 +472,7 @@ export class Client {
    */
   join(room, backlog = 50) {
     if (this.#rooms.has(room)) return;
-    this.#rooms.set(room, { backlog, asked: false, joined: false, place: new Place(), repairing: false });
+    this.#rooms.set(room, { backlog, asked: false, joined: false, known: false, place: new Place(), repairing: false });
     this.#pump();
   }
 
@@ -475,7 +480,7 @@ export class Client {
   leave(room) {
     const wanted = this.#rooms.get(room);
     this.#rooms.delete(room);
-    if (wanted?.asked && this.#ready) this.#request('leave', { room }, REPLY_MS, () => {});
+    if (wanted?.asked) this.#leaveNow(room);
     this.#failOutbox((unsent) => unsent.room === room, new RequestError('not_joined', 'the room was left'));
   }
 
@@ -497,7 +502,7 @@ export class Client {
       return Promise.reject(new RequestError('outbox_full', 'too many messages are waiting to be sent'));
     }
     return promised((done) => {
-      this.#outbox.push({ cid, room, body, tries: 0, written: false, timer: null, done });
+      this.#outbox.push({ cid, room, body, tries: 0, written: false, unsure: false, timer: null, done });
       this.#pump();
     });
   }
@@ -534,7 +539,7 @@ export class Client {
     }
     for (const unsent of this.#outbox) {
       if (this.#waiting.size >= MAX_OUTSTANDING) return;
-      if (!unsent.written && this.#rooms.get(unsent.room)?.joined) this.#sendNow(unsent);
+      if (!unsent.written && unsent.timer === null && this.#rooms.get(unsent.room)?.joined) this.#sendNow(unsent);
     }
   }
 
@@ -554,7 +559,7 @@ export class Client {
         this.#failOutbox((unsent) => unsent.room === room, error);
         return;
       }
-      wanted.joined = true;
+      wanted.joined = wanted.known = true;
       place.joined(ok, backlog);
       this.#options.onJoin?.(ok);
     });
@@ -591,8 +596,16 @@ export class Client {
    */
   #joinAgain(room, wanted) {
     wanted.asked = wanted.joined = false;
-    this.#link.write(JSON.stringify({ op: 'leave', room }));
+    this.#leaveNow(room);
     this.#pump();
+  }
+
+  /**
+   * Without an `id`, for which there might be no place: there is nothing to wait for.
+   * @param {string} room
+   */
+  #leaveNow(room) {
+    this.#link.write(JSON.stringify({ op: 'leave', room }));
   }
 
   /**
@@ -601,12 +614,12 @@ export class Client {
    */
   #kicked(event) {
     const { room } = event;
-    // Else it was left already, or joined anew, of which the reply tells.
-    if (!this.#rooms.get(room)?.joined) return;
+    const wanted = this.#rooms.get(room);
+    // Else it was left already, or joined anew by the application, of which the reply tells.
+    if (!wanted?.known) return;
     this.#rooms.delete(room);
-    // What is under way may have been stored before.
-    const unknown = new RequestError('timeout', 'the server took you out of the room before it answered');
-    this.#failOutbox((unsent) => unsent.room === room && unsent.written, unknown);
+    // The way back to what was missing has crossed it, and leads in again.
+    if (wanted.asked && !wanted.joined) this.#leaveNow(room);
     const out = new RequestError('not_joined', 'the server took you out of the room');
     this.#failOutbox((unsent) => unsent.room === room, out);
     this.#options.onEvent?.(event);
@@ -637,12 +650,13 @@ export class Client {
       const at = this.#outbox.indexOf(unsent);
       if (at < 0) return;
       if (error && PASSING.has(error.code) && unsent.tries < MAX_TRIES) {
+        unsent.unsure ||= error.code === 'timeout';
         this.#sendLater(unsent, error.retryMs);
         return;
       }
       this.#outbox.splice(at, 1);
-      const lost = error?.code === 'lost';
-      unsent.done(lost ? new RequestError('timeout', 'the server does not answer') : error, ok);
+      // A refusal says nothing of what was written before.
+      unsent.done(error && unsent.unsure ? unknown() : error, ok);
     });
   }
 
@@ -652,8 +666,9 @@ export class Client {
    */
   #sendLater(unsent, retryMs) {
     const wait = retryMs === null ? backoff(unsent.tries, this.#env.random()) : hint(retryMs);
+    unsent.written = false;
     unsent.timer = this.#env.setTimeout(() => {
-      unsent.written = false;
+      unsent.timer = null;
       this.#pump();
     }, wait);
   }
@@ -730,8 +745,10 @@ export class Client {
     this.#ready = false;
     for (const wanted of this.#rooms.values()) wanted.asked = wanted.joined = wanted.repairing = false;
     for (const unsent of this.#outbox) {
+      unsent.unsure ||= unsent.written;
       unsent.written = false;
       this.#env.clearTimeout(unsent.timer);
+      unsent.timer = null;
     }
     for (const id of [...this.#waiting.keys()]) {
       this.#settle(id, new RequestError('lost', 'the connection was lost'), null);
@@ -739,17 +756,22 @@ export class Client {
   }
 
   /**
+   * Gives messages up.
    * @param {(unsent: Unsent) => boolean} which
-   * @param {RequestError} error
+   * @param {RequestError} error why, of those that are certainly not stored
    */
   #failOutbox(which, error) {
     const failed = this.#outbox.filter(which);
     this.#outbox = this.#outbox.filter((unsent) => !failed.includes(unsent));
     for (const unsent of failed) {
       this.#env.clearTimeout(unsent.timer);
-      unsent.done(error, null);
+      unsent.done(unsent.written || unsent.unsure ? unknown() : error, null);
     }
   }
+}
+
+function unknown() {
+  return new RequestError('timeout', 'it is unknown whether the message was stored');
 }
 
 /**

@@ -354,13 +354,16 @@ test('a refused join is reported, forgotten, and fails its messages', async () =
   assert.equal(net.last.got('join').length, 0);
 });
 
-test('a room that was left is not joined again, and its unsent messages fail', async () => {
+test('a room that was left is not joined again, and its messages fail: unknown is what became of those that were written', async () => {
   const { clock, net, client: it } = client();
   connect(net);
-  const sent = settled(it.send('general', 'x', 'c'));
+  const all = Array.from({ length: MAX_OUTSTANDING + 2 }, (_, at) => settled(it.send('general', 'x', `c${at}`)));
+  net.last.say({ re: net.last.got('send')[0].id, err: { code: 'rate_limited', msg: 'slowly' } });
   it.leave('general');
   assert.equal(net.last.got('leave').length, 1);
-  assert.deepEqual(await sent, { code: 'not_joined' });
+  // The first was refused, and its place was the last but one's.
+  const codes = (await Promise.all(all)).map(({ code }) => code);
+  assert.deepEqual(codes, ['not_joined', ...Array(MAX_OUTSTANDING).fill('timeout'), 'not_joined']);
   net.last.end();
   clock.pass(BACKOFF_FIRST_MS);
   connect(net);
@@ -498,6 +501,47 @@ test('a room that the server takes one out of is not joined again, and what was 
   it.retryNow();
   connect(net);
   assert.equal(net.last.got('join').length, 0);
+});
+
+test('a kick that crosses the way back to what is missing stays, and one out of a room that was left ends no newer join', async () => {
+  const joins = [];
+  const { net, log, client: it } = client({ onJoin: ({ room }) => joins.push(room) });
+  const kick = { ev: 'kick', room: 'general', reason: 'kicked' };
+  connect(net);
+  net.last.say(event(1));
+  net.last.say(event(3));
+  net.last.say(kick);
+  assert.deepEqual(net.last.sent.slice(-3).map(({ op }) => op), ['leave', 'join', 'leave']);
+  net.last.reply('join', joinReply('general', { resume: 'ok' }));
+  net.last.say(event(2));
+  assert.deepEqual(log.slice(-2), ['msg 1', 'kick']);
+  await assert.rejects(it.send('general', 'x'), { code: 'not_joined' });
+  it.join('general');
+  net.last.say(kick);
+  net.last.reply('join', joinReply('general'));
+  assert.deepEqual(joins, ['general', 'general']);
+  net.last.say(event(1));
+  assert.equal(log.at(-1), 'msg 1');
+});
+
+test('a message that may be stored is unknown, whatever a later try is refused with', async () => {
+  for (const [first, last] of [['timeout', 'timeout'], ['rate_limited', 'forbidden']]) {
+    const { clock, net, client: it } = client();
+    connect(net);
+    const sent = settled(it.send('general', 'x', 'c'));
+    const refuse = (code) => net.last.say({ re: net.last.got('send').at(-1).id, err: { code, msg: 'no', retry_ms: 1 } });
+    refuse(first);
+    clock.pass(1);
+    refuse('forbidden');
+    assert.deepEqual(await sent, { code: last });
+  }
+  const { net, client: it } = client();
+  connect(net);
+  const lost = settled(it.send('general', 'x', 'c'));
+  comeBack(it, net);
+  const unwritten = settled(it.send('general', 'x', 'd'));
+  net.last.end(4005, 'kicked');
+  assert.deepEqual(await Promise.all([lost, unwritten]), [{ code: 'timeout' }, { code: 'stopped' }]);
 });
 
 test('a room whose history is replaced is joined again, from nothing of the old one', () => {

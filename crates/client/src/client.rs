@@ -306,7 +306,8 @@ impl Client {
         self.ask(|done| Ask::Call { command, done }).await
     }
 
-    /// Ends the client: the connection is closed with 1000, and what is not acknowledged fails.
+    /// Ends the client: the connection is closed with 1000, and what is not acknowledged fails, messages that may be stored with
+    /// [`RequestError::Timeout`].
     ///
     /// # Cancel safety
     ///

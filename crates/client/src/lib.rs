@@ -25,8 +25,8 @@
 //!   A room whose log goes back in time is joined again, which says the same.
 //! - **Tokens** are asked for when they are needed, where there is a [source](Options::tokens): before each connection, and before one ends.
 //! - **Messages** are sent again under the same `cid` after every lost connection and every refusal that passes, so that they are stored
-//!   once, and [`Client::send`] returns when the server has them on disk. After five tries, or when the client is out of the room first, it
-//!   is an error, which says whether the message may have been stored.
+//!   once, and [`Client::send`] returns when the server has them on disk. After five tries, or when the client is out of the room or ends
+//!   first, it is an error: [`RequestError::Timeout`] where the message may have been stored, another one where it certainly was not.
 //! - **Memory** is bounded: 1,000 messages to be sent, after which [`Client::send`] waits, and 1,024 events to be taken, after which nothing
 //!   more is read. While a reply is waited for, reading goes on, and what there is no room for is asked for again later.
 
@@ -94,8 +94,9 @@ pub enum RequestError {
         /// When to try again, if the server said so.
         retry_ms: Option<u64>,
     },
-    /// The message was sent and not answered, after several tries or until the client was out of its room: it may have been stored or not.
-    #[error("the message was not answered")]
+    /// The message was sent, and it is unknown what became of it: there was no answer in several tries, or until the client was out of its
+    /// room or ended; or a later try was refused, which says nothing of the one before. Any other error means that it is not stored.
+    #[error("it is unknown whether the message was stored")]
     Timeout,
     /// The connection was lost before there was an answer: it may have been done or not.
     #[error("the connection was lost before there was an answer")]
@@ -129,6 +130,11 @@ impl RequestError {
             Self::Timeout | Self::Lost => true,
             Self::Answer | Self::NotJoined | Self::Joined | Self::Ended(_) => false,
         }
+    }
+
+    /// Whether a refusal leaves open what became of it.
+    fn is_unsure(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "timeout")
     }
 
     /// When, if the server said so; at most five minutes.

@@ -114,6 +114,11 @@ impl Room {
     const fn is_joined(&self) -> bool {
         matches!(self.stand, Stand::In | Stand::Behind)
     }
+
+    /// Whether the application knows that it is in it. Else a kick is out of a stay before, and the reply to the join tells more.
+    const fn is_known(&self) -> bool {
+        self.done.is_none()
+    }
 }
 
 #[derive(Debug)]
@@ -123,7 +128,15 @@ struct Unsent {
     tries: u32,
     /// On this connection, and there is no reply.
     is_written: bool,
+    /// Written before, and nobody said what became of that.
+    is_unsure: bool,
     not_before: Option<Instant>,
+}
+
+impl Unsent {
+    const fn may_be_stored(&self) -> bool {
+        self.is_written || self.is_unsure
+    }
 }
 
 #[derive(Debug)]
@@ -283,17 +296,18 @@ impl Session {
             room.not_before = None;
         }
         for unsent in &mut self.outbox {
+            unsent.is_unsure |= unsent.is_written;
             unsent.is_written = false;
             unsent.not_before = None;
         }
-        let is_given_up = |unsent: &Unsent| unsent.tries >= MAX_TRIES;
-        self.fail(is_given_up, &RequestError::Timeout);
+        let is_tried_enough = |unsent: &Unsent| unsent.tries >= MAX_TRIES;
+        self.give_up(is_tried_enough, &RequestError::Timeout);
     }
 
     /// There will be no connection any more.
     pub(crate) fn ended(&mut self, why: &RequestError) {
         self.lost();
-        self.fail(|_| true, why);
+        self.give_up(|_| true, why);
         for (_, done) in std::mem::take(&mut self.calls) {
             drop(done.send(Err(why.clone())));
         }
@@ -344,11 +358,14 @@ impl Session {
 
     /// The server will not have this client in a room any more.
     fn kicked(&mut self, kick: Kick) {
-        // Else it was left already, or is joined anew, of which the reply tells.
-        let is_it = |room: &Room| room.name == kick.room && room.is_joined();
+        let is_it = |room: &Room| room.name == kick.room && room.is_known();
         let Some(at) = self.rooms.iter().position(is_it) else {
             return;
         };
+        // The way back to what was missing has crossed it, and leads in again.
+        if self.rooms[at].stand == Stand::Asked {
+            self.commands.push_back(leave(&kick.room));
+        }
         let error = RequestError::Refused {
             code: kick.reason,
             message: "the server took this client out of the room".into(),
@@ -421,7 +438,10 @@ impl Session {
         if let Some(done) = room.done {
             drop(done.send(Err(RequestError::NotJoined)));
         }
-        self.give_up(name, &RequestError::NotJoined);
+        self.give_up(
+            |unsent| unsent.message.room == name,
+            &RequestError::NotJoined,
+        );
     }
 
     fn send(&mut self, message: Message) {
@@ -433,6 +453,7 @@ impl Session {
             message,
             tries: 0,
             is_written: false,
+            is_unsure: false,
             not_before: None,
         });
     }
@@ -553,7 +574,7 @@ impl Session {
                 }
                 self.events.push_back(Event::Joined(Box::new(joined)));
             }
-            Err(error) if room.done.is_none() && error.passes() => {
+            Err(error) if room.is_known() && error.passes() => {
                 room.stand = Stand::Out;
                 room.not_before = Some(now + error.retry_after().unwrap_or(FIRST_RETRY));
             }
@@ -566,7 +587,7 @@ impl Session {
     /// A room that this client is not to be in.
     fn forget(&mut self, at: usize, error: RequestError) {
         let room = self.rooms.remove(at);
-        self.give_up(&room.name, &error);
+        self.give_up(|unsent| unsent.message.room == room.name, &error);
         if let Some(done) = room.done {
             drop(done.send(Err(error)));
         } else {
@@ -575,14 +596,6 @@ impl Session {
                 error,
             });
         }
-    }
-
-    /// Gives up the messages for a room. Those that were written may be stored, whatever became of the room since.
-    fn give_up(&mut self, room: &str, error: &RequestError) {
-        let is_there = |unsent: &Unsent| unsent.message.room == room;
-        let is_written = |unsent: &Unsent| is_there(unsent) && unsent.tries > 0;
-        self.fail(is_written, &RequestError::Timeout);
-        self.fail(is_there, error);
     }
 
     fn send_answered(&mut self, cid: &str, result: Result<Sent, RequestError>, now: Instant) {
@@ -596,11 +609,17 @@ impl Session {
             && unsent.tries < MAX_TRIES
         {
             let wait = FIRST_RETRY * 2_u32.pow(unsent.tries.saturating_sub(1));
+            unsent.is_unsure |= error.is_unsure();
             unsent.is_written = false;
             unsent.not_before = Some(now + error.retry_after().unwrap_or(wait));
             return;
         }
         if let Some(unsent) = self.outbox.remove(at) {
+            // A refusal says nothing of what was written before.
+            let result = match result {
+                Err(_) if unsent.is_unsure => Err(RequestError::Timeout),
+                result => result,
+            };
             drop(unsent.message.done.send(result));
         }
     }
@@ -677,12 +696,19 @@ impl Session {
         self.pump(now);
     }
 
-    fn fail(&mut self, which: impl Fn(&Unsent) -> bool, why: &RequestError) {
+    /// Gives messages up, for this reason those that are certainly not stored.
+    fn give_up(&mut self, which: impl Fn(&Unsent) -> bool, why: &RequestError) {
         let mut at = 0;
         while let Some(unsent) = self.outbox.get(at) {
             if !which(unsent) {
                 at += 1;
             } else if let Some(unsent) = self.outbox.remove(at) {
+                let may_be_stored = unsent.may_be_stored();
+                let why = if may_be_stored {
+                    &RequestError::Timeout
+                } else {
+                    why
+                };
                 drop(unsent.message.done.send(Err(why.clone())));
             }
         }

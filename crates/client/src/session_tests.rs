@@ -448,17 +448,110 @@ fn a_kick_out_of_a_room_that_was_left_does_not_end_another_join() {
     world.say(&kick);
     world.reply("join", &joined(&json!({})));
     assert!(again.try_recv().unwrap().is_ok());
-    // The client leaves, too, where it goes back for what is missing.
-    world.event(1);
-    world.event(3);
-    world.say(&kick);
-    world.reply("join", &joined(&json!({"resume": "ok"})));
-    world.event(2);
-    let wanted = ["joined None", "1", "joined Some(Ok)", "2"];
-    assert_eq!(world.events(), wanted);
+    assert_eq!(world.events(), ["joined None"]);
     world.say(&kick);
     let why = "the server took this client out of the room (kicked)";
     assert_eq!(world.events(), [format!("refused {why}")]);
+}
+
+#[test]
+fn a_kick_that_crosses_the_way_back_to_what_is_missing_stays() {
+    let missing = |world: &mut World| {
+        world.event(1);
+        world.event(3);
+    };
+    let overrun = |world: &mut World| {
+        for seq in 1..=2_000 {
+            world.event(seq);
+        }
+        world.events();
+    };
+    let forked = |world: &mut World| {
+        world.say(&json!({"ev": "reset", "room": "general", "reason": "epoch"}));
+    };
+    for go_back in [&missing as &dyn Fn(&mut World), &overrun, &forked] {
+        let mut world = World::joined();
+        let mut answer = world.send("c");
+        go_back(&mut world);
+        world.events();
+        assert!(world.last("join")["since"].is_string());
+        world.say(&json!({"ev": "kick", "room": "general", "reason": "kicked"}));
+        let why = "the server took this client out of the room (kicked)";
+        assert_eq!(world.events(), [format!("refused {why}")]);
+        assert_eq!(answer.try_recv().unwrap(), Err(RequestError::Timeout));
+        // It leaves what it is about to be in.
+        assert_eq!(world.got.last().unwrap()["op"], "join");
+        world.read();
+        assert_eq!(world.got.last().unwrap()["op"], "leave");
+        world.reply("join", &joined(&json!({"resume": "ok"})));
+        world.event(2);
+        assert_eq!(world.events(), [""; 0]);
+        // The application may come in again.
+        let mut again = world.join("general");
+        assert!(world.last("join")["since"].is_null());
+        world.reply("join", &joined(&json!({})));
+        assert!(again.try_recv().unwrap().is_ok());
+    }
+}
+
+#[test]
+fn what_may_be_stored_is_unknown_also_if_a_later_try_is_refused_and_anything_else_is_not_stored() {
+    let refused = |code: &str| json!({"code": code, "msg": "no"});
+    let later = |world: &mut World| {
+        world.refuse("send", &refused("unavailable"));
+        world.pass(Duration::from_secs(8));
+    };
+    for (first, is_unsure) in [("timeout", true), ("rate_limited", false)] {
+        // Refused in the end, by something that does not pass or too often.
+        let mut world = World::joined();
+        let mut answer = world.send("c");
+        world.refuse("send", &refused(first));
+        world.pass(Duration::from_secs(1));
+        world.refuse("send", &refused("forbidden"));
+        let error = answer.try_recv().unwrap().unwrap_err();
+        assert_eq!(error == RequestError::Timeout, is_unsure, "{error}");
+
+        let mut world = World::joined();
+        let mut answer = world.send("c");
+        world.refuse("send", &refused(first));
+        world.pass(Duration::from_secs(1));
+        for _ in 1..5 {
+            later(&mut world);
+        }
+        let error = answer.try_recv().unwrap().unwrap_err();
+        assert_eq!(error == RequestError::Timeout, is_unsure, "{error}");
+
+        // Given up while it waits for another try.
+        let mut world = World::joined();
+        let mut answer = world.send("c");
+        world.refuse("send", &refused(first));
+        world.leave("general");
+        let error = answer.try_recv().unwrap().unwrap_err();
+        let wanted = if is_unsure {
+            RequestError::Timeout
+        } else {
+            RequestError::NotJoined
+        };
+        assert_eq!(error, wanted);
+    }
+    // Lost, and refused after.
+    let mut world = World::joined();
+    let mut answer = world.send("c");
+    world.lose();
+    world.connect();
+    world.reply("join", &joined(&json!({"resume": "ok"})));
+    world.refuse("send", &refused("forbidden"));
+    assert_eq!(answer.try_recv().unwrap(), Err(RequestError::Timeout));
+    // The client ends.
+    let mut world = World::joined();
+    let mut written = world.send("written");
+    drop(world.join("other"));
+    world.lose();
+    let mut unwritten = world.send("unwritten");
+    world.session.ended(&RequestError::Ended("closed".into()));
+    assert_eq!(written.try_recv().unwrap(), Err(RequestError::Timeout));
+    let ended = Err(RequestError::Ended("closed".into()));
+    assert_eq!(unwritten.try_recv().unwrap(), ended);
 }
 
 #[test]
