@@ -110,13 +110,13 @@ def load(bench: Bench, arguments: list[str], pid: int, address: str, limit: floa
 
 
 def once(bench: Bench, row: Row, server: Server) -> dict[str, float]:
-    if server.paths and row.mode not in server.paths:
+    if server.modes and row.mode not in server.modes:
         raise Unsupported(f"{server.name} has no mode {row.mode}")
     arguments = [*row.load]
     if row.timed:
         arguments += [f"--seconds={bench.seconds}", f"--warm-up={bench.warm_up}"]
-    if server.paths:
-        arguments.append(f"--path={server.paths[row.mode]}")
+    if server.modes:
+        arguments += server.modes[row.mode]
     elif server.name in (RAW, "raw-tokio") and row.load[0] == "echo":
         arguments.append("--raw")
     cores = f"{bench.server_core},{bench.load_core}" if row.both_cores else str(bench.server_core)

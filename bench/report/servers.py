@@ -33,14 +33,16 @@ RUST = [
 ]
 LIBDEFLATE = "fullduplex-libdeflate"
 NODE = "ws"
+SOCKET_IO = "socket.io"
 GO = "gorilla"
 HUB = "hub"
 SQLITE = "hub-sqlite"
 HUBS = [HUB, SQLITE]
-NAMES = [*RUST[:7], LIBDEFLATE, *RUST[7:], NODE, GO]
+NAMES = [*RUST[:7], LIBDEFLATE, *RUST[7:], NODE, SOCKET_IO, GO]
 
-# Every mode of a server, for those that are told by the resource instead.
-HUB_PATHS = {"echo": "/echo", "large": "/echo", "broadcast": "/ws", "v1": "/ws"}
+# What the generator is told in each mode of a server that is not told its mode itself.
+HUB_MODES = {"echo": ["--path=/echo"], "large": ["--path=/echo"], "broadcast": ["--path=/ws"], "v1": ["--path=/ws", "--speak=v1"]}
+SOCKET_IO_MODES = {"v1": ["--path=/socket.io/?EIO=4&transport=websocket", "--speak=socket-io"]}
 
 # In a command: a folder of the run's own.
 FOLDER = "{folder}"
@@ -54,10 +56,10 @@ class Unavailable(Exception):
 class Server:
     name: str
     command: list[str]
-    paths: dict[str, str] = field(default_factory=dict)
+    modes: dict[str, list[str]] = field(default_factory=dict)
 
     def start(self, mode: str) -> list[str]:
-        return self.command if self.paths else [*self.command, mode]
+        return self.command if self.modes else [*self.command, mode]
 
 
 @dataclass
@@ -75,7 +77,7 @@ def build(names: list[str]) -> Built:
     if "load" not in binaries:
         raise Unavailable("the generator was not built")
     built.load = binaries["load"]
-    builders = {LIBDEFLATE: libdeflate, NODE: node, GO: go, HUB: lambda: hub(HUB, "--memory"), SQLITE: lambda: hub(SQLITE, f"--data={FOLDER}")}
+    builders = {LIBDEFLATE: libdeflate, NODE: lambda: node(NODE), SOCKET_IO: lambda: node(SOCKET_IO, SOCKET_IO_MODES), GO: go, HUB: lambda: hub(HUB, "--memory"), SQLITE: lambda: hub(SQLITE, f"--data={FOLDER}")}
     for name in names:
         try:
             if name in builders:
@@ -116,16 +118,16 @@ def hub(name: str, log: str) -> Server:
     binaries = cargo(ROOT, TARGET / "hub", "native", ["fdx"], "--package=fdx")
     if "fdx" not in binaries:
         raise Unavailable("cargo did not build it")
-    return Server(name, [binaries["fdx"], "serve", log, "--listen=127.0.0.1:0"], HUB_PATHS)
+    return Server(name, [binaries["fdx"], "serve", log, "--listen=127.0.0.1:0"], HUB_MODES)
 
 
-def node() -> Server:
-    folder = BENCH / "peers" / "ws"
+def node(name: str, modes: dict[str, list[str]] | None = None) -> Server:
+    folder = BENCH / "peers" / name
     command = [tool("node"), str(folder / "server.mjs")]
     installed = folder / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
         execute([tool("npm"), "ci", "--no-audit", "--no-fund"], folder)
-    return Server(NODE, command)
+    return Server(name, command, modes or {})
 
 
 def go() -> Server:

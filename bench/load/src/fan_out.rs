@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::dialect::{Dialect, Sends};
 use crate::frames::{Frames, Position, TEXT, encode};
 use crate::meter::{Meter, Window};
 use crate::poll::{BUFFER, Poll, read, write};
 use crate::replies::{Expected, Replies};
 use crate::report::Report;
-use crate::{Server, upgrade, v1};
+use crate::{Server, upgrade};
 
 /// For a server to make a subscriber of whom it has just let in.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -49,9 +50,9 @@ pub(crate) struct Load {
     /// Messages are those of the hub's plain mode
     #[arg(long)]
     json: bool,
-    /// All speak the hub's own protocol, say what they would say in its plain mode, and the publisher waits for acknowledgements too
+    /// All speak this, say what they would say in the hub's plain mode, and the publisher waits for acknowledgements too
     #[arg(long, conflicts_with_all = ["json", "rooms", "idle_rooms"])]
-    v1: bool,
+    speak: Option<Dialect>,
 }
 
 impl Load {
@@ -67,8 +68,8 @@ impl Load {
     }
 
     fn expected(&self) -> Expected {
-        if self.v1 {
-            return Expected::Said;
+        if let Some(dialect) = self.speak {
+            return Expected::Said(dialect);
         }
         let payload = self.payload();
         Expected::Messages {
@@ -110,7 +111,7 @@ impl Load {
 
     /// What is said.
     fn text(&self) -> String {
-        let around = if self.json || self.v1 {
+        let around = if self.json || self.speak.is_some() {
             PLAIN_HEAD.len() + PLAIN_TAIL.len()
         } else {
             0
@@ -120,8 +121,8 @@ impl Load {
     }
 
     fn outgoing(&self) -> Outgoing {
-        if self.v1 {
-            return Outgoing::Each(v1::Sends::new(self.text()));
+        if let Some(dialect) = self.speak {
+            return Outgoing::Each(Sends::new(dialect, self.text()));
         }
         let frames = Frames::new(&[encode(TEXT, &self.payload())], self.window);
         Outgoing::Same(frames, Position::default())
@@ -131,7 +132,7 @@ impl Load {
 /// What a publisher sends.
 enum Outgoing {
     Same(Frames, Position),
-    Each(v1::Sends),
+    Each(Sends),
 }
 
 impl Outgoing {
@@ -159,9 +160,9 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn open(server: &Server, v1: bool) -> io::Result<Self> {
-        let stream = if v1 {
-            v1::join(server, 0)?
+    fn open(server: &Server, speak: Option<Dialect>) -> io::Result<Self> {
+        let stream = if let Some(dialect) = speak {
+            dialect.join(server, 0)?
         } else {
             let (stream, behind) = upgrade::open(server, None)?;
             if !behind.is_empty() {
@@ -232,11 +233,11 @@ impl Room {
     fn open(server: &Server, load: &Load) -> io::Result<Self> {
         Ok(Self {
             subscribers: (0..=load.subscribers)
-                .map(|_| Subscriber::open(server, load.v1))
+                .map(|_| Subscriber::open(server, load.speak))
                 .collect::<io::Result<_>>()?,
             outgoing: load.outgoing(),
             begun: 0,
-            acknowledged: load.v1.then_some(0),
+            acknowledged: load.speak.map(|_| 0),
             missing: vec![0; load.window],
             published: vec![Instant::now(); load.window],
         })

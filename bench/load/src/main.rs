@@ -4,6 +4,7 @@
 //! every message, the content of each connection's first. A wrong answer ends it with status 1.
 
 mod connect;
+mod dialect;
 mod documents;
 mod echo;
 mod fan_out;
@@ -17,7 +18,6 @@ mod report;
 mod sessions;
 mod upgrade;
 mod usage;
-mod v1;
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ enum Kind {
     Connect(connect::Load),
     /// Connections are only open
     Idle(idle::Load),
-    /// Sessions of the hub's own protocol are in a room, where nothing happens
+    /// Sessions are in a room, where nothing happens
     Sessions(sessions::Load),
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::dialect::{Dialect, OPENING, Said};
 use crate::frames::{CONTINUATION, FIN, LONG, MASKED, MEDIUM, TEXT};
 
 /// Whether a payload is the right one.
@@ -19,12 +20,9 @@ pub(crate) enum Expected {
         /// Is told the payload of a connection's first message.
         check: Box<Check>,
     },
-    /// Texts of the hub's own protocol: events of what was said count, and acknowledgements are counted apart.
-    Said,
+    /// Texts of a room: events of what was said count, and acknowledgements are counted apart.
+    Said(Dialect),
 }
-
-/// As many bytes of a text of the hub's own protocol as tell what it is.
-const OPENING: usize = 12;
 
 /// Where one connection is in its replies.
 pub(crate) struct Replies {
@@ -37,7 +35,7 @@ pub(crate) struct Replies {
     /// Whether a message has begun, and how much of it has come, or is declared.
     begun: bool,
     length: u64,
-    /// The first message, until it is complete; of the hub's own protocol, how each begins.
+    /// The first message, until it is complete; of texts of a room, how each begins.
     sample: Option<Vec<u8>>,
     /// Since somebody looked.
     pub(crate) acknowledged: u64,
@@ -64,7 +62,7 @@ impl Replies {
             Expected::Messages { first, .. } => {
                 self.take_frames(bytes, *first, usize::MAX, expected)
             }
-            Expected::Said => self.take_frames(bytes, TEXT, OPENING, expected),
+            Expected::Said(_) => self.take_frames(bytes, TEXT, OPENING, expected),
         }
     }
 
@@ -164,7 +162,7 @@ impl Replies {
     fn complete(&mut self, expected: &Expected) -> io::Result<u64> {
         let counts = match expected {
             Expected::Messages { length, check, .. } => self.check(*length, check)?,
-            Expected::Said => self.said()?,
+            Expected::Said(dialect) => self.said(*dialect)?,
             Expected::Raw(_) => 0,
         };
         self.begun = false;
@@ -185,17 +183,17 @@ impl Replies {
         Ok(1)
     }
 
-    fn said(&mut self) -> io::Result<u64> {
+    fn said(&mut self, dialect: Dialect) -> io::Result<u64> {
         let opening = self.sample.get_or_insert_default();
-        let counts = match &**opening {
-            br#"{"ev":"msg","# => 1,
-            br#"{"ev":"pres""# => 0,
-            br#"{"re":1,"ok""# => {
+        let counts = match dialect.said(opening) {
+            Some(Said::Message) => 1,
+            Some(Said::Acknowledgement) => {
                 self.acknowledged += 1;
                 0
             }
-            other => {
-                let other = String::from_utf8_lossy(other);
+            Some(Said::Other) => 0,
+            None => {
+                let other = String::from_utf8_lossy(opening);
                 return Err(io::Error::other(format!("{other} came")));
             }
         };
@@ -271,24 +269,33 @@ mod tests {
     }
 
     #[test]
-    fn of_the_hubs_own_protocol_what_was_said_counts_in_any_chunking() {
-        let texts = [
+    fn what_is_said_in_a_room_counts_in_any_chunking() {
+        let v1 = [
             r#"{"ev":"pres","room":"r"}"#,
             r#"{"ev":"msg","room":"r"}"#,
             r#"{"re":1,"ok":{"seq":1}}"#,
             r#"{"ev":"msg","room":"r"}"#,
         ];
-        let all: Vec<u8> = texts.iter().flat_map(|text| wire(text)).collect();
-        for size in 1..=all.len() {
-            let mut replies = Replies::new();
-            let counts = all
-                .chunks(size)
-                .map(|chunk| replies.take(chunk, &Expected::Said).unwrap());
-            assert_eq!(counts.sum::<u64>(), 2, "in chunks of {size}");
-            assert_eq!(replies.acknowledged, 1);
+        let socket_io = ["2", r#"42["msg","a"]"#, "431[]", r#"42["msg","b"]"#];
+        for (dialect, texts) in [(Dialect::V1, v1), (Dialect::SocketIo, socket_io)] {
+            let expected = Expected::Said(dialect);
+            let all: Vec<u8> = texts.iter().flat_map(|text| wire(text)).collect();
+            for size in 1..=all.len() {
+                let mut replies = Replies::new();
+                let counts = all
+                    .chunks(size)
+                    .map(|chunk| replies.take(chunk, &expected).unwrap());
+                assert_eq!(counts.sum::<u64>(), 2, "in chunks of {size}");
+                assert_eq!(replies.acknowledged, 1);
+            }
         }
-        let refused = wire(r#"{"re":1,"err":{"code":"timeout"}}"#);
-        assert!(Replies::new().take(&refused, &Expected::Said).is_err());
+        for (dialect, refused) in [
+            (Dialect::V1, r#"{"re":1,"err":{"code":"timeout"}}"#),
+            (Dialect::SocketIo, r#"44{"message":"no"}"#),
+        ] {
+            let expected = Expected::Said(dialect);
+            assert!(Replies::new().take(&wire(refused), &expected).is_err());
+        }
     }
 
     fn wire(text: &str) -> Vec<u8> {

@@ -1,5 +1,4 @@
-//! What sessions of the hub's own protocol cost in resident memory and CPU time that are in a room, where nothing happens but
-//! heartbeats.
+//! What sessions cost in resident memory and CPU time that are in a room, where nothing happens but heartbeats.
 
 use std::io;
 use std::net::TcpStream;
@@ -7,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::Server;
+use crate::dialect::Dialect;
 use crate::frames::{FIN, TEXT, encode};
 use crate::poll::{BUFFER, Poll, read, write};
 use crate::replies::header;
 use crate::report::Report;
 use crate::usage::{Cpu, resident};
-use crate::{Server, v1};
 
 /// Opened and closed before anything is measured: buffers that are shared by all, and code, are nobody's.
 const WARM: usize = 8;
@@ -20,16 +20,17 @@ const WARM: usize = 8;
 const CLOSE: u8 = FIN | 8;
 const PING: u8 = FIN | 9;
 const PONG: u8 = 10;
-const BEAT: &[u8] = br#"{"ev":"hb"}"#;
-const ANSWER: &[u8] = br#"{"op":"hb"}"#;
 
 #[derive(Args)]
 pub(crate) struct Load {
     #[command(flatten)]
     server: Server,
+    /// What they speak
+    #[arg(long)]
+    speak: Dialect,
     #[arg(long, default_value_t = 10_000)]
     sessions: usize,
-    /// Milliseconds between two heartbeats
+    /// Milliseconds between two heartbeats, where a client may choose
     #[arg(long, default_value_t = 20_000)]
     heartbeat: u64,
     /// Seconds for the server to come to rest before each look at its memory
@@ -84,6 +85,7 @@ impl Load {
 
 struct Sessions {
     all: Vec<Session>,
+    dialect: Dialect,
     poll: Poll,
     buffer: Vec<u8>,
 }
@@ -92,7 +94,7 @@ impl Sessions {
     fn open(load: &Load, count: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
         let open = |index| {
-            let stream = v1::join(&load.server, load.heartbeat)?;
+            let stream = load.speak.join(&load.server, load.heartbeat)?;
             stream.set_nonblocking(true)?;
             poll.add(&stream, index)?;
             let begun = Vec::new();
@@ -100,6 +102,7 @@ impl Sessions {
         };
         Ok(Self {
             all: (0..count).map(open).collect::<io::Result<_>>()?,
+            dialect: load.speak,
             poll,
             buffer: vec![0; BUFFER],
         })
@@ -116,7 +119,7 @@ impl Sessions {
             self.poll.wait(left)?;
             for (index, readable) in self.poll.events() {
                 if readable {
-                    self.all[index].answer(&mut self.buffer)?;
+                    self.all[index].answer(self.dialect, &mut self.buffer)?;
                 }
             }
         }
@@ -125,7 +128,8 @@ impl Sessions {
 
 impl Session {
     /// Reads what is there, and answers heartbeats and pings.
-    fn answer(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+    fn answer(&mut self, dialect: Dialect, buffer: &mut [u8]) -> io::Result<()> {
+        let (beat, answer) = dialect.heartbeat();
         let count = read(&self.stream, buffer)?;
         self.begun.extend_from_slice(&buffer[..count]);
         let mut rest = &self.begun[..];
@@ -137,7 +141,7 @@ impl Session {
             match rest[0] {
                 CLOSE => return Err(io::Error::other("a Close came")),
                 PING => answers.extend(encode(PONG, payload)),
-                _ if payload == BEAT => answers.extend(encode(TEXT, ANSWER)),
+                _ if payload == beat => answers.extend(encode(TEXT, answer)),
                 _ => {}
             }
             rest = &rest[length + declared..];
