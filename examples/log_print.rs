@@ -37,7 +37,7 @@ async fn viewer(ws: WebSocket, mut lines: Reader) -> Result<(), Failure> {
             item = lines.next() => match item? {
                 Some(Item::Lines(lines)) => {
                     for line in lines {
-                        write.feed(&*line).await?;
+                        write.feed(&**line.text()).await?;
                     }
                     write.flush().await?;
                 }

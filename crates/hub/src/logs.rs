@@ -65,12 +65,16 @@ impl Logs {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// A reader of a source, if there is one of this name. `backlog` is how many of the newest lines it gets first, all if none.
-    pub(crate) fn reader(&self, name: &str, backlog: Option<u64>) -> Option<Reader> {
-        let backlog = backlog.map_or(Backlog::All, Backlog::Last);
-        let (_, source) = self.sources.iter().find(|(known, _)| known == name)?;
-        Some(source.reader(backlog))
+    /// The source of this name, if there is one.
+    pub(crate) fn source(&self, name: &str) -> Option<&Arc<Source>> {
+        let mut sources = self.sources.iter();
+        sources.find_map(|(known, source)| (known == name).then_some(source))
     }
+}
+
+/// How many of the newest lines come first, all if none.
+pub(crate) fn backlog(lines: Option<u64>) -> Backlog {
+    lines.map_or(Backlog::All, Backlog::Last)
 }
 
 /// One connection that follows one source.
@@ -99,7 +103,7 @@ impl Viewer {
     ) -> Option<Box<Self>> {
         Some(Box::new(Self {
             name: name.to_owned(),
-            reader: hub.logs.reader(name, backlog)?,
+            reader: hub.logs.source(name)?.reader(self::backlog(backlog)),
             is_text,
             heartbeat: heartbeat.map(Heartbeat::new),
             visit: hub.enter(visitor),
@@ -185,11 +189,13 @@ impl Viewer {
         match item {
             Item::Lines(lines) if self.is_text => {
                 for line in lines {
-                    feed(writer, &*line).await?;
+                    feed(writer, &**line.text()).await?;
                 }
             }
             _ if self.is_text => {}
-            Item::Lines(lines) => feed(writer, log::lines(None, &lines)).await?,
+            Item::Lines(lines) => {
+                feed(writer, log::lines(lines.iter().map(|line| &**line.text()))).await?;
+            }
             Item::Skipped(lines) => feed(writer, log::skip(None, lines)).await?,
             Item::File(what) => feed(writer, log::file(None, what)).await?,
         }

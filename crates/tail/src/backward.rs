@@ -1,8 +1,13 @@
 //! Finding a line by its distance from the end, without reading the file from its beginning.
 
-use std::{fs::File, io};
+use std::{fs::File, io, ops::Range};
 
-use crate::file::read_at;
+use crate::{
+    bookmark::FileId,
+    file::read_at,
+    follow::Beginning,
+    lines::{Batch, Line, Splitter},
+};
 
 /// A search towards the beginning of a file for the start of a line.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,37 @@ impl BackwardScan {
         Ok((self.offset == 0).then_some(0))
     }
 }
+
+/// The line that begins where `range` does and ends within it, if there is one.
+pub(crate) fn line_at(file: &File, id: FileId, range: Range<u64>) -> io::Result<Option<Line>> {
+    let (mut splitter, mut batch) = (Splitter::at(id, range.start), Batch::default());
+    let mut chunk = [0; CHUNK];
+    while batch.is_empty() {
+        let left = range.end.saturating_sub(splitter.position());
+        let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let n = read_at(file, &mut chunk[..wanted], splitter.position())?;
+        if n == 0 {
+            return Ok(None);
+        }
+        splitter.push(&chunk[..n], &mut batch);
+    }
+    Ok(batch.drain().next())
+}
+
+/// The line before a beginning, unless it is as long as nobody reads.
+pub(crate) fn line_before(beginning: &Beginning) -> io::Result<Option<Line>> {
+    let Beginning { file, id, start } = beginning;
+    let mut scan = BackwardScan::new(*start, 1);
+    let Some(from) = scan.step(file, MAX_BEFORE)? else {
+        return Ok(None);
+    };
+    let line = line_at(file, *id, from..*start)?;
+    // Reading may begin within a line.
+    Ok(line.filter(|line| line.end == *start))
+}
+
+/// Bytes in which a line is looked for that only has to be known: some times what is shown of one.
+const MAX_BEFORE: u64 = 1024 * 1024;
 
 /// Bytes read at once, on the stack.
 const CHUNK: usize = 16 * 1024;

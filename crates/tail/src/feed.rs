@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     FileEvent,
+    bookmark::FileId,
     follow::{Beginning, Change, Follower},
     lines::{Batch, Splitter},
     ring::Ring,
@@ -25,11 +26,11 @@ pub(crate) struct Feed {
 pub(crate) struct SourceDropped;
 
 impl Feed {
-    /// A feed whose first byte is the one at `offset` of the ring's current file.
-    pub(crate) fn new(ring: Weak<watch::Sender<Ring>>, offset: u64) -> Self {
+    /// A feed whose first byte is the one at `offset` of `file`, the ring's current one.
+    pub(crate) fn new(ring: Weak<watch::Sender<Ring>>, file: FileId, offset: u64) -> Self {
         Self {
             ring,
-            splitter: Splitter::at(offset),
+            splitter: Splitter::at(file, offset),
             batch: Batch::default(),
         }
     }
@@ -51,8 +52,9 @@ impl Feed {
         next: Option<Beginning>,
     ) -> Result<(), SourceDropped> {
         self.finish_line()?;
-        let start = next.as_ref().map_or(0, |next| next.start);
-        self.splitter = Splitter::at(start);
+        if let Some(next) = &next {
+            self.splitter = Splitter::at(next.id, next.start);
+        }
         self.change(|ring| ring.end_with(event, next))
     }
 

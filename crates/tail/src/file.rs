@@ -48,7 +48,7 @@ impl FollowError {
 }
 
 /// What tells a file from every other file that exists at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,

@@ -24,6 +24,7 @@ use std::{
 use crate::{
     FileEvent, FollowError,
     backward::BackwardScan,
+    bookmark::FileId,
     file::{Identity, Opened, read_at},
     name::Name,
 };
@@ -44,6 +45,7 @@ pub(crate) enum Change {
 #[derive(Clone, Debug)]
 pub(crate) struct Beginning {
     pub(crate) file: Arc<File>,
+    pub(crate) id: FileId,
     pub(crate) start: u64,
 }
 
@@ -257,6 +259,7 @@ impl Current {
     fn beginning(&self) -> Beginning {
         Beginning {
             file: self.file.clone(),
+            id: FileId::of((self.trace.identity, self.trace.created)),
             start: self.trace.position,
         }
     }

@@ -33,10 +33,12 @@
 //! | `follow` | one name, step by step, without clock or thread |
 //! | `lines`, `backward` | from bytes to lines; finding a line from the end |
 //! | `ring` | the recent past, and where it meets the file |
+//! | `bookmark` | a place that outlives its reader |
 //! | `feed`, `pace`, `watch` | from the follower to the ring; when to look |
 //! | `source`, `reader` | what a program uses |
 
 mod backward;
+mod bookmark;
 mod feed;
 mod file;
 mod follow;
@@ -49,7 +51,8 @@ mod source;
 #[cfg_attr(not(target_os = "linux"), path = "no_watch.rs")]
 mod watch;
 
+pub use bookmark::{Bookmark, NoBookmark};
 pub use file::FollowError;
-pub use lines::{MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE};
-pub use reader::{Backlog, FileEvent, Item, Reader};
+pub use lines::{Line, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE};
+pub use reader::{Backlog, FileEvent, Item, Reader, Resumed};
 pub use source::{Options, Source};

@@ -3,7 +3,9 @@
 //! However the bytes are cut into pieces, the lines are the same. Memory is flat: of a line over
 //! [`MAX_LINE`] only the beginning is kept, the rest is counted.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+
+use crate::{Bookmark, bookmark::FileId};
 
 /// Longest line given out, in bytes of its text, the mark of a cut included.
 ///
@@ -16,14 +18,35 @@ pub const MAX_BATCH_LINES: usize = 1024;
 /// Bytes of text after which a batch takes no further line: with the last one at most twice this.
 pub const MAX_BATCH_BYTES: usize = MAX_LINE;
 
-/// One line and where its bytes are in the file.
+/// One line without its line end, and where its bytes are. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub struct Line {
     pub(crate) text: Arc<str>,
+    pub(crate) file: FileId,
     /// Offset of its first byte.
     pub(crate) start: u64,
     /// Offset after its line end.
     pub(crate) end: u64,
+}
+
+impl Line {
+    /// What it says: valid UTF-8 of at most [`MAX_LINE`] bytes.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// For a reader that goes on behind this line.
+    #[must_use]
+    pub fn bookmark(&self) -> Bookmark {
+        Bookmark::behind(self)
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
 }
 
 /// Lines collected until they are enough for one step.
@@ -66,6 +89,7 @@ pub(crate) struct Splitter {
     kept: Vec<u8>,
     /// The unfinished line's last byte, kept or not: a carriage return belongs to the line end.
     last: u8,
+    file: FileId,
     /// Offset of the unfinished line's first byte.
     start: u64,
     /// Offset after the last byte taken.
@@ -73,11 +97,12 @@ pub(crate) struct Splitter {
 }
 
 impl Splitter {
-    /// A splitter whose first byte will be the one at `offset`.
-    pub(crate) fn at(offset: u64) -> Self {
+    /// A splitter whose first byte will be the one at `offset` of `file`.
+    pub(crate) fn at(file: FileId, offset: u64) -> Self {
         Self {
             kept: Vec::new(),
             last: 0,
+            file,
             start: offset,
             position: offset,
         }
@@ -143,6 +168,7 @@ impl Splitter {
         let known = if bytes.is_empty() { &self.kept } else { bytes };
         let line = Line {
             text: text(known, len),
+            file: self.file,
             start: self.start,
             end,
         };
@@ -214,9 +240,11 @@ mod tests {
 
     use super::*;
 
+    const FILE: FileId = FileId::new(7);
+
     /// Splits `pieces` as one file, the unfinished last line included.
     fn split<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Line> {
-        let (mut splitter, mut lines) = (Splitter::at(0), Vec::new());
+        let (mut splitter, mut lines) = (Splitter::at(FILE, 0), Vec::new());
         for piece in pieces {
             let mut rest = piece;
             while !rest.is_empty() {
@@ -306,7 +334,7 @@ mod tests {
     #[test]
     fn memory_stays_flat_however_long_a_line_is() {
         let piece = vec![b'x'; 100_000];
-        let (mut splitter, mut batch) = (Splitter::at(0), Batch::default());
+        let (mut splitter, mut batch) = (Splitter::at(FILE, 0), Batch::default());
         for _ in 0..2_000 {
             assert_eq!(splitter.push(&piece, &mut batch), piece.len());
             assert!(splitter.kept.capacity() <= 2 * KEPT);
@@ -324,7 +352,10 @@ mod tests {
     fn a_full_batch_takes_no_more_and_the_rest_can_follow() {
         let bytes = b"\n".repeat(MAX_BATCH_LINES + 5);
         let mut batch = Batch::default();
-        assert_eq!(Splitter::at(0).push(&bytes, &mut batch), MAX_BATCH_LINES);
+        assert_eq!(
+            Splitter::at(FILE, 0).push(&bytes, &mut batch),
+            MAX_BATCH_LINES
+        );
         assert_eq!(split([&bytes[..]]).len(), MAX_BATCH_LINES + 5);
     }
 

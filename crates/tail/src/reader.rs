@@ -5,10 +5,11 @@ use std::{io, sync::Arc};
 use tokio::{sync::watch, task};
 
 use crate::{
-    backward::BackwardScan,
+    Bookmark, Line,
+    backward::{BackwardScan, line_at},
     file::read_at,
     lines::{Batch, Splitter},
-    ring::{Cursor, Generation, Meeting, Place, Ring, Start},
+    ring::{Cursor, Found, Generation, Meeting, Place, Ring, Start},
 };
 
 /// Which lines a new reader gets before those to come.
@@ -42,7 +43,7 @@ pub enum Item {
     /// Lines in their order, without line ends: at least one, at most
     /// [`MAX_BATCH_LINES`](crate::MAX_BATCH_LINES), none longer than [`MAX_LINE`](crate::MAX_LINE),
     /// all together less than [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES) and one line.
-    Lines(Vec<Arc<str>>),
+    Lines(Vec<Line>),
     /// The reader was too slow: so many lines, which would come here, are left out.
     Skipped(u64),
     /// Something happened to the file.
@@ -58,6 +59,19 @@ pub struct Reader {
     ring: watch::Receiver<Ring>,
     state: State,
     is_lossless: bool,
+    bookmark: Option<Bookmark>,
+}
+
+/// What came of going on from a [`Bookmark`].
+#[derive(Debug)]
+pub enum Resumed {
+    /// All lines after the one that it names will come.
+    Complete(Reader),
+    /// That line is not there any more: another file has the name, or the file was written anew; or it was no file, and the line is
+    /// no longer kept or of another source.
+    Changed,
+    /// It is further from the end than was allowed.
+    TooFar,
 }
 
 #[derive(Debug)]
@@ -88,12 +102,48 @@ enum Step {
 
 impl Reader {
     pub(crate) fn new(mut ring: watch::Receiver<Ring>, backlog: Backlog) -> Self {
-        let start = ring.borrow_and_update().start(backlog);
+        let kept = ring.borrow_and_update();
+        let start = kept.start(backlog);
+        let bookmark = match &start {
+            Start::Ring(cursor) => kept.bookmark(cursor),
+            Start::Disk(_) | Start::Search(..) => None,
+        };
+        drop(kept);
         Self {
             ring,
             state: State::from_start(start),
             is_lossless: false,
+            bookmark,
         }
+    }
+
+    pub(crate) async fn resume(
+        mut ring: watch::Receiver<Ring>,
+        bookmark: Bookmark,
+        max_bytes: u64,
+    ) -> io::Result<Resumed> {
+        let found = ring.borrow_and_update().find(&bookmark, max_bytes);
+        let start = match found {
+            Found::Ring(cursor) => Start::Ring(cursor),
+            Found::Perhaps(place, end) => match look_for(bookmark, place, end).await? {
+                Some(place) => Start::Disk(place),
+                None => return Ok(Resumed::Changed),
+            },
+            Found::Nowhere => return Ok(Resumed::Changed),
+            Found::TooFar => return Ok(Resumed::TooFar),
+        };
+        Ok(Resumed::Complete(Self {
+            ring,
+            state: State::from_start(start),
+            is_lossless: false,
+            bookmark: Some(bookmark),
+        }))
+    }
+
+    /// Names where this reader began, if that is known without reading the file: for one with [`Backlog::Last`] of none, and one
+    /// that [resumed](crate::Source::resume).
+    pub fn bookmark(&self) -> Option<Bookmark> {
+        self.bookmark
     }
 
     /// Makes the reader go back to the file for what the source no longer keeps, instead of
@@ -161,8 +211,8 @@ impl State {
         match start {
             Start::Ring(cursor) => Self::Ring(cursor),
             Start::Disk(Place { generation, offset }) => Self::Disk(Disk {
+                splitter: Splitter::at(generation.file_id, offset),
                 generation,
-                splitter: Splitter::at(offset),
             }),
             Start::Search(generation, scan) => Self::Search(generation, scan),
         }
@@ -184,7 +234,7 @@ impl Disk {
         if wanted == 0 {
             // The source ended this line where it is, without a line end, and so do we.
             let last = self.splitter.finish();
-            return Ok(last.map_or(Step::Again, |line| Step::Give(Item::Lines(vec![line.text]))));
+            return Ok(last.map_or(Step::Again, |line| Step::Give(Item::Lines(vec![line]))));
         }
         let file = self.generation.file.clone();
         let bytes = blocking(move || {
@@ -204,9 +254,7 @@ impl Disk {
         if batch.is_empty() {
             return Ok(Step::Again);
         }
-        Ok(Step::Give(Item::Lines(
-            batch.drain().map(|line| line.text).collect(),
-        )))
+        Ok(Step::Give(Item::Lines(batch.drain().collect())))
     }
 }
 
@@ -224,6 +272,17 @@ async fn search(generation: &Arc<Generation>, scan: &mut BackwardScan) -> io::Re
             offset,
         })
     }))
+}
+
+/// The place behind the line that `bookmark` names, if that is the one which begins at `place`.
+async fn look_for(bookmark: Bookmark, place: Place, end: u64) -> io::Result<Option<Place>> {
+    blocking(move || {
+        let Place { generation, offset } = place;
+        let line = line_at(&generation.file, generation.file_id, offset..end)?;
+        let line = line.filter(|line| bookmark.is_behind(line));
+        Ok(line.map(|Line { end: offset, .. }| Place { generation, offset }))
+    })
+    .await
 }
 
 fn read_ring(ring: &Ring, cursor: &mut Cursor, is_lossless: bool) -> Step {

@@ -18,6 +18,7 @@ use std::{
 use crate::{
     Backlog, FileEvent, Item,
     backward::BackwardScan,
+    bookmark::{Bookmark, FileId},
     follow::Beginning,
     lines::{Batch, Line, MAX_BATCH_BYTES, MAX_BATCH_LINES},
 };
@@ -50,6 +51,7 @@ pub(crate) struct Place {
 pub(crate) struct Generation {
     id: u64,
     pub(crate) file: Arc<File>,
+    pub(crate) file_id: FileId,
     /// Offset at which the source began to read.
     start: u64,
     end: OnceLock<End>,
@@ -76,6 +78,17 @@ pub(crate) enum Start {
     Disk(Place),
     /// On disk, at an offset that has to be found.
     Search(Arc<Generation>, BackwardScan),
+}
+
+/// Where a bookmark is.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Ring(Cursor),
+    /// On disk, if the line that begins here, and ends before the offset, is the one it names.
+    Perhaps(Place, u64),
+    Nowhere,
+    /// On disk, further from the end than was allowed.
+    TooFar,
 }
 
 /// What comes next for a reader that reads from the disk.
@@ -126,6 +139,8 @@ pub(crate) struct Ring {
     /// Offset in the current file at which the next line will begin.
     boundary: u64,
     is_closed: bool,
+    /// Names the place before all entries: the line that came before them, where that is known.
+    origin: Bookmark,
 }
 
 impl Ring {
@@ -141,6 +156,7 @@ impl Ring {
             generations: 0,
             boundary: 0,
             is_closed: false,
+            origin: Bookmark::origin(FileId::random()),
         }
     }
 
@@ -150,10 +166,16 @@ impl Ring {
         self.current = Some(Arc::new(Generation {
             id: self.generations,
             file: beginning.file,
+            file_id: beginning.id,
             start: beginning.start,
             end: OnceLock::new(),
         }));
         self.generations += 1;
+    }
+
+    /// Says which line is before all others.
+    pub(crate) fn begin_behind(&mut self, line: &Line) {
+        self.origin = line.bookmark();
     }
 
     /// Takes the lines that follow.
@@ -234,6 +256,53 @@ impl Ring {
         }
     }
 
+    /// Where `bookmark` is, or may be, of the last `max_bytes` on disk.
+    pub(crate) fn find(&self, bookmark: &Bookmark, max_bytes: u64) -> Found {
+        if let Some(position) = self.position_behind(bookmark) {
+            return Found::Ring(self.cursor(position));
+        }
+        let is_in = |current: &&Arc<Generation>| current.file_id == bookmark.file();
+        let Some(current) = self.current.as_ref().filter(is_in) else {
+            return Found::Nowhere;
+        };
+        let kept = self.first_line(|id| id == current.id);
+        let end = kept.map_or(self.boundary, |(line, _)| line.start);
+        if bookmark.start() >= end {
+            return Found::Nowhere;
+        }
+        if self.boundary - bookmark.start() > max_bytes {
+            return Found::TooFar;
+        }
+        let place = Place {
+            generation: current.clone(),
+            offset: bookmark.start(),
+        };
+        Found::Perhaps(place, end)
+    }
+
+    /// The first, if the same line was read twice: better shown twice than never.
+    fn position_behind(&self, bookmark: &Bookmark) -> Option<Position> {
+        let mut position = self.first;
+        if *bookmark == self.origin && position == Position::default() {
+            return Some(position);
+        }
+        self.entries.iter().find_map(|entry| {
+            position.pass(entry);
+            matches!(entry, Entry::Line { line, .. } if bookmark.is_behind(line))
+                .then_some(position)
+        })
+    }
+
+    /// Names the last line before `cursor`, unless that is no longer here.
+    pub(crate) fn bookmark(&self, cursor: &Cursor) -> Option<Bookmark> {
+        let before = self.entries.range(..self.index(cursor.position));
+        let last = before.rev().find_map(|entry| match entry {
+            Entry::Line { line, .. } => Some(line.bookmark()),
+            Entry::Event { .. } => None,
+        });
+        last.or_else(|| (self.first == Position::default()).then_some(self.origin))
+    }
+
     /// After everything, except that an absent file is said to be absent.
     fn newest(&self) -> Cursor {
         let mut position = self.last;
@@ -306,7 +375,7 @@ impl Ring {
         }
     }
 
-    fn read_lines(&self, index: usize, cursor: &mut Cursor) -> Vec<Arc<str>> {
+    fn read_lines(&self, index: usize, cursor: &mut Cursor) -> Vec<Line> {
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for entry in self.entries.range(index..) {
             let Entry::Line { line, generation } = entry else {
@@ -316,7 +385,7 @@ impl Ring {
                 break;
             }
             bytes += line.text.len();
-            lines.push(line.text.clone());
+            lines.push(line.clone());
             cursor.advance(line, *generation);
         }
         lines

@@ -14,9 +14,11 @@ use tokio::{
 };
 
 use crate::{
-    Backlog, FileEvent, FollowError, Reader,
+    Backlog, Bookmark, FileEvent, FollowError, Reader, Resumed,
+    backward::line_before,
+    bookmark::FileId,
     feed::{Feed, Found, Pump, SourceDropped},
-    follow::Follower,
+    follow::{Beginning, Follower},
     name::Name,
     pace::Pace,
     ring::Ring,
@@ -92,23 +94,40 @@ impl Source {
         let path = path.into();
         let start = {
             let (path, settle) = (path.clone(), options.settle);
-            move || Follower::start(Name::new(path, options.may_lead_anywhere), settle)
+            move || {
+                let name = Name::new(path, options.may_lead_anywhere);
+                let (follower, beginning) = Follower::start(name, settle)?;
+                // What cannot be read is found out by the first real read.
+                let before = beginning
+                    .as_ref()
+                    .and_then(|beginning| line_before(beginning).ok()?);
+                Ok((follower, beginning, before))
+            }
         };
-        let (follower, beginning) = task::spawn_blocking(start).await.unwrap_or_else(|error| {
-            Err(FollowError::Unreadable {
-                path: path.clone(),
-                source: io::Error::other(error),
-            })
-        })?;
+        let (follower, beginning, before) =
+            task::spawn_blocking(start).await.unwrap_or_else(|error| {
+                Err(FollowError::Unreadable {
+                    path: path.clone(),
+                    source: io::Error::other(error),
+                })
+            })?;
 
         let mut ring = Ring::new(options.max_lines, options.max_bytes);
-        let start = beginning.as_ref().map_or(0, |beginning| beginning.start);
+        let (id, start) = match &beginning {
+            Some(Beginning { id, start, .. }) => (*id, *start),
+            None => (FileId::random(), 0),
+        };
         match beginning {
-            Some(beginning) => ring.begin(beginning),
+            Some(beginning) => {
+                ring.begin(beginning);
+                if let Some(line) = before {
+                    ring.begin_behind(&line);
+                }
+            }
             None => ring.end_with(FileEvent::Gone, None),
         }
         let ring = Arc::new(watch::Sender::new(ring));
-        let pump = Pump::new(follower, Feed::new(Arc::downgrade(&ring), start));
+        let pump = Pump::new(follower, Feed::new(Arc::downgrade(&ring), id, start));
         let task = tokio::spawn(follow(pump, path, options)).abort_handle();
         Ok(Self {
             ring,
@@ -138,7 +157,7 @@ impl Source {
             options.max_lines,
             options.max_bytes,
         )));
-        let feed = Feed::new(Arc::downgrade(&ring), 0);
+        let feed = Feed::new(Arc::downgrade(&ring), FileId::random(), 0);
         // Not one of the runtime's blocking threads: a read that never returns would hold up its
         // end.
         thread::Builder::new()
@@ -153,6 +172,22 @@ impl Source {
     /// A new reader, which begins with some of the lines that are there.
     pub fn reader(&self, backlog: Backlog) -> Reader {
         Reader::new(self.ring.subscribe(), backlog)
+    }
+
+    /// A reader that goes on behind a line that another one has read, also one of a source of the same file in another process:
+    /// no line between is left out or comes twice. Events that came after that line come again.
+    ///
+    /// What is no longer kept in memory is read from the file, if the line is among its last `max_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: there is no reader if the call is dropped.
+    pub async fn resume(&self, bookmark: Bookmark, max_bytes: u64) -> io::Result<Resumed> {
+        Reader::resume(self.ring.subscribe(), bookmark, max_bytes).await
     }
 }
 

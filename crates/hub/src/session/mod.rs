@@ -36,6 +36,7 @@ mod seat_tests;
 mod sieve;
 mod standing;
 mod status;
+mod stream;
 mod streams;
 mod takeover;
 mod v1;

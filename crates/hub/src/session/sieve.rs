@@ -1,7 +1,6 @@
 //! Which lines of a log somebody wants.
 
-use std::sync::Arc;
-
+use fullduplex_tail::Line;
 use regex::{RegexSet, RegexSetBuilder};
 
 use crate::wire::{
@@ -29,7 +28,7 @@ pub(super) enum Sieve {
 pub(super) struct Sifted {
     /// How many were looked at.
     pub(super) seen: usize,
-    pub(super) wanted: Vec<Arc<str>>,
+    pub(super) wanted: Vec<Line>,
 }
 
 impl Sieve {
@@ -47,7 +46,7 @@ impl Sieve {
     }
 
     /// Goes through lines until `max` are found.
-    pub(super) fn sift(&self, lines: &[Arc<str>], max: usize) -> Sifted {
+    pub(super) fn sift(&self, lines: &[Line], max: usize) -> Sifted {
         let mut wanted = Vec::new();
         let mut seen = 0;
         for line in lines {
@@ -55,8 +54,8 @@ impl Sieve {
                 break;
             }
             seen += 1;
-            if self.wants(line) {
-                wanted.push(Arc::clone(line));
+            if self.wants(line.text()) {
+                wanted.push(line.clone());
             }
         }
         Sifted { seen, wanted }

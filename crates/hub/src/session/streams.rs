@@ -3,31 +3,21 @@
 //! A stream is read by the session's task, an item at a time, while its client has given credit and its connection took the event
 //! before. Else the log's source goes on without it, and counts what it misses. Rooms come first.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
-
-use fullduplex_tail::{Item, Reader};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task,
-};
+use std::{collections::VecDeque, task::Context};
 
 use super::{
     Session,
-    sieve::{Sieve, Sifted},
+    sieve::Sieve,
+    stream::{End, Stream},
 };
-use crate::wire::{
-    command::Id,
-    following::{Filter, Follow, checked_credit},
-    log,
-    reply::{self, ErrorCode, Failure},
+use crate::{
+    logs,
+    wire::{
+        command::Id,
+        following::{Filter, Follow, Open, checked_credit},
+        log,
+        reply::{self, ErrorCode, Failure},
+    },
 };
 
 /// Streams at once of one session: as many as a screen has space for.
@@ -41,46 +31,6 @@ pub(super) struct Streams {
     opened: u64,
 }
 
-/// A log that is followed.
-struct Stream {
-    id: Box<str>,
-    log: Box<str>,
-    sieve: Arc<Sieve>,
-    /// Lines that the client will still take.
-    credit: usize,
-    /// There unless it is reading.
-    reader: Option<Reader>,
-    /// Lines that were read and not yet looked at.
-    held: VecDeque<Arc<str>>,
-    /// What is waited for. Without it the stream can go on.
-    work: Option<Work>,
-    /// What the client gets next.
-    event: Option<String>,
-    _place: OwnedSemaphorePermit,
-}
-
-type Work = Pin<Box<dyn Future<Output = io::Result<Done>> + Send>>;
-
-/// What came of some work.
-enum Done {
-    Read(Reader, Item),
-    Sifted(Sifted),
-    /// The source has ended.
-    Ended,
-}
-
-/// Why a stream ends by itself.
-enum End {
-    Ended,
-    Failed(io::Error),
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl Session {
     pub(super) fn follow_log(
         &mut self,
@@ -89,12 +39,7 @@ impl Session {
     ) -> Result<(), Failure> {
         match follow {
             Follow::List => self.list_logs(id),
-            Follow::Open {
-                log,
-                backlog,
-                filter,
-                credit,
-            } => self.open_stream(&log, backlog, &filter, credit, id)?,
+            Follow::Open(open) => self.open_stream(&open, id)?,
             Follow::Set { stream, filter } => self.set_filter(&stream, &filter, id)?,
             Follow::Close { stream } => {
                 let streams = self.streams.as_mut();
@@ -122,14 +67,7 @@ impl Session {
             .extend(reply::success(id, &reply::LogNames { logs }));
     }
 
-    fn open_stream(
-        &mut self,
-        log: &str,
-        backlog: Option<u64>,
-        filter: &Filter<'_>,
-        credit: usize,
-        id: Option<&Id>,
-    ) -> Result<(), Failure> {
+    fn open_stream(&mut self, open: &Open<'_>, id: Option<&Id>) -> Result<(), Failure> {
         if !self.standing.grant().may_follow_logs() {
             let why = "your token does not allow following logs";
             return Err(Failure::new(ErrorCode::Forbidden, why));
@@ -139,10 +77,9 @@ impl Session {
             let why = "as many streams are open as may be";
             return Err(Failure::new(ErrorCode::RateLimited, why));
         }
-        let sieve = Arc::new(Sieve::new(filter)?);
+        let sieve = Sieve::new(&open.filter)?;
         let logs = &self.hub.logs;
-        let backlog = backlog.or(self.hub.config.limits.log_backlog);
-        let reader = logs.reader(log, backlog).ok_or_else(|| {
+        let source = logs.source(&open.log).ok_or_else(|| {
             let why = "there is no log of this name";
             Failure::new(ErrorCode::NotFound, why)
         })?;
@@ -150,21 +87,18 @@ impl Session {
             let why = "the server has as many streams of logs as it may";
             Failure::new(ErrorCode::Unavailable, why)
         })?;
+        let backlog = logs::backlog(open.backlog.or(self.hub.config.limits.log_backlog));
         streams.opened += 1;
-        let stream = format!("l{}", streams.opened);
-        streams.open.push_back(Stream {
-            id: stream.as_str().into(),
-            log: log.into(),
-            sieve,
-            credit,
-            reader: Some(reader),
-            held: VecDeque::new(),
-            work: None,
-            event: None,
-            _place: place,
-        });
-        let stream = &stream;
-        self.reply(id, &reply::Opened { stream, log });
+        let name = format!("l{}", streams.opened);
+        let stream = Stream::new(&name, open, source, backlog, sieve, place);
+        let cursor = stream.cursor();
+        streams.open.push_back(stream);
+        let opened = reply::Opened {
+            stream: &name,
+            log: &open.log,
+            cursor: cursor.as_deref(),
+        };
+        self.reply(id, &opened);
         Ok(())
     }
 
@@ -176,13 +110,7 @@ impl Session {
         id: Option<&Id>,
     ) -> Result<(), Failure> {
         let sieve = Sieve::new(filter)?;
-        let stream = self.stream(stream)?;
-        stream.sieve = Arc::new(sieve);
-        if stream.reader.is_some() {
-            // Lines are looked at, and will be once more.
-            stream.work = None;
-        }
-        let event = stream.event.take();
+        let event = self.stream(stream)?.set_filter(sieve);
         self.outbox.extend(event);
         self.reply(id, &reply::Done {});
         Ok(())
@@ -255,103 +183,9 @@ impl Streams {
     fn next_event(&mut self) -> Option<String> {
         let at = self.open.iter().position(Stream::has_event)?;
         let mut stream = self.open.remove(at)?;
-        let event = stream.event.take();
+        let event = stream.take_event();
         self.open.push_back(stream);
         event
-    }
-}
-
-impl Stream {
-    const fn has_event(&self) -> bool {
-        self.event.is_some()
-    }
-
-    /// Whether the client wants something, and nothing is waited for.
-    const fn goes_on(&self) -> bool {
-        self.event.is_none() && self.credit > 0 && self.work.is_none()
-    }
-
-    /// Makes the next event if the client wants one, of lines that are there or else of one item more.
-    fn go_on(&mut self, cx: &mut Context<'_>, turns: &Arc<Semaphore>) -> Result<(), End> {
-        if self.event.is_some() || self.credit == 0 {
-            return Ok(());
-        }
-        let work = self.work.take().or_else(|| self.next_work(turns));
-        let Some(mut work) = work else {
-            return Ok(());
-        };
-        let Poll::Ready(done) = work.as_mut().poll(cx) else {
-            self.work = Some(work);
-            return Ok(());
-        };
-        match done? {
-            Done::Ended => return Err(End::Ended),
-            Done::Read(reader, item) => {
-                self.reader = Some(reader);
-                self.take_item(item);
-            }
-            Done::Sifted(Sifted { seen, wanted }) => {
-                self.held.drain(..seen);
-                self.credit -= wanted.len();
-                if !wanted.is_empty() {
-                    self.event = Some(log::lines(Some(&self.id), &wanted));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn next_work(&mut self, turns: &Arc<Semaphore>) -> Option<Work> {
-        if self.held.is_empty() {
-            return Some(Box::pin(read(self.reader.take()?)));
-        }
-        let lines = self.held.iter().cloned().collect();
-        let (sieve, turns) = (Arc::clone(&self.sieve), Arc::clone(turns));
-        Some(Box::pin(sift(lines, self.credit, sieve, turns)))
-    }
-
-    fn take_item(&mut self, item: Item) {
-        match item {
-            Item::Lines(lines) => self.held = lines.into(),
-            Item::Skipped(lines) => self.event = Some(log::skip(Some(&self.id), lines)),
-            Item::File(what) => self.event = Some(log::file(Some(&self.id), what)),
-        }
-    }
-}
-
-async fn read(mut reader: Reader) -> io::Result<Done> {
-    let item = reader.next().await?;
-    Ok(item.map_or(Done::Ended, |item| Done::Read(reader, item)))
-}
-
-/// Looks for `max` lines, in a thread of its own if that may take long.
-async fn sift(
-    lines: Vec<Arc<str>>,
-    max: usize,
-    sieve: Arc<Sieve>,
-    turns: Arc<Semaphore>,
-) -> io::Result<Done> {
-    if !sieve.is_costly() {
-        return Ok(Done::Sifted(sieve.sift(&lines, max)));
-    }
-    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-    let sift = move || {
-        let sifted = sieve.sift(&lines, max);
-        drop(turn);
-        sifted
-    };
-    let sifted = task::spawn_blocking(sift).await;
-    sifted.map(Done::Sifted).map_err(io::Error::other)
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream")
-            .field("id", &self.id)
-            .field("log", &self.log)
-            .field("sieve", &self.sieve)
-            .field("credit", &self.credit)
-            .finish_non_exhaustive()
     }
 }
 

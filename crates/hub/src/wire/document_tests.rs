@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use fullduplex_tail::FileEvent;
+use fullduplex_tail::{Bookmark, FileEvent};
 use serde_json::Value;
 
 use super::{
     asking::{Ask, Search},
     command::{Command, Frame, Id, Join},
     event,
-    following::{Filter, Follow},
+    following::{Filter, Follow, Open},
     log, people, plain, reply, shown,
 };
 use crate::{
@@ -116,6 +116,7 @@ fn every_command_of_the_document_is_understood() {
             "log.list",
             "log.open",
             "credit",
+            "log.open",
             "log.set",
             "log.close"
         ]
@@ -123,17 +124,20 @@ fn every_command_of_the_document_is_understood() {
     assert_eq!(Frame::parse(r#"{"op":"hb"}"#, 1).command, Ok(Command::Hb));
 }
 
+const CURSOR_OF_A_LOG: &str = "9c1d2e3f.10452.77ab01";
+
 /// What the document's commands want with logs.
 fn follow_of(op: &str) -> Follow<'_> {
     let stream = "l1".into();
     match op {
         "log.list" => Follow::List,
-        "log.open" => Follow::Open {
+        "log.open" => Follow::Open(Open {
             log: "app".into(),
+            from: None,
             backlog: Some(100),
             filter: Filter::Text("error".into()),
             credit: 500,
-        },
+        }),
         "log.set" => Follow::Set {
             stream,
             filter: Filter::Regex("(?i)error|warn".into()),
@@ -183,6 +187,10 @@ fn check_command(op: &str, command: Command<'_>) {
         }
         ("members" | "typing", command) => check_people(op, command),
         ("leave", Command::Leave { room }) => assert_eq!(room, "general"),
+        ("log.open", Command::Follow(Follow::Open(open))) if open.from.is_some() => {
+            assert_eq!(open.from.as_deref(), Some(CURSOR_OF_A_LOG));
+            assert_eq!((&*open.log, open.backlog), ("app", Some(100)));
+        }
         (op, Command::Follow(follow)) => assert_eq!(follow, follow_of(op)),
         ("send" | "edit" | "delete" | "react" | "pub", Command::Write(write)) => {
             let known = stored()
@@ -625,8 +633,8 @@ fn every_event_of_the_document_is_what_we_send() {
 #[test]
 fn every_event_of_a_log_in_the_document_is_what_we_send() {
     assert_same(&log::open("app"), &example("ev", "log.open"));
-    let lines = ["first line".into(), "second line".into()];
-    assert_same(&log::lines(None, &lines), &example("ev", "log"));
+    let lines = ["first line", "second line"].into_iter();
+    assert_same(&log::lines(lines), &example("ev", "log"));
     assert_same(&log::skip(None, 1200), &example("ev", "log.skip"));
     let rotated = FileEvent::Rotated;
     assert_same(&log::file(None, rotated), &example("ev", "log.file"));
@@ -640,8 +648,16 @@ fn what_the_document_says_of_streams_is_what_we_send() {
         found.unwrap_or_else(|| panic!("no {ev} of a stream"))
     };
     let stream = Some("l1");
-    let lines = ["error: disk full".into(), "no error".into()];
-    assert_same(&log::lines(stream, &lines), &of_stream("log"));
+    let lines = ["error: disk full", "no error"].into_iter();
+    assert!(CURSOR_OF_A_LOG.parse::<Bookmark>().is_ok());
+    assert_same(
+        &log::stream_lines("l1", lines, CURSOR_OF_A_LOG),
+        &of_stream("log"),
+    );
+    assert_same(
+        &log::anew("l2", "changed", None),
+        &example("ev", "log.reset"),
+    );
     assert_same(&log::skip(stream, 1200), &of_stream("log.skip"));
     let rotated = FileEvent::Rotated;
     assert_same(&log::file(stream, rotated), &of_stream("log.file"));
@@ -656,8 +672,14 @@ fn what_the_document_says_of_streams_is_what_we_send() {
     let opened = reply::Opened {
         stream: "l1",
         log: "app",
+        cursor: None,
     };
     answer(41, &|id| reply::success(Some(id), &opened));
+    let opened = reply::Opened {
+        stream: "l2",
+        ..opened
+    };
+    answer(45, &|id| reply::success(Some(id), &opened));
     let credited = reply::Credited { credit: 998 };
     answer(42, &|id| reply::success(Some(id), &credited));
     for id in [43, 44] {

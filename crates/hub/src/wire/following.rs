@@ -17,19 +17,15 @@ const DEFAULT_CREDIT: usize = 1_000;
 const MAX_LOG_BACKLOG: u64 = 1_000_000;
 /// The longest filter, in bytes: a line on a screen.
 const MAX_FILTER_BYTES: usize = 256;
+/// The longest cursor in a log, in bytes: twice what ours have.
+const MAX_CURSOR_BYTES: usize = 128;
 
 /// What a client wants with logs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Follow<'a> {
     /// To know which there are.
     List,
-    Open {
-        log: Cow<'a, str>,
-        /// As many as viewers get if none.
-        backlog: Option<u64>,
-        filter: Filter<'a>,
-        credit: usize,
-    },
+    Open(Open<'a>),
     Set {
         stream: Cow<'a, str>,
         filter: Filter<'a>,
@@ -44,6 +40,18 @@ pub(crate) enum Follow<'a> {
     },
 }
 
+/// A stream that a client wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Open<'a> {
+    pub(crate) log: Cow<'a, str>,
+    /// The cursor of an earlier stream.
+    pub(crate) from: Option<Cow<'a, str>>,
+    /// As many as viewers get if none.
+    pub(crate) backlog: Option<u64>,
+    pub(crate) filter: Filter<'a>,
+    pub(crate) credit: usize,
+}
+
 /// Which lines are wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Filter<'a> {
@@ -55,9 +63,11 @@ pub(crate) enum Filter<'a> {
 }
 
 #[derive(Deserialize)]
-struct Open<'a> {
+struct OpenForm<'a> {
     #[serde(borrow)]
     log: Cow<'a, str>,
+    #[serde(borrow)]
+    from: Option<Cow<'a, str>>,
     backlog: Option<u64>,
     #[serde(borrow)]
     filter: Option<FilterForm<'a>>,
@@ -95,16 +105,20 @@ struct FilterForm<'a> {
 
 impl<'a> Follow<'a> {
     pub(super) fn open(text: &'a str) -> Result<Self, Failure> {
-        let command: Open<'_> = fields(text)?;
+        let command: OpenForm<'_> = fields(text)?;
         if command.backlog.is_some_and(|lines| lines > MAX_LOG_BACKLOG) {
             return Err(bad(format!("backlog is at most {MAX_LOG_BACKLOG}")));
         }
-        Ok(Self::Open {
+        if let Some(from) = &command.from {
+            checked_length(from, "a cursor", MAX_CURSOR_BYTES)?;
+        }
+        Ok(Self::Open(Open {
             log: command.log,
+            from: command.from,
             backlog: command.backlog,
             filter: Filter::new(command.filter)?,
             credit: checked_credit(command.credit.unwrap_or(DEFAULT_CREDIT))?,
-        })
+        }))
     }
 
     pub(super) fn set(text: &'a str) -> Result<Self, Failure> {

@@ -1,7 +1,5 @@
 //! What who follows a log is told: a viewer, or a session, which names the stream.
 
-use std::sync::Arc;
-
 use fullduplex_tail::FileEvent;
 use serde::Serialize;
 
@@ -19,6 +17,8 @@ struct Lot<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a str>,
     lines: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +38,14 @@ struct File<'a> {
 }
 
 #[derive(Serialize)]
+struct Anew<'a> {
+    ev: &'static str,
+    stream: &'a str,
+    reason: &'static str,
+    cursor: Option<&'a str>,
+}
+
+#[derive(Serialize)]
 struct End<'a> {
     ev: &'static str,
     stream: &'a str,
@@ -53,11 +61,29 @@ pub(crate) fn open(source: &str) -> String {
 }
 
 /// Lines, in their order.
-pub(crate) fn lines(stream: Option<&str>, lines: &[Arc<str>]) -> String {
+pub(crate) fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lot(None, lines, None)
+}
+
+/// Lines of a stream, in their order, and the cursor behind the last that was looked at.
+pub(crate) fn stream_lines<'a>(
+    stream: &'a str,
+    lines: impl Iterator<Item = &'a str>,
+    cursor: &'a str,
+) -> String {
+    lot(Some(stream), lines, Some(cursor))
+}
+
+fn lot<'a>(
+    stream: Option<&'a str>,
+    lines: impl Iterator<Item = &'a str>,
+    cursor: Option<&'a str>,
+) -> String {
     to_json(&Lot {
         ev: "log",
         stream,
-        lines: lines.iter().map(|line| &**line).collect(),
+        lines: lines.collect(),
+        cursor,
     })
 }
 
@@ -81,6 +107,16 @@ pub(crate) fn file(stream: Option<&str>, what: FileEvent) -> String {
             FileEvent::Gone => "gone",
             FileEvent::Back => "back",
         },
+    })
+}
+
+/// A stream does not begin where it was to, but as any other, where this cursor is.
+pub(crate) fn anew(stream: &str, reason: &'static str, cursor: Option<&str>) -> String {
+    to_json(&Anew {
+        ev: "log.reset",
+        stream,
+        reason,
+        cursor,
     })
 }
 

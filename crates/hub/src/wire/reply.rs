@@ -205,6 +205,8 @@ pub(crate) struct LogNames<'a> {
 pub(crate) struct Opened<'a> {
     pub(crate) stream: &'a str,
     pub(crate) log: &'a str,
+    /// Where it begins, as far as that is known.
+    pub(crate) cursor: Option<&'a str>,
 }
 
 /// The reply to `credit`: the lines that the stream is owed now.

@@ -83,11 +83,19 @@ impl V1 {
         opened["stream"].as_str().unwrap().to_owned()
     }
 
-    /// The lines of the next event, which has some.
+    /// The lines of the next event that has some. Others only tell cursors.
     pub async fn lines(&mut self) -> Vec<String> {
-        let event = self.any_event().await;
-        assert_eq!(event["ev"], "log", "{event}");
-        lines_of(&event)
+        lines_of(&self.event_with_lines().await)
+    }
+
+    pub async fn event_with_lines(&mut self) -> Value {
+        loop {
+            let event = self.any_event().await;
+            assert_eq!(event["ev"], "log", "{event}");
+            if event["lines"] != json!([]) {
+                return event;
+            }
+        }
     }
 }
 

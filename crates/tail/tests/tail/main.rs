@@ -7,3 +7,5 @@ mod common;
 mod following;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod resuming;

@@ -8,9 +8,7 @@ use std::{
 };
 
 use crate::common::{self, Log, NEVER, Viewer, numbered};
-use fullduplex_tail::{
-    Backlog, FileEvent, Item, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE, Options, Source,
-};
+use fullduplex_tail::{Backlog, Item, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE, Options, Source};
 
 /// Options with room for very few lines.
 fn small() -> Options {
@@ -180,7 +178,7 @@ async fn the_ring_is_bounded_by_bytes_too() {
         panic!("nothing kept")
     };
     assert_eq!(usize::try_from(skipped).unwrap() + kept.len(), 101);
-    let bytes: usize = kept.iter().map(|line| line.len()).sum();
+    let bytes: usize = kept.iter().map(|line| line.text().len()).sum();
     assert!((8_000..=10_000).contains(&bytes), "{bytes} bytes kept");
 }
 
@@ -254,11 +252,11 @@ async fn batches_are_bounded_from_file_and_ring() {
         let Some(Item::Lines(batch)) = reader.next().await.unwrap() else {
             panic!("only lines")
         };
-        let bytes: usize = batch.iter().map(|line| line.len()).sum();
+        let bytes: usize = batch.iter().map(|line| line.text().len()).sum();
         assert!((1..=MAX_BATCH_LINES).contains(&batch.len()));
         assert!(bytes < MAX_BATCH_BYTES + MAX_LINE);
         lines += batch.len();
-        ends += batch.iter().filter(|line| &***line == "end").count();
+        ends += batch.iter().filter(|line| &**line.text() == "end").count();
     }
     assert_eq!(lines, 2 * 5_011);
 }
@@ -343,19 +341,13 @@ async fn events_and_lines_stand_in_one_order_for_all_readers() {
             ..common::noticed()
         })
         .await;
-    let mut readers: Vec<_> = (0..3).map(|_| source.reader(Backlog::Last(0))).collect();
+    let mut viewers: Vec<_> = (0..3)
+        .map(|_| Viewer::of(&source, Backlog::Last(0)))
+        .collect();
     log.append("one\n");
     log.rename_to("log.1");
     log.append("two\n");
-    for reader in &mut readers {
-        let mut items = Vec::new();
-        while items.len() < 3 {
-            items.extend(reader.next().await.unwrap());
-        }
-        let line = |text: &str| Item::Lines(vec![text.into()]);
-        assert_eq!(
-            items,
-            [line("one"), Item::File(FileEvent::Rotated), line("two")]
-        );
+    for viewer in &mut viewers {
+        assert_eq!(viewer.see(3).await, ["one", "File(Rotated)", "two"]);
     }
 }

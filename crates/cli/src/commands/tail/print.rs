@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use fullduplex_tail::{Backlog, Item, Reader};
+use fullduplex_tail::{Backlog, Item, Line, Reader};
 
 use super::Log;
 use crate::{
@@ -70,7 +70,7 @@ impl Copy {
         }
     }
 
-    fn text(&self, lines: &[Arc<str>]) -> String {
+    fn text(&self, lines: &[Line]) -> String {
         let label = [&*self.name, ": "];
         let label = if self.is_one_of_several {
             &label[..]
@@ -81,9 +81,9 @@ impl Copy {
         for line in lines {
             text.extend(label.iter().copied());
             text += &if self.is_shown {
-                visible(line)
+                visible(line.text())
             } else {
-                Cow::Borrowed(&**line)
+                Cow::Borrowed(&**line.text())
             };
             text.push('\n');
         }
