@@ -3,10 +3,15 @@
 use std::time::Instant;
 
 use super::{
-    State,
-    outcome::{Cause, Initiator, Outcome},
+    Connection, State,
+    outcome::{Cause, Deadline, Initiator, Outcome},
+    receive::Receive,
 };
-use crate::{close::CloseFrame, role::Role};
+use crate::{
+    close::{CloseCode, CloseFrame},
+    role::Role,
+    violation::Violation,
+};
 
 /// What is known about the end once it has begun.
 #[expect(
@@ -90,5 +95,91 @@ impl Closing {
             cause: self.cause,
             clean: self.is_clean(),
         }
+    }
+}
+
+impl Connection {
+    pub(super) fn begin_close(
+        &mut self,
+        now: Instant,
+        initiator: Initiator,
+        cause: Cause,
+        frame: CloseFrame,
+    ) {
+        self.late = false;
+        self.transmit.push_close(frame.clone());
+        let mut closing = Closing::new(initiator, cause, now);
+        closing.sent = Some(frame);
+        self.closing = Some(Box::new(closing));
+    }
+
+    pub(super) fn peer_closes(&mut self, now: Instant, frame: CloseFrame) {
+        // Whatever else has arrived is behind a Close, and ignored (RFC 6455 §5.5.1).
+        self.receive = Receive::default();
+        if self.closing.is_none() {
+            self.begin_close(
+                now,
+                Initiator::Peer,
+                Cause::Close,
+                CloseFrame::answer_to(&frame),
+            );
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.received = Some(frame);
+        }
+    }
+
+    /// Fails the connection (RFC 6455 §7.1.7): says why, and listens no more.
+    fn fail(&mut self, now: Instant, cause: Cause, code: CloseCode, reason: &str) {
+        self.receive = Receive::default();
+        if self.closing.is_none() {
+            self.begin_close(
+                now,
+                Initiator::Local,
+                cause,
+                CloseFrame::known(code, reason),
+            );
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.cause = cause;
+            closing.failed = true;
+        }
+    }
+
+    #[cold]
+    pub(super) fn fail_for(&mut self, violation: Violation, now: Instant) {
+        let cause = Cause::Violation(violation);
+        self.fail(now, cause, violation.code(), &violation.to_string());
+    }
+
+    pub(super) fn fail_on(&mut self, deadline: Deadline, now: Instant) {
+        let cause = Cause::Timeout(deadline);
+        let reason = deadline.to_string();
+        match deadline {
+            // Not a fault of the peer: the closing handshake takes its course.
+            Deadline::Idle => {
+                self.begin_close(
+                    now,
+                    Initiator::Local,
+                    cause,
+                    CloseFrame::known(CloseCode::GOING_AWAY, reason),
+                );
+            }
+            Deadline::Keepalive => self.fail(now, cause, CloseCode::INTERNAL_ERROR, &reason),
+            Deadline::Message => self.fail(now, cause, CloseCode::POLICY_VIOLATION, &reason),
+            // A transport that takes nothing takes no Close either.
+            Deadline::Write | Deadline::Close => {
+                let mut closing = Closing::new(Initiator::Local, cause, now);
+                closing.over = true;
+                self.closing = Some(Box::new(closing));
+            }
+        }
+    }
+
+    pub(super) fn close_deadline(&self) -> Option<Instant> {
+        self.closing
+            .as_ref()?
+            .begun
+            .checked_add(self.config.close_timeout)
     }
 }

@@ -3,7 +3,10 @@
 //! What is to be known of them stands in their headers, so a message costs its copy and nothing else: no place in a queue, and
 //! its own memory is free again before the next one comes.
 
-use super::transmit::{BATCH_INLINE, Outgoing, QUEUE_COST};
+use super::{
+    batch::BATCH_INLINE,
+    outgoing::{Outgoing, QUEUE_COST},
+};
 use crate::frame::{FrameHeader, HeaderRules, MAX_HEADER_LEN};
 
 /// Whole frames, at most as many as one batch holds, and one.

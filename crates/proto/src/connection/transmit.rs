@@ -1,88 +1,27 @@
 //! What leaves, and in which order.
 //!
 //! A server's small messages are framed when they are given, one behind the other: see `framed.rs`. Everything else waits as it
-//! was given, and [`Transmit::fill`] frames as much as one write can take into a buffer that the driver lends. So an idle
+//! was given, and [`Transmit::fill`] frames as much as one write can take into a [`Batch`] that the driver lends. So an idle
 //! connection owns no output buffer, control frames go first at every frame boundary, and a frame that was written in part is
 //! all that has to be kept.
 
-use std::{collections::VecDeque, io::IoSlice, ops::Range, time::Instant};
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::{Buf, Bytes};
 
 use super::{
-    SendErrorKind,
+    batch::{Batch, Framer, Sent},
+    error::SendErrorKind,
     framed::{Frames, Room},
+    outgoing::{Outgoing, QUEUE_COST},
 };
 use crate::{
-    close::CloseFrame,
-    config::Limits,
-    deflate::Deflater,
-    frame::FrameHeader,
-    mask::{MaskingKey, apply_mask},
-    message::{Message, MessageKind},
-    opcode::Opcode,
-    prepared::{Encoded, Prepared},
-    role::Role,
-    utf8::Utf8Validator,
+    close::CloseFrame, config::Limits, deflate::Deflater, mask::MaskingKey, message::MessageKind,
+    opcode::Opcode, prepared::Encoded, role::Role, utf8::Utf8Validator,
 };
 
 /// A server's payloads from this size on are written from where they are; shorter ones are copied behind their header.
-const SHARE_MIN: usize = 4 << 10;
-
-/// What one batch holds at most, in bytes that are copied and in all. One write of more takes the kernel longer than two: what the
-/// peer acknowledges meanwhile has to wait for its end.
-pub(super) const BATCH_INLINE: usize = 64 << 10;
-const BATCH_TOTAL: usize = 512 << 10;
-
-/// Bytes that a queued message counts for beside its payload: its place in the queue and its header.
-pub(crate) const QUEUE_COST: usize = 64;
-
-/// Something to send.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Outgoing {
-    /// A message of this connection alone.
-    Message(Message),
-    /// A message that goes as it is where others are compressed: see [`Message::uncompressed`].
-    Uncompressed(Message),
-    /// A frame that other connections send as well.
-    Prepared(Prepared),
-}
-
-impl Outgoing {
-    /// Bytes of payload.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Message(message) | Self::Uncompressed(message) => message.len(),
-            Self::Prepared(prepared) => prepared.payload_len(),
-        }
-    }
-
-    /// Whether the payload is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What it counts for at most in [`Connection::queued`](crate::Connection::queued), unless compressing makes it longer.
-    pub fn queue_cost(&self) -> usize {
-        match self {
-            Self::Message(message) | Self::Uncompressed(message) => message.len() + QUEUE_COST,
-            Self::Prepared(prepared) => prepared.queue_cost(),
-        }
-    }
-}
-
-impl<T: Into<Message>> From<T> for Outgoing {
-    fn from(message: T) -> Self {
-        Self::Message(message.into())
-    }
-}
-
-impl From<Prepared> for Outgoing {
-    fn from(prepared: Prepared) -> Self {
-        Self::Prepared(prepared)
-    }
-}
+pub(super) const SHARE_MIN: usize = 4 << 10;
 
 /// A data message on its way out, or a part of one.
 #[expect(
@@ -90,22 +29,22 @@ impl From<Prepared> for Outgoing {
     reason = "independent facts, in any combination"
 )]
 #[derive(Debug)]
-struct Data {
-    opcode: Opcode,
+pub(super) struct Data {
+    pub(super) opcode: Opcode,
     /// Payload that is not framed yet.
-    payload: Bytes,
+    pub(super) payload: Bytes,
     /// It is compressed, which the first frame says (RFC 7692 §6).
-    compressed: bool,
+    pub(super) compressed: bool,
     /// The whole frame, if it came encoded and this endpoint need not mask.
-    encoded: bool,
+    pub(super) encoded: bool,
     /// Some fragment of the message has gone, or stands before this part.
-    begun: bool,
+    pub(super) begun: bool,
     /// The message ends with it.
-    fin: bool,
+    pub(super) fin: bool,
     /// What comes behind it is compressed so that it refers to it.
-    referred_to: bool,
+    pub(super) referred_to: bool,
     /// What it counts for in `queued`.
-    cost: usize,
+    pub(super) cost: usize,
 }
 
 impl Data {
@@ -160,13 +99,13 @@ impl Control {
 
 /// The rest of a frame of which the transport took a part: copied bytes, then shared ones.
 #[derive(Debug)]
-struct Rest {
-    copied: Vec<u8>,
-    shared: Bytes,
+pub(super) struct Rest {
+    pub(super) copied: Vec<u8>,
+    pub(super) shared: Bytes,
 }
 
 impl Rest {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.copied.len() + self.shared.len()
     }
 }
@@ -597,245 +536,4 @@ fn release<T>(queue: &mut VecDeque<T>) {
     if queue.is_empty() {
         *queue = VecDeque::new();
     }
-}
-
-/// Frames ready for one write, in a buffer that a driver lends to one connection after the other.
-///
-/// What the transport does not take is framed anew next time, so a batch can be thrown away at any moment.
-#[derive(Debug, Default)]
-pub struct Batch {
-    inline: Vec<u8>,
-    frames: Vec<Framed>,
-    total: usize,
-}
-
-/// One frame of a batch: copied bytes, then shared ones.
-#[derive(Debug)]
-struct Framed {
-    inline: Range<usize>,
-    shared: Bytes,
-    sent: Sent,
-}
-
-impl Framed {
-    /// What is left of this frame after its first `gone` bytes; `copied` are those that stand in the batch.
-    fn rest(&self, copied: &[u8], gone: usize) -> Option<Rest> {
-        let shared_gone = gone.saturating_sub(copied.len());
-        let rest = Rest {
-            copied: copied.get(gone..).unwrap_or_default().to_vec(),
-            shared: self.shared.slice(shared_gone..),
-        };
-        (rest.len() > 0).then_some(rest)
-    }
-}
-
-/// What is done with, once the frame has gone.
-#[derive(Debug)]
-enum Sent {
-    Rest,
-    /// All that was framed before.
-    Framed,
-    Pong,
-    Ping,
-    Data {
-        fragment: usize,
-        last: bool,
-    },
-    Close,
-}
-
-impl Batch {
-    /// Bytes to write.
-    pub fn len(&self) -> usize {
-        self.total
-    }
-
-    /// Nothing is to be written.
-    pub fn is_empty(&self) -> bool {
-        self.total == 0
-    }
-
-    /// Points `slices` at the bytes to write, in order, and returns how many were needed. If `slices` is too short, it
-    /// covers only the front.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut used = 0;
-        let mut run = 0..0;
-        let mut put = |bytes: &'a [u8]| match slices.get_mut(used) {
-            Some(slot) if !bytes.is_empty() => {
-                *slot = IoSlice::new(bytes);
-                used += 1;
-            }
-            _ => {}
-        };
-        for frame in &self.frames {
-            run.end = frame.inline.end;
-            if !frame.shared.is_empty() {
-                put(self.inline.get(run.clone()).unwrap_or_default());
-                put(&frame.shared);
-                run.start = run.end;
-            }
-        }
-        put(self.inline.get(run).unwrap_or_default());
-        used
-    }
-
-    /// Drops what it holds and keeps its room.
-    pub fn clear(&mut self) {
-        self.inline.clear();
-        self.frames.clear();
-        self.total = 0;
-    }
-
-    fn push(&mut self, start: usize, shared: Bytes, sent: Sent) {
-        let inline = start..self.inline.len();
-        self.total += inline.len() + shared.len();
-        self.frames.push(Framed {
-            inline,
-            shared,
-            sent,
-        });
-    }
-
-    fn is_full(&self) -> bool {
-        self.inline.len() >= BATCH_INLINE || self.total >= BATCH_TOTAL
-    }
-}
-
-/// Writes frames into a batch.
-struct Framer<'a> {
-    batch: &'a mut Batch,
-    role: Role,
-    key: &'a mut dyn FnMut() -> MaskingKey,
-}
-
-impl Framer<'_> {
-    fn rest(&mut self, rest: &Rest) {
-        let start = self.batch.inline.len();
-        self.batch.inline.extend_from_slice(&rest.copied);
-        self.batch.push(start, rest.shared.clone(), Sent::Rest);
-    }
-
-    /// As it is, and all of it: it is never more than goes into one batch.
-    fn framed(&mut self, framed: &Frames) {
-        if !framed.is_empty() {
-            let start = self.batch.inline.len();
-            self.batch.inline.extend_from_slice(framed.as_bytes());
-            self.batch.push(start, Bytes::new(), Sent::Framed);
-        }
-    }
-
-    fn control(&mut self, opcode: Opcode, payload: &[u8], sent: Sent) {
-        let start = self.batch.inline.len();
-        let first = Start {
-            fin: true,
-            rsv1: false,
-            opcode,
-        };
-        self.copied(first, payload);
-        self.batch.push(start, Bytes::new(), sent);
-    }
-
-    fn close(&mut self, close: &CloseFrame) {
-        let mut payload = Vec::with_capacity(close.payload_len());
-        close.encode(&mut payload);
-        self.control(Opcode::Close, &payload, Sent::Close);
-    }
-
-    /// Frames a message as far as the batch goes; says whether the whole of it went in.
-    fn data(&mut self, data: &Data, fragment: usize) -> bool {
-        if self.batch.is_full() {
-            return false;
-        }
-        if data.encoded {
-            self.encoded(data);
-            return true;
-        }
-        let mut payload = data.payload.clone();
-        let mut begun = data.begun;
-        loop {
-            let piece = payload.split_to(payload.len().min(fragment));
-            let last = payload.is_empty();
-            let start = Start {
-                fin: last && data.fin,
-                rsv1: data.compressed && !begun,
-                opcode: if begun {
-                    Opcode::Continuation
-                } else {
-                    data.opcode
-                },
-            };
-            self.fragment(start, piece, last);
-            begun = true;
-            if last {
-                return true;
-            }
-            if self.batch.is_full() {
-                return false;
-            }
-        }
-    }
-
-    fn fragment(&mut self, first: Start, piece: Bytes, last: bool) {
-        let start = self.batch.inline.len();
-        let sent = Sent::Data {
-            fragment: piece.len(),
-            last,
-        };
-        if self.role == Role::Server && piece.len() >= SHARE_MIN {
-            self.header(first, piece.len(), None);
-            self.batch.push(start, piece, sent);
-        } else {
-            self.copied(first, &piece);
-            self.batch.push(start, Bytes::new(), sent);
-        }
-    }
-
-    /// A frame that came encoded.
-    fn encoded(&mut self, data: &Data) {
-        let start = self.batch.inline.len();
-        let sent = Sent::Data {
-            fragment: data.payload.len(),
-            last: true,
-        };
-        if data.payload.len() >= SHARE_MIN {
-            self.batch.push(start, data.payload.clone(), sent);
-        } else {
-            self.batch.inline.extend_from_slice(&data.payload);
-            self.batch.push(start, Bytes::new(), sent);
-        }
-    }
-
-    /// Header and payload one behind the other. A client masks each frame with a key of its own (RFC 6455 §5.3), in
-    /// the copy: the caller's bytes may be shared.
-    fn copied(&mut self, first: Start, payload: &[u8]) {
-        let key = match self.role {
-            Role::Client => Some((self.key)()),
-            Role::Server => None,
-        };
-        self.header(first, payload.len(), key);
-        let start = self.batch.inline.len();
-        self.batch.inline.extend_from_slice(payload);
-        if let (Some(key), Some(copy)) = (key, self.batch.inline.get_mut(start..)) {
-            apply_mask(copy, key, 0);
-        }
-    }
-
-    fn header(&mut self, first: Start, payload_len: usize, masking_key: Option<MaskingKey>) {
-        let header = FrameHeader {
-            fin: first.fin,
-            rsv1: first.rsv1,
-            opcode: first.opcode,
-            masking_key,
-            payload_len: payload_len as u64,
-        };
-        header.encode(&mut self.batch.inline);
-    }
-}
-
-/// The first byte of a frame.
-#[derive(Clone, Copy)]
-struct Start {
-    fin: bool,
-    rsv1: bool,
-    opcode: Opcode,
 }
