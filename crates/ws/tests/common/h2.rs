@@ -1,5 +1,7 @@
 //! Peers that speak HTTP/2 and know no WebSocket: they send whatever they are told.
 
+use std::{future::poll_fn, time::Duration};
+
 use bytes::Bytes;
 use fullduplex_testkit::wire::Frame;
 use h2::{
@@ -16,6 +18,29 @@ use tokio::{
 };
 
 use super::raw::within;
+
+/// Room in a pipe: more than any window used here, so that only HTTP/2 holds anything back.
+pub(crate) const ROOMY: usize = 4 << 20;
+
+/// Waits for something, but no longer than anything is left to do: for tests whose time is paused.
+pub(crate) async fn unless_idle<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_millis(1), future)
+        .await
+        .ok()
+}
+
+/// How much the peer's window has room for; `None` if there is none and the peer does not make any either.
+pub(crate) async fn room(tunnel: &mut Tunnel) -> Option<usize> {
+    tunnel.send.reserve_capacity(16 << 10);
+    loop {
+        match tunnel.send.capacity() {
+            0 => {}
+            room => return Some(room),
+        }
+        let more = poll_fn(|cx| tunnel.send.poll_capacity(cx));
+        unless_idle(more).await?.unwrap().unwrap();
+    }
+}
 
 /// One stream, after its heads.
 pub(crate) struct Tunnel {

@@ -9,6 +9,7 @@
 
 #[cfg(feature = "tls")]
 pub(crate) mod authority;
+pub(crate) mod group;
 #[cfg(feature = "http2")]
 pub(crate) mod h2;
 pub(crate) mod proxy;
