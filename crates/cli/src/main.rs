@@ -13,7 +13,7 @@ mod settings;
 mod signal;
 mod visible;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use crate::{
     args::{Args, Command},
@@ -35,9 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::run(format!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    let run = async {
         match command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Tail(args) => tail::run(*args).await,
@@ -50,5 +48,33 @@ fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
             Command::Token(args) => token::run(args),
             Command::Config(args) => config::run(args, settings).await,
         }
-    })
+    };
+    wait_for(run).unwrap_or_else(|error| Err(Failure::run(format!("cannot start: {error}"))))
+}
+
+/// Does not wait for what a thread still waits for by then: a name that nobody resolves, or a disk that hangs.
+fn wait_for<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_hangs_does_not_keep_the_program() {
+        let (release, hangs) = mpsc::channel::<()>();
+        let (tell, ended) = mpsc::channel();
+        thread::spawn(move || {
+            wait_for(async { drop(tokio::task::spawn_blocking(move || hangs.recv())) }).unwrap();
+            tell.send(()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(30)), Ok(()));
+        drop(release);
+    }
 }

@@ -8,8 +8,8 @@ use crate::core::SessionId;
 
 /// Makes user ids and avatar seeds out of secrets, one way.
 ///
-/// `SipHash` under keys that come from the log, or that this process draws: short inputs, outputs that tell nothing
-/// about them, and no table of hashed e-mail addresses fits. The ids of guests and the avatars hold as long as the keys, so
+/// `SipHash` under keys that come from the log, or that this process draws: short inputs, and no table of hashed e-mail addresses
+/// fits. Who guesses an address can still have us hash it, and compare. The ids of guests and the avatars hold as long as the keys, so
 /// that who sends a message again after a restart is still its author; all else as long as the process.
 #[derive(Debug)]
 pub(crate) struct Identities {

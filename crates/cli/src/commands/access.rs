@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fullduplex_hub::{
@@ -47,6 +47,14 @@ pub(crate) struct AccessArgs {
 }
 
 impl AccessArgs {
+    /// The files that nobody else is to read, with their flags.
+    pub(crate) fn private(&self) -> [(&'static str, Option<&Path>); 2] {
+        [
+            ("--auth-secret", self.auth_secret.as_deref()),
+            ("--admin-token", self.admin_token.as_deref()),
+        ]
+    }
+
     /// Puts them into `config`.
     pub(crate) fn apply(self, config: &mut Config) -> Result<(), Failure> {
         config.admin = self.admin_token.as_deref().map(admin).transpose()?;
@@ -87,7 +95,7 @@ impl AccessArgs {
     }
 }
 
-fn admin(file: &std::path::Path) -> Result<AdminToken, Failure> {
+fn admin(file: &Path) -> Result<AdminToken, Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::start(format!("cannot use {}: {error}", file.display()))
     };

@@ -11,7 +11,7 @@ use fullduplex_hub::{
 };
 use tokio::net::TcpListener;
 
-use super::{access::AccessArgs, store};
+use super::{access::AccessArgs, private, store};
 use crate::{
     descriptors,
     exit::{Failure, with_causes},
@@ -82,6 +82,7 @@ pub(crate) struct HubArgs {
 impl HubArgs {
     /// Puts them into `config`, refusing what cannot work together.
     pub(crate) fn apply(self, config: &mut Config) -> Result<(), Failure> {
+        private::check(self.static_dir.as_deref(), self.access.private())?;
         self.access.apply(config)?;
         self.timeouts.apply_to_hub(&mut config.timeouts)?;
         config.timeouts.drain = self.drain.0;
@@ -95,7 +96,8 @@ impl HubArgs {
         // The hub reads them itself; this says more exactly what is wrong with them.
         self.tls.load()?;
         config.tls = self.tls.files();
-        Ok(())
+        let key = config.tls.as_ref().map(|files| &*files.key);
+        private::check(config.static_dir.as_deref(), [("--tls-key", key)])
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod echo;
 pub(crate) mod export;
 mod hub;
+mod private;
 pub(crate) mod recover;
 pub(crate) mod serve;
 mod store;

@@ -11,6 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{
     hub::{self, HubArgs},
+    private,
     store::{self, StoreArgs},
     unsafe_settings,
 };
@@ -165,11 +166,17 @@ impl ServeArgs {
         };
         self.hub.apply(&mut config)?;
         bounds::check(&config.limits, &config.timeouts)?;
+        let store = self.store.options()?;
+        let data = store.as_ref().map(|store| &*store.folder);
+        private::check(
+            config.static_dir.as_deref(),
+            [("--data", data), ("--config", self.config.as_deref())],
+        )?;
         Ok(Plan {
             listen: self.listen,
             metrics: self.metrics,
             config,
-            store: self.store.options()?,
+            store,
         })
     }
 }

@@ -86,7 +86,7 @@ async fn what_dump_shows_is_a_file_that_says_the_same() {
         "a\"b\\=file",
         "--csp",
         "--static",
-        "/",
+        "tests",
     ];
     let first = run(&args, "").await;
     let file = Settings::new(&first.stdout);

@@ -208,6 +208,11 @@ async fn files_that_cannot_be_used_are_code_3() {
     ] {
         fails(&[args, &listen].concat(), 3, &line).await;
     }
+    let shows = ["serve", "--static", folder, "--auth-secret", file];
+    let line = format!(
+        "--static {folder} would show {file} of --auth-secret to everybody; keep that elsewhere"
+    );
+    fails(&shows, 2, &line).await;
     let connect = ["connect", "wss://127.0.0.1:1", "--ca"];
     let not_there = format!("cannot read {not_there}");
     fails(&[&connect[..], &[&missing]].concat(), 3, &not_there).await;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{
     certificates::{Certificates, text},
     http::get,
-    program::{Program, run, soon},
+    program::{Program, command, run, soon},
 };
 
 async fn dial(url: &str) -> WebSocket {
@@ -54,16 +54,13 @@ async fn the_page_both_chats_and_the_echo_are_there() {
 
 #[tokio::test]
 async fn it_is_what_happens_without_a_command() {
-    // Port 8080 may be taken here; either way it is the one that is asked for.
-    let program = Program::start(&[]);
-    let begun = async {
-        tokio::select! {
-            said = program.said(|text| text.ends_with('\n')) => said,
-            told = program.told(|text| text.contains("cannot listen")) => told,
-        }
-    };
-    let text = begun.await;
-    assert!(text.contains("127.0.0.1:8080"), "{text}");
+    // The usual port may be taken here.
+    let set = [("FDX_LISTEN", "127.0.0.1:0"), ("FDX_MEMORY", "true")];
+    let program = Program::spawn(command(&[]).envs(set));
+    let url = program.listening().await;
+    let mut chat = dial(&url.ws("/ws")).await;
+    chat.send(r#"{"message":"hello"}"#).await.unwrap();
+    assert!(next(&mut chat).await.contains(r#""message":"hello""#));
 }
 
 #[tokio::test]
