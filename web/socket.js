@@ -35,7 +35,7 @@ export const MAX_OUTBOX = 200;
 export const MAX_TRIES = 5;
 /** No server's hint when to come back or to try again is followed for longer than this (ms). */
 export const HINT_CAP_MS = 300_000;
-/** Refusals of a message that pass: it is sent again, under the same `cid`. */
+/** Refusals that pass: a message is sent again under the same `cid`, and a room that one was in is joined again. */
 const PASSING = new Set(['timeout', 'unavailable', 'not_ready', 'rate_limited', 'read_only']);
 
 /**
@@ -365,7 +365,8 @@ class Place {
  * @property {(reply: HelloReply) => void} [onHello] after each hello: the first, those of reconnects, those of `rename`; a new `guest` is to be kept
  * @property {(reply: JoinReply) => void} [onJoin] after each join, those of reconnects too. What was missed follows as events
  *   (`resume` is `ok`), or the newest ones do: at the first join, and where `resume` is `reset`
- * @property {(room: string, error: RequestError) => void} [onJoinRefused] the room is forgotten
+ * @property {(room: string, error: RequestError) => void} [onJoinRefused] the room is forgotten; one that the client was in is not for
+ *   a refusal that passes, but joined again later
  * @property {(event: ServerEvent) => void} [onEvent] every event but `hb`; those with a position once each and in order, and
  *   where some are missing for good a `gap`
  * @property {Partial<Env>} [env]
@@ -378,8 +379,9 @@ class Place {
  *
  * `written`: on this connection, and there is no reply; `unsure`: before, and nobody said what became of that; `timer`: is to be written later.
  *
- * `known`: the application knows that it is in the room; `repairing`: joined again because something was missing, and nothing came since.
- * @typedef {{backlog: number, asked: boolean, joined: boolean, known: boolean, place: Place, repairing: boolean}} Wanted
+ * `known`: the application knows that it is in the room; `repairing`: joined again because something was missing, and nothing came since;
+ * `tries`: joins since it was in; `timer`: is to be joined later.
+ * @typedef {{backlog: number, asked: boolean, joined: boolean, known: boolean, place: Place, repairing: boolean, tries: number, timer: unknown}} Wanted
  */
 
 /** A chat client over one {@link Link}. */
@@ -472,16 +474,15 @@ export class Client {
    */
   join(room, backlog = 50) {
     if (this.#rooms.has(room)) return;
-    this.#rooms.set(room, { backlog, asked: false, joined: false, known: false, place: new Place(), repairing: false });
+    const place = new Place();
+    this.#rooms.set(room, { backlog, asked: false, joined: false, known: false, place, repairing: false, tries: 0, timer: null });
     this.#pump();
   }
 
   /** @param {string} room */
   leave(room) {
-    const wanted = this.#rooms.get(room);
-    this.#rooms.delete(room);
-    if (wanted?.asked) this.#leaveNow(room);
-    this.#failOutbox((unsent) => unsent.room === room, new RequestError('not_joined', 'the room was left'));
+    if (this.#rooms.get(room)?.asked) this.#leaveNow(room);
+    this.#forget(room, new RequestError('not_joined', 'the room was left'));
   }
 
   /**
@@ -515,7 +516,7 @@ export class Client {
       done(error, ok);
       if (error) {
         // A changed name that is refused leaves the old one in force; without a first hello nothing works.
-        if (!this.#ready && error.code !== 'lost') this.#link.drop(4000, 'hello was refused');
+        if (!this.#ready && error.code !== 'lost') this.#link.drop(PASSING.has(error.code) ? 4201 : 4000, 'hello was refused');
         return;
       }
       const first = !this.#ready;
@@ -535,7 +536,7 @@ export class Client {
     if (!this.#ready) return;
     for (const [room, wanted] of this.#rooms) {
       if (this.#waiting.size >= MAX_OUTSTANDING) return;
-      if (!wanted.asked) this.#joinNow(room, wanted);
+      if (!wanted.asked && wanted.timer === null) this.#joinNow(room, wanted);
     }
     for (const unsent of this.#outbox) {
       if (this.#waiting.size >= MAX_OUTSTANDING) return;
@@ -549,16 +550,22 @@ export class Client {
    */
   #joinNow(room, wanted) {
     wanted.asked = true;
+    wanted.tries += 1;
     const { backlog, place } = wanted;
     const since = place.cursor === null ? {} : { since: place.cursor };
     this.#request('join', { room, backlog, ...since }, REPLY_MS, (error, ok) => {
       if (error?.code === 'lost' || this.#rooms.get(room) !== wanted) return;
-      if (error) {
-        this.#rooms.delete(room);
-        this.#options.onJoinRefused?.(room, error);
-        this.#failOutbox((unsent) => unsent.room === room, error);
+      if (error && wanted.known && PASSING.has(error.code)) {
+        wanted.asked = false;
+        this.#tryLater(wanted, error.retryMs);
         return;
       }
+      if (error) {
+        this.#options.onJoinRefused?.(room, error);
+        this.#forget(room, error);
+        return;
+      }
+      wanted.tries = 0;
       wanted.joined = wanted.known = true;
       place.joined(ok, backlog);
       this.#options.onJoin?.(ok);
@@ -617,12 +624,21 @@ export class Client {
     const wanted = this.#rooms.get(room);
     // Else it was left already, or joined anew by the application, of which the reply tells.
     if (!wanted?.known) return;
-    this.#rooms.delete(room);
     // The way back to what was missing has crossed it, and leads in again.
     if (wanted.asked && !wanted.joined) this.#leaveNow(room);
-    const out = new RequestError('not_joined', 'the server took you out of the room');
-    this.#failOutbox((unsent) => unsent.room === room, out);
+    this.#forget(room, new RequestError('not_joined', 'the server took you out of the room'));
     this.#options.onEvent?.(event);
+  }
+
+  /**
+   * A room that this client is not to be in.
+   * @param {string} room
+   * @param {RequestError} why its messages fail
+   */
+  #forget(room, why) {
+    this.#env.clearTimeout(this.#rooms.get(room)?.timer);
+    this.#rooms.delete(room);
+    this.#failOutbox((unsent) => unsent.room === room, why);
   }
 
   /**
@@ -651,7 +667,8 @@ export class Client {
       if (at < 0) return;
       if (error && PASSING.has(error.code) && unsent.tries < MAX_TRIES) {
         unsent.unsure ||= error.code === 'timeout';
-        this.#sendLater(unsent, error.retryMs);
+        unsent.written = false;
+        this.#tryLater(unsent, error.retryMs);
         return;
       }
       this.#outbox.splice(at, 1);
@@ -661,14 +678,14 @@ export class Client {
   }
 
   /**
-   * @param {Unsent} unsent
+   * What was refused for now is written again when the server says, else after a wait as before coming back.
+   * @param {Unsent | Wanted} refused
    * @param {number | null} retryMs
    */
-  #sendLater(unsent, retryMs) {
-    const wait = retryMs === null ? backoff(unsent.tries, this.#env.random()) : hint(retryMs);
-    unsent.written = false;
-    unsent.timer = this.#env.setTimeout(() => {
-      unsent.timer = null;
+  #tryLater(refused, retryMs) {
+    const wait = hint(retryMs) || backoff(refused.tries - 1, this.#env.random());
+    refused.timer = this.#env.setTimeout(() => {
+      refused.timer = null;
       this.#pump();
     }, wait);
   }
@@ -743,7 +760,11 @@ export class Client {
 
   #disconnected() {
     this.#ready = false;
-    for (const wanted of this.#rooms.values()) wanted.asked = wanted.joined = wanted.repairing = false;
+    for (const wanted of this.#rooms.values()) {
+      wanted.asked = wanted.joined = wanted.repairing = false;
+      this.#env.clearTimeout(wanted.timer);
+      wanted.timer = null;
+    }
     for (const unsent of this.#outbox) {
       unsent.unsure ||= unsent.written;
       unsent.written = false;

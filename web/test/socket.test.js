@@ -260,6 +260,16 @@ test('a reply that never comes is a dead link; after some tries the message fail
   assert.equal(net.last.got('send').length, 0);
 });
 
+test('a hello that is refused for now is said again on another connection', () => {
+  const { net, client: it } = client();
+  for (const code of ['unavailable', 'not_ready', 'rate_limited']) {
+    net.last.accept();
+    net.last.say({ re: net.last.got('hello')[0].id, err: { code, msg: 'later' } });
+    assert.equal(it.state.phase, 'waiting', code);
+    it.retryNow();
+  }
+});
+
 test('no more than the window is written before replies come, and the outbox is bounded', async () => {
   const { net, client: it } = client();
   connect(net);
@@ -352,6 +362,65 @@ test('a refused join is reported, forgotten, and fails its messages', async () =
   net.last.accept();
   net.last.reply('hello', HELLO);
   assert.equal(net.last.got('join').length, 0);
+});
+
+test('a room one was in is kept while joining it again is refused for now, and what was to be said there is said', async () => {
+  const { clock, net, log, client: it } = client();
+  connect(net);
+  net.last.say(event(1));
+  const written = settled(it.send('general', 'x', 'c'));
+  comeBack(it, net);
+  const unwritten = settled(it.send('general', 'y', 'd'));
+  const refuse = (more) => net.last.say({ re: net.last.got('join').at(-1).id, err: { code: 'unavailable', msg: 'full', ...more } });
+  const again = (wait) => {
+    const before = net.last.got('join').length;
+    clock.pass(wait - 1);
+    assert.equal(net.last.got('join').length, before, `not before ${wait} ms`);
+    clock.pass(1);
+    assert.equal(net.last.got('join').length, before + 1, `after ${wait} ms`);
+    // As it would be said on a connection that lives.
+    net.last.say({ ev: 'hb' });
+  };
+  for (let tries = 0; tries < 10; tries += 1) {
+    refuse();
+    again(backoff(tries, 0.5));
+  }
+  assert.equal(backoff(9, 0.5), BACKOFF_CAP_MS / 2, 'and no longer');
+  refuse({ code: 'rate_limited', retry_ms: 700 });
+  again(700);
+  assert.equal(net.last.got('join').at(-1).since, cursor(1));
+  net.last.reply('join', joinReply('general', { resume: 'ok' }));
+  assert.deepEqual(net.last.got('send').map(({ cid }) => cid), ['c', 'd']);
+  for (const { id } of net.last.got('send')) net.last.say({ re: id, ok: { seq: 2, id: '', ts: 0, dup: false } });
+  assert.equal((await written).ok.seq, 2);
+  assert.equal((await unwritten).ok.seq, 2);
+  assert.ok(!log.some((line) => line.startsWith('refused')));
+
+  // Once it is in, the waits begin anew.
+  net.last.say(event(3));
+  refuse();
+  again(backoff(0, 0.5));
+  // What does not pass ends it.
+  refuse({ code: 'forbidden' });
+  assert.deepEqual(log.slice(-1), ['refused general forbidden']);
+});
+
+test('a room that waits to be joined again is left, and asked for once on a new connection', () => {
+  const { clock, net, client: it } = client();
+  const refuse = () => net.last.say({ re: net.last.got('join').at(-1).id, err: { code: 'unavailable', msg: 'full' } });
+  connect(net);
+  const idle = clock.pending;
+  comeBack(it, net);
+  refuse();
+  comeBack(it, net);
+  assert.equal(net.last.got('join').length, 1);
+  refuse();
+  clock.pass(backoff(1, 0.5) - 1);
+  assert.equal(net.last.got('join').length, 1, 'the wait before is not its own');
+  it.leave('general');
+  assert.equal(clock.pending, idle);
+  clock.pass(1);
+  assert.equal(net.last.got('join').length, 1);
 });
 
 test('a room that was left is not joined again, and its messages fail: unknown is what became of those that were written', async () => {

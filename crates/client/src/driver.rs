@@ -15,13 +15,11 @@ use tokio::{
 use crate::{
     Event, RequestError,
     client::{Options, ended},
-    session::{Ask, Session, Verdict},
+    session::{Ask, FIRST_DELAY, MAX_DELAY, Session, Verdict},
     token::{Fetch, Source},
 };
 
-/// The waits before coming back: the protocol's.
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-const MAX_DELAY: Duration = Duration::from_secs(30);
+/// A connection that lasted so long is followed by the shortest wait: the protocol's.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 
 /// The close code after which another token is needed.
@@ -44,7 +42,7 @@ pub(crate) async fn run(
         .healthy_after(HEALTHY_AFTER)
         .on_retry(move |retrying| drop(fails.try_send(retrying.error.to_string())));
     let mut desk = Desk {
-        session: Session::new(options.hello),
+        session: Session::new(options.hello, jitter),
         tokens: options.tokens,
         asks,
         is_asked: true,
@@ -106,7 +104,7 @@ impl Desk {
                 Over::Lost(reason) => self.session.tell_lost(reason),
             }
             if let Some((least, spread)) = self.session.take_bye() {
-                let wait = sleep(least + spread.mul_f64(rand::random()));
+                let wait = sleep(least + jitter(spread));
                 if let Err(why) = self.meanwhile(wait).await {
                     return why;
                 }
@@ -128,7 +126,7 @@ impl Desk {
                 }
                 Err(why) => self.session.tell_lost(format!("there is no token: {why}")),
             }
-            let wait = sleep(longest.mul_f64(rand::random()));
+            let wait = sleep(jitter(longest));
             self.meanwhile(wait).await?;
             longest = (longest * 2).min(MAX_DELAY);
         }
@@ -241,6 +239,11 @@ impl Desk {
             Over::Lost(why.into())
         }
     }
+}
+
+/// A random part of a wait, so that many do not come at once.
+fn jitter(longest: Duration) -> Duration {
+    longest.mul_f64(rand::random())
 }
 
 /// The token that is on its way; pending while there is none.

@@ -66,7 +66,8 @@ pub enum Event {
     Gap(Gap),
     /// An event without a place in a room's order: presence, typing, and what else there may be.
     Other(Map<String, Value>),
-    /// A room could not be joined again, or the server took this client out of it; it is forgotten.
+    /// A room could not be joined again, for a reason that does not [pass](RequestError::passes), or the server took this client out of
+    /// it; it is forgotten.
     Refused {
         /// Which.
         room: String,

@@ -24,8 +24,10 @@ const MAX_EVENTS: usize = 1_024;
 const REPLY_TIME: Duration = Duration::from_secs(10);
 /// Times that one message is written, because there was no reply or a refusal that passes, before it fails.
 const MAX_TRIES: u32 = 5;
-/// The wait before something refused is tried again, where the server does not say; doubled each time.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest wait before something is tried again for the first time, a connection or what was refused for now; doubled each time.
+pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(500);
+/// No such wait is longer.
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(30);
 /// No server's hint when to come back or to try again is followed for longer than this.
 pub(crate) const MAX_HINT: Duration = Duration::from_secs(300);
 
@@ -96,6 +98,8 @@ struct Room {
     stand: Stand,
     /// Joined again because something was missing, and nothing came since.
     is_repairing: bool,
+    /// Joins since it was in.
+    tries: u32,
     not_before: Option<Instant>,
     /// Who waits for the first join.
     done: Option<Done<Joined>>,
@@ -159,6 +163,8 @@ enum Asked {
 #[derive(Debug)]
 pub(crate) struct Session {
     hello: Map<String, Value>,
+    /// A random part of a wait.
+    jitter: fn(Duration) -> Duration,
     is_ready: bool,
     rooms: Vec<Room>,
     outbox: VecDeque<Unsent>,
@@ -174,9 +180,10 @@ pub(crate) struct Session {
 
 impl Session {
     /// One that will say hello with these fields.
-    pub(crate) fn new(hello: Map<String, Value>) -> Self {
+    pub(crate) fn new(hello: Map<String, Value>, jitter: fn(Duration) -> Duration) -> Self {
         Self {
             hello,
+            jitter,
             is_ready: false,
             rooms: Vec::new(),
             outbox: VecDeque::new(),
@@ -422,6 +429,7 @@ impl Session {
             place: Place::default(),
             stand: Stand::Out,
             is_repairing: false,
+            tries: 0,
             not_before: None,
             done: Some(done),
         });
@@ -475,6 +483,7 @@ impl Session {
                 continue;
             }
             room.stand = Stand::Asked;
+            room.tries += 1;
             let mut command =
                 object(json!({"op": room.entry.op(), "room": room.name, "backlog": room.backlog}));
             if let Some(cursor) = room.place.cursor() {
@@ -568,6 +577,7 @@ impl Session {
         match result {
             Ok(joined) => {
                 room.stand = Stand::In;
+                room.tries = 0;
                 room.place.joined(&joined, room.backlog);
                 if let Some(done) = room.done.take() {
                     drop(done.send(Ok(joined.clone())));
@@ -576,7 +586,7 @@ impl Session {
             }
             Err(error) if room.is_known() && error.passes() => {
                 room.stand = Stand::Out;
-                room.not_before = Some(now + error.retry_after().unwrap_or(FIRST_RETRY));
+                room.not_before = Some(now + retry_after(&error, room.tries, self.jitter));
             }
             Err(error) => {
                 self.forget(at, error);
@@ -608,10 +618,9 @@ impl Session {
             && let Some(unsent) = self.outbox.get_mut(at)
             && unsent.tries < MAX_TRIES
         {
-            let wait = FIRST_RETRY * 2_u32.pow(unsent.tries.saturating_sub(1));
             unsent.is_unsure |= error.is_unsure();
             unsent.is_written = false;
-            unsent.not_before = Some(now + error.retry_after().unwrap_or(wait));
+            unsent.not_before = Some(now + retry_after(error, unsent.tries, self.jitter));
             return;
         }
         if let Some(unsent) = self.outbox.remove(at) {
@@ -713,6 +722,15 @@ impl Session {
             }
         }
     }
+}
+
+/// How long what was refused for now is left alone after so many tries: as the server says, else as before coming back.
+fn retry_after(error: &RequestError, tries: u32, jitter: fn(Duration) -> Duration) -> Duration {
+    let said = error.retry_after().filter(|wait| !wait.is_zero());
+    said.unwrap_or_else(|| {
+        let longest = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+        jitter(longest.min(MAX_DELAY))
+    })
 }
 
 fn leave(room: &str) -> String {

@@ -24,7 +24,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            session: Session::new(Map::new()),
+            session: Session::new(Map::new(), |longest| longest / 2),
             now: Instant::now(),
             got: Vec::new(),
         }
@@ -341,8 +341,37 @@ fn a_first_join_that_is_refused_is_an_error_and_a_later_one_is_tried_again_if_th
     world.connect();
     assert_eq!(world.got("join").len(), 1, "full is forgotten");
     world.refuse("join", &json!({"code": "unavailable", "msg": "full"}));
-    world.pass(Duration::from_millis(500));
-    assert_eq!(world.got("join").len(), 2);
+    for (tries, ms) in [250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]
+        .into_iter()
+        .enumerate()
+    {
+        world.pass(Duration::from_millis(ms - 1));
+        assert_eq!(world.got("join").len(), tries + 1);
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.got("join").len(), tries + 2);
+        world.refuse("join", &json!({"code": "unavailable", "msg": "full"}));
+    }
+    world.pass(Duration::from_secs(15));
+    world.refuse(
+        "join",
+        &json!({"code": "rate_limited", "msg": "slowly", "retry_ms": 0}),
+    );
+    assert!(
+        world.session.deadline() > Some(world.now),
+        "in its own time"
+    );
+    world.pass(Duration::from_secs(15));
+    world.refuse(
+        "join",
+        &json!({"code": "rate_limited", "msg": "slowly", "retry_ms": 700}),
+    );
+    world.pass(Duration::from_millis(700));
+    // Once it is in, the waits begin anew.
+    world.reply("join", &joined(&json!({})));
+    world.lose();
+    world.connect();
+    world.refuse("join", &json!({"code": "unavailable", "msg": "full"}));
+    world.pass(Duration::from_millis(250));
     world.refuse("join", &json!({"code": "forbidden", "msg": "no"}));
     assert_eq!(world.events().last().unwrap(), "refused no (forbidden)");
     let mut answer = world.send("c");
