@@ -23,10 +23,12 @@ export const CONNECT_MS = 10_000;
 export const HEARTBEAT_S = 20;
 /** Added to two heartbeat intervals (ms) before silence means a dead link: room for a slow network. */
 export const HEARTBEAT_GRACE_MS = 5_000;
-/** A reply that is later than this (ms) means a dead link. */
+/** Nothing heard for so long (ms) while a reply is due means a dead link. */
 export const REPLY_MS = 10_000;
-/** After sleep or a network change an answer has to come within this (ms). */
+/** After sleep or a network change something has to be heard within this (ms). */
 export const PROBE_MS = 3_000;
+/** A request fails after this (ms), though others are answered: long enough for a busy server that takes a full window one by one. */
+export const MAX_REPLY_MS = 60_000;
 /** Requests that may wait for their reply at once; more messages stay in the outbox until replies come. */
 export const MAX_OUTSTANDING = 64;
 /** Messages that may wait in the outbox; one more is refused with `outbox_full`. */
@@ -181,6 +183,11 @@ export class Link {
     if (this.#socket === null) return;
     this.#release(code, reason);
     this.#ended(code, reason);
+  }
+
+  /** When something came last, or the connection was opened, by `Env.now`. */
+  get heardAt() {
+    return this.#heardAt;
   }
 
   /**
@@ -374,7 +381,7 @@ class Place {
 
 /**
  * @typedef {(error: RequestError | null, ok: any) => void} Done
- * @typedef {{done: Done, timer: unknown}} Waiting
+ * @typedef {{done: Done, since: number, limitMs: number, timer: unknown}} Waiting
  * @typedef {{cid: string, room: string, body: string, tries: number, written: boolean, unsure: boolean, timer: unknown, done: Done}} Unsent
  *
  * `written`: on this connection, and there is no reply; `unsure`: before, and nobody said what became of that; `timer`: is to be written later.
@@ -555,6 +562,8 @@ export class Client {
     const since = place.cursor === null ? {} : { since: place.cursor };
     this.#request('join', { room, backlog, ...since }, REPLY_MS, (error, ok) => {
       if (error?.code === 'lost' || this.#rooms.get(room) !== wanted) return;
+      // It may be answered yet, and does not count any more.
+      if (error?.code === 'timeout') this.#leaveNow(room);
       if (error && wanted.known && PASSING.has(error.code)) {
         wanted.asked = false;
         this.#tryLater(wanted, error.retryMs);
@@ -693,7 +702,7 @@ export class Client {
   /**
    * @param {string} op
    * @param {object} fields
-   * @param {number} limitMs until the link counts as dead
+   * @param {number} limitMs of silence until the link counts as dead
    * @param {Done} done called once, with the reply or an error
    */
   #request(op, fields, limitMs, done) {
@@ -702,10 +711,30 @@ export class Client {
       return;
     }
     const id = (this.#lastId += 1);
-    const timer = this.#env.setTimeout(() => this.#link.drop(4201, 'no reply'), limitMs);
-    this.#waiting.set(id, { done, timer });
+    this.#waiting.set(id, { done, since: this.#env.now(), limitMs, timer: null });
+    this.#watch(id);
     if (!this.#link.write(JSON.stringify({ op, id, ...fields }))) {
       this.#settle(id, new RequestError('lost', 'not connected'), null);
+    }
+  }
+
+  /**
+   * A reply is waited for while anything is heard, up to a limit: a server that was just started takes many joins one after another.
+   * @param {number} id
+   */
+  #watch(id) {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    const now = this.#env.now();
+    const silent = Math.max(waiting.since, this.#link.heardAt) + waiting.limitMs;
+    const late = waiting.since + MAX_REPLY_MS;
+    if (silent <= now) {
+      this.#link.drop(4201, 'no reply');
+    } else if (late <= now) {
+      this.#settle(id, new RequestError('timeout', 'there was no reply'), null);
+      this.#pump();
+    } else {
+      waiting.timer = this.#env.setTimeout(() => this.#watch(id), Math.min(silent, late) - now);
     }
   }
 

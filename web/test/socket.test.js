@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import {
   BACKOFF_CAP_MS, BACKOFF_FIRST_MS, CONNECT_MS, Client, HEALTHY_MS, HEARTBEAT_GRACE_MS, HINT_CAP_MS, Link, MAX_OUTBOX,
-  MAX_OUTSTANDING, MAX_TRIES, PROBE_MS, REPLY_MS, backoff, randomText, socketUrl, stopsFor,
+  MAX_OUTSTANDING, MAX_REPLY_MS, MAX_TRIES, PROBE_MS, REPLY_MS, backoff, randomText, socketUrl, stopsFor,
 } from '../socket.js';
 import { FakeClock, fakeSockets } from './fakes.js';
 
@@ -53,6 +53,14 @@ function connect(net) {
   net.last.accept();
   net.last.reply('hello', HELLO);
   for (const { id, room } of net.last.got('join')) net.last.say({ re: id, ok: joinReply(room) });
+}
+
+/** Time passes on a connection on which something is heard, and no reply. */
+function live(clock, net, ms) {
+  for (let passed = 0; passed < ms; passed += REPLY_MS / 2) {
+    clock.pass(REPLY_MS / 2);
+    net.last.say({ ev: 'later' });
+  }
 }
 
 const settled = (promise) => promise.then((ok) => ({ ok }), (error) => ({ code: error.code }));
@@ -260,14 +268,70 @@ test('a reply that never comes is a dead link; after some tries the message fail
   assert.equal(net.last.got('send').length, 0);
 });
 
-test('a hello that is refused for now is said again on another connection', () => {
-  const { net, client: it } = client();
+test('s30 a server that takes joins one after another is waited for while it says anything, so that all come back', () => {
+  const rooms = Array.from({ length: 19 }, (_, at) => `r${at}`);
+  const { clock, net, log, client: it } = client();
+  for (const room of rooms) it.join(room);
+  connect(net);
+  comeBack(it, net);
+  for (const { id, room } of net.last.got('join')) {
+    clock.pass(600);
+    net.last.say({ re: id, ok: joinReply(room, { resume: 'ok' }) });
+  }
+  assert.equal(net.sockets.length, 2);
+  assert.equal(log.filter((line) => line.startsWith('join')).length, 40);
+  // Whatever comes is a sign of life; after it silence counts anew.
+  it.wake();
+  clock.pass(PROBE_MS - 1);
+  net.last.say(event(1));
+  clock.pass(PROBE_MS - 1);
+  assert.equal(it.state.phase, 'open');
+  clock.pass(1);
+  assert.equal(it.state.phase, 'waiting');
+});
+
+test('a reply that does not come though others do is given up after a time, and the connection is not', async () => {
+  const { clock, net, log, client: it } = client();
+  connect(net);
+  comeBack(it, net);
+  it.join('new');
+  const renamed = settled(it.rename({ name: 'Anna' }));
+  const [general, other] = net.last.got('join');
+  live(clock, net, MAX_REPLY_MS);
+  assert.deepEqual(await renamed, { code: 'timeout' });
+  assert.ok(log.includes('refused new timeout'));
+  // Either may be answered yet: they are left, and what one was in is joined again.
+  assert.deepEqual(net.last.got('leave').map(({ room }) => room), ['general', 'new']);
+  clock.pass(BACKOFF_FIRST_MS);
+  assert.deepEqual(net.last.got('join').slice(2).map(({ room }) => room), ['general']);
+  for (const { id, room } of [general, other]) net.last.say({ re: id, ok: joinReply(room) });
+  net.last.say(event(1));
+  assert.ok(!log.includes('msg 1'));
+  net.last.reply('join', joinReply('general', { resume: 'ok' }));
+
+  const sent = settled(it.send('general', 'x', 'c'));
+  for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
+    assert.equal(net.last.got('send').length, tries);
+    live(clock, net, MAX_REPLY_MS);
+    clock.pass(BACKOFF_FIRST_MS * 2 ** tries);
+    net.last.say({ ev: 'later' });
+  }
+  assert.deepEqual(await sent, { code: 'timeout' });
+  assert.equal(net.sockets.length, 2);
+  assert.equal(it.state.phase, 'open');
+});
+
+test('a hello that is refused for now, or not answered, is said again on another connection', () => {
+  const { clock, net, client: it } = client();
   for (const code of ['unavailable', 'not_ready', 'rate_limited']) {
     net.last.accept();
     net.last.say({ re: net.last.got('hello')[0].id, err: { code, msg: 'later' } });
     assert.equal(it.state.phase, 'waiting', code);
     it.retryNow();
   }
+  net.last.accept();
+  live(clock, net, MAX_REPLY_MS);
+  assert.equal(it.state.phase, 'waiting');
 });
 
 test('no more than the window is written before replies come, and the outbox is bounded', async () => {
@@ -447,6 +511,15 @@ test('more rooms than the window are joined as replies come', () => {
   assert.equal(net.last.got('join').length, MAX_OUTSTANDING);
   for (const { id, room } of net.last.got('join')) net.last.say({ re: id, ok: joinReply(room) });
   assert.equal(net.last.got('join').length, MAX_OUTSTANDING + 6);
+});
+
+test('the places of requests that are given up are free again', () => {
+  const { clock, net, client: it } = client();
+  for (let at = 0; at < MAX_OUTSTANDING; at += 1) it.join(`r${at}`);
+  net.last.accept();
+  net.last.reply('hello', HELLO);
+  live(clock, net, MAX_REPLY_MS);
+  assert.equal(net.last.got('join').length, MAX_OUTSTANDING + 1);
 });
 
 test('a random text is long enough for a secret and differs each time', () => {

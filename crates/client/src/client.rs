@@ -297,7 +297,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The server refused, the connection was lost meanwhile, or the client has ended.
+    /// The server refused, the connection was lost meanwhile, there was no answer in a minute, or the client has ended.
     ///
     /// # Cancel safety
     ///

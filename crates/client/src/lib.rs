@@ -95,9 +95,10 @@ pub enum RequestError {
         /// When to try again, if the server said so.
         retry_ms: Option<u64>,
     },
-    /// The message was sent, and it is unknown what became of it: there was no answer in several tries, or until the client was out of its
-    /// room or ended; or a later try was refused, which says nothing of the one before. Any other error means that it is not stored.
-    #[error("it is unknown whether the message was stored")]
+    /// It was sent, and it is unknown what became of it. Of a message: there was no answer in several tries, or until the client was out of
+    /// its room or ended; or a later try was refused, which says nothing of the one before. Any other error means that it is not stored.
+    /// Of anything else: there was no answer in a minute, though the server said other things.
+    #[error("it is unknown whether that was done")]
     Timeout,
     /// The connection was lost before there was an answer: it may have been done or not.
     #[error("the connection was lost before there was an answer")]
@@ -133,9 +134,13 @@ impl RequestError {
         }
     }
 
-    /// Whether a refusal leaves open what became of it.
+    /// Whether it leaves open what became of what was asked for, at this try.
     fn is_unsure(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if code == "timeout")
+        match self {
+            Self::Refused { code, .. } => code == "timeout",
+            Self::Timeout => true,
+            _ => false,
+        }
     }
 
     /// When, if the server said so; at most five minutes.

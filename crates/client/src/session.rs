@@ -20,8 +20,10 @@ const MAX_CALLS: usize = 64;
 /// Events that may wait to be taken by the application. With as many nothing more is read, unless a reply is waited for: then a room
 /// goes on later, from the log.
 const MAX_EVENTS: usize = 1_024;
-/// A reply that is later than this means a dead connection.
+/// Nothing heard for so long while a reply is due means a dead connection.
 const REPLY_TIME: Duration = Duration::from_secs(10);
+/// A command fails after this, though others are answered: long enough for a busy server that takes a full window one by one.
+const MAX_REPLY_TIME: Duration = Duration::from_secs(60);
 /// Times that one message is written, because there was no reply or a refusal that passes, before it fails.
 const MAX_TRIES: u32 = 5;
 /// The longest wait before something is tried again for the first time, a connection or what was refused for now; doubled each time.
@@ -146,7 +148,7 @@ impl Unsent {
 #[derive(Debug)]
 struct Waiting {
     id: u64,
-    by: Instant,
+    since: Instant,
     asked: Asked,
 }
 
@@ -169,7 +171,10 @@ pub(crate) struct Session {
     rooms: Vec<Room>,
     outbox: VecDeque<Unsent>,
     calls: VecDeque<(Map<String, Value>, Done<Value>)>,
+    /// The oldest first.
     waiting: VecDeque<Waiting>,
+    /// When a frame came last.
+    heard: Option<Instant>,
     last_id: u64,
     commands: VecDeque<String>,
     events: VecDeque<Event>,
@@ -189,6 +194,7 @@ impl Session {
             outbox: VecDeque::new(),
             calls: VecDeque::new(),
             waiting: VecDeque::new(),
+            heard: None,
             last_id: 0,
             commands: VecDeque::new(),
             events: VecDeque::new(),
@@ -248,20 +254,34 @@ impl Session {
         if !self.is_ready && self.waiting.is_empty() {
             return None;
         }
-        let replies = self.waiting.front().map(|waiting| waiting.by);
         let rooms = self.rooms.iter().filter_map(|room| room.not_before);
         let sends = self.outbox.iter().filter_map(|unsent| unsent.not_before);
-        replies.into_iter().chain(rooms).chain(sends).min()
+        let replies = self.silent_at().into_iter().chain(self.late_at());
+        replies.chain(rooms).chain(sends).min()
+    }
+
+    /// When the connection is dead unless something is heard.
+    fn silent_at(&self) -> Option<Instant> {
+        let oldest = self.waiting.front()?;
+        Some(self.heard.max(Some(oldest.since))? + REPLY_TIME)
+    }
+
+    /// When a reply has been waited for long enough.
+    fn late_at(&self) -> Option<Instant> {
+        let oldest = self.waiting.front()?;
+        Some(oldest.since + MAX_REPLY_TIME)
     }
 
     /// That time has come.
     pub(crate) fn handle_deadline(&mut self, now: Instant) -> Verdict {
-        if self
-            .waiting
-            .front()
-            .is_some_and(|waiting| waiting.by <= now)
-        {
+        if self.silent_at().is_some_and(|at| at <= now) {
             return Verdict::Lost("no answer".into());
+        }
+        while self.late_at().is_some_and(|at| at <= now) {
+            let verdict = self.settle(0, Err(RequestError::Timeout), now);
+            if verdict != Verdict::GoOn {
+                return verdict;
+            }
         }
         for room in &mut self.rooms {
             room.not_before.take_if(|at| *at <= now);
@@ -344,6 +364,7 @@ impl Session {
 
     /// A frame came.
     pub(crate) fn received(&mut self, text: &str, now: Instant) -> Verdict {
+        self.heard = Some(now);
         match Frame::parse(text) {
             None => {}
             Some(Frame::Reply { id, result }) => return self.answered(id, result, now),
@@ -528,19 +549,23 @@ impl Session {
         self.commands.push_back(Value::Object(command).to_string());
         self.waiting.push_back(Waiting {
             id: self.last_id,
-            by: now + REPLY_TIME,
+            since: now,
             asked,
         });
     }
 
     fn answered(&mut self, id: u64, result: Result<Value, Refusal>, now: Instant) -> Verdict {
-        let Some(at) = self.waiting.iter().position(|waiting| waiting.id == id) else {
-            return Verdict::GoOn;
-        };
+        match self.waiting.iter().position(|waiting| waiting.id == id) {
+            Some(at) => self.settle(at, result.map_err(RequestError::from), now),
+            None => Verdict::GoOn,
+        }
+    }
+
+    /// What became of the command that waits at this place.
+    fn settle(&mut self, at: usize, result: Result<Value, RequestError>, now: Instant) -> Verdict {
         let Some(waiting) = self.waiting.remove(at) else {
             return Verdict::GoOn;
         };
-        let result = result.map_err(RequestError::from);
         match waiting.asked {
             Asked::Hello => match result.map(from::<Welcome>) {
                 Ok(Some(welcome)) => {
@@ -573,6 +598,10 @@ impl Session {
         // Left and joined again before the first answer came.
         if room.stand != Stand::Asked || is_asked_again {
             return;
+        }
+        // It may be answered yet, and does not count any more.
+        if result.as_ref().is_err_and(RequestError::is_unsure) {
+            self.commands.push_back(leave(name));
         }
         match result {
             Ok(joined) => {

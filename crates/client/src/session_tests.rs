@@ -80,6 +80,10 @@ impl World {
         assert_eq!(self.say(&json!({"re": id, "ok": ok})), Verdict::GoOn);
     }
 
+    fn reply_to(&mut self, command: &Value, ok: &Value) {
+        self.say(&json!({"re": command["id"], "ok": ok}));
+    }
+
     fn refuse(&mut self, op: &str, err: &Value) -> Verdict {
         let id = self.last(op)["id"].clone();
         self.say(&json!({"re": id, "err": err}))
@@ -138,6 +142,20 @@ impl World {
         };
         self.session.ask(Ask::Send(message), self.now);
         answer
+    }
+
+    /// Time passes, in which something is heard and no reply.
+    fn live(&mut self, time: Duration) -> Verdict {
+        let step = Duration::from_secs(5);
+        let end = self.now + time;
+        while self.now < end {
+            let verdict = self.pass(step);
+            if verdict != Verdict::GoOn {
+                return verdict;
+            }
+            self.say(&json!({"ev": "later"}));
+        }
+        Verdict::GoOn
     }
 
     fn pass(&mut self, time: Duration) -> Verdict {
@@ -379,6 +397,75 @@ fn a_first_join_that_is_refused_is_an_error_and_a_later_one_is_tried_again_if_th
 }
 
 #[test]
+fn s30_a_server_that_takes_joins_one_after_another_is_waited_for_while_it_says_anything() {
+    let mut world = World::joined();
+    for at in 0..19 {
+        drop(world.join(&format!("r{at}")));
+    }
+    world.connect();
+    for join in world.got("join") {
+        world.reply_to(&join, &joined(&json!({"room": join["room"]})));
+    }
+    world.events();
+    world.lose();
+    world.connect();
+    for join in world.got("join") {
+        assert_eq!(world.pass(Duration::from_millis(600)), Verdict::GoOn);
+        world.reply_to(
+            &join,
+            &joined(&json!({"room": join["room"], "resume": "ok"})),
+        );
+    }
+    assert_eq!(world.events().len(), 21);
+    // After it silence counts anew.
+    let _answer = world.send("c");
+    world.pass(Duration::from_secs(9));
+    world.event(1);
+    assert_eq!(world.pass(Duration::from_millis(9_999)), Verdict::GoOn);
+    let dead = Verdict::Lost("no answer".into());
+    assert_eq!(world.pass(Duration::from_millis(1)), dead);
+}
+
+#[test]
+fn a_reply_that_does_not_come_though_others_do_is_given_up_after_a_time_and_the_connection_is_not()
+{
+    let minute = Duration::from_secs(60);
+    let mut world = World::joined();
+    world.lose();
+    world.connect();
+    let mut new = world.join("new");
+    let (done, mut called) = oneshot::channel();
+    let command = Map::from_iter([("op".to_owned(), "ping".into())]);
+    world.session.ask(Ask::Call { command, done }, world.now);
+    let joins = world.got("join");
+    assert_eq!(world.live(minute), Verdict::GoOn);
+    assert_eq!(new.try_recv().unwrap(), Err(RequestError::Timeout));
+    assert_eq!(called.try_recv().unwrap(), Err(RequestError::Timeout));
+    // Either may be answered yet: they are left, and what one was in is joined again.
+    let left = world.got("leave");
+    assert_eq!([&left[0]["room"], &left[1]["room"]], ["general", "new"]);
+    world.pass(Duration::from_millis(250));
+    assert_eq!(world.got("join").len(), 3);
+    for join in joins {
+        world.reply_to(&join, &joined(&json!({"room": join["room"]})));
+    }
+    world.event(1);
+    world.reply("join", &joined(&json!({"resume": "ok"})));
+    let events = world.events();
+    assert_eq!(events.last().unwrap(), "joined Some(Ok)");
+    assert!(!events.contains(&"1".into()));
+
+    let mut answer = world.send("c");
+    for tries in 1..=5 {
+        assert_eq!(world.got("send").len(), tries);
+        assert!(answer.try_recv().is_err());
+        assert_eq!(world.live(minute), Verdict::GoOn);
+        world.pass(Duration::from_secs(4));
+    }
+    assert_eq!(answer.try_recv().unwrap(), Err(RequestError::Timeout));
+}
+
+#[test]
 fn a_hello_that_is_refused_ends_and_nonsense_is_passed_over() {
     let mut world = World::joined();
     for nonsense in [
@@ -411,6 +498,10 @@ fn a_hello_that_is_refused_for_now_is_said_again_on_another_connection() {
         let verdict = world.refuse("hello", &json!({"code": code, "msg": "later"}));
         assert_eq!(verdict, Verdict::Lost(format!("later ({code})")));
     }
+    world.lose();
+    world.session.opened(world.now);
+    let verdict = world.live(Duration::from_secs(60));
+    assert!(matches!(verdict, Verdict::Lost(_)), "{verdict:?}");
 }
 
 #[test]
