@@ -45,6 +45,8 @@ pub(crate) struct Follower {
 struct Missed {
     tail: Answer<Tail, ReadError>,
     rewrites: u64,
+    /// Up to here the ring had nothing any more then.
+    until: u64,
 }
 
 /// A room that is followed.
@@ -165,8 +167,9 @@ impl Follower {
                 let rooms = &self.hub.rooms;
                 let is_good = page.rewrites == rooms.rewrites(self.room.shard)
                     && !rooms.has_forked(self.room, self.history);
+                let until = page.until;
                 self.page = None;
-                if is_good && let Some(next) = self.take_page(tail?) {
+                if is_good && let Some(next) = self.take_page(tail?, until) {
                     return Poll::Ready(Ok(next));
                 }
             }
@@ -178,7 +181,7 @@ impl Follower {
                     return Poll::Ready(Ok(Next::Forked(forked)));
                 }
             };
-            if gap.is_some() {
+            if let Some(gap) = gap {
                 let size = PageSize {
                     events: max,
                     bytes: HIGH_WATER,
@@ -186,7 +189,11 @@ impl Follower {
                 let start = Start::At(self.cursor);
                 let rewrites = self.hub.rooms.rewrites(self.room.shard);
                 let tail = self.hub.log.tail(&self.name, start, size);
-                self.page = Some(Missed { tail, rewrites });
+                self.page = Some(Missed {
+                    tail,
+                    rewrites,
+                    until: gap.to,
+                });
             } else if let Some(last) = entries.last() {
                 self.cursor = last.event.seq + 1;
                 self.hub.rooms.delivered(entries.len());
@@ -215,12 +222,13 @@ impl Follower {
     }
 
     /// What the log has for it, if anything.
-    fn take_page(&mut self, tail: Tail) -> Option<Next> {
+    fn take_page(&mut self, tail: Tail, until: u64) -> Option<Next> {
+        let gone = tail.gone(until);
         let Tail { bounds, events } = tail;
-        if self.cursor <= bounds.floor.seq {
+        if self.cursor <= gone {
             let gap = Gap {
                 from: self.cursor,
-                to: bounds.floor.seq,
+                to: gone,
             };
             self.cursor = gap.to + 1;
             let cursor = Cursor {

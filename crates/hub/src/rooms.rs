@@ -18,7 +18,7 @@ use crate::{
     auth::Names,
     config::{Limits, Timeouts},
     core::{
-        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, Forked,
+        Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, Forked, Gap,
         History, JoinRefused, Joined, Mark, Member, Newest, Opened, Person, Quota, Reset,
         RoomState, Round, SessionId, Shard, ShardLimits, Slot, User, Wake, Watch,
     },
@@ -333,6 +333,11 @@ impl Rooms {
     pub(crate) fn has_forked(&self, room: RoomRef, history: History) -> bool {
         let rooms = self.lock(room.shard);
         rooms.forked(room.slot, history, 0).is_some()
+    }
+
+    /// What a room's ring lacks of what follows a cursor.
+    pub(crate) fn gap(&self, room: RoomRef, cursor: u64) -> Option<Gap> {
+        self.lock(room.shard).gap(room.slot, cursor)
     }
 
     /// How far behind a cursor is; see [`Shard::lag`].

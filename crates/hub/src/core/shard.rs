@@ -490,6 +490,11 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         batch
     }
 
+    /// What a room's ring lacks of what follows a cursor.
+    pub(crate) fn gap(&self, slot: Slot, cursor: u64) -> Option<Gap> {
+        self.room(slot)?.ring.gap(cursor)
+    }
+
     /// How far behind a cursor is: the events after it that are still kept, or none if some that
     /// it needs are not.
     pub(crate) fn lag(&self, slot: Slot, cursor: u64) -> Option<usize> {

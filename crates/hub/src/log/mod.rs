@@ -222,6 +222,19 @@ pub struct Tail {
     pub events: Vec<Event>,
 }
 
+impl Tail {
+    /// The newest position that can't be had any more. A log that has nothing at all, of who knows that there was something up to
+    /// `until`, has lost that: who asked again would ask for ever.
+    pub(crate) fn gone(&self, until: u64) -> u64 {
+        let floor = self.bounds.floor.seq;
+        if self.events.is_empty() {
+            floor.max(until)
+        } else {
+            floor
+        }
+    }
+}
+
 /// A position in a room, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sought {

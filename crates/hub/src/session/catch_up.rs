@@ -27,6 +27,8 @@ struct Page {
     state: State,
     /// [What was rewritten](crate::rooms::Rooms::rewrites) before it was asked for.
     rewrites: u64,
+    /// Up to here the ring had nothing any more when it was asked for.
+    until: u64,
     /// Rooms that are behind their ring, too, and wait for their turn.
     behind: VecDeque<RoomRef>,
 }
@@ -88,6 +90,7 @@ impl Session {
         let log = &self.hub.log;
         // Before it is asked for: what is erased meanwhile may be in it.
         let rewrites = self.hub.rooms.rewrites(room.shard);
+        let until = self.rooms.gap(room).map_or(0, |gap| gap.to);
         let state = State::Asked {
             tail: log.tail(&place.name, Start::At(place.cursor), size),
             is_awaited: false,
@@ -96,6 +99,7 @@ impl Session {
             room,
             state,
             rewrites,
+            until,
             behind: VecDeque::new(),
         }));
     }
@@ -112,7 +116,7 @@ impl Session {
         let Poll::Ready(tail) = Pin::new(tail).poll(cx) else {
             return Ok(());
         };
-        let Tail { bounds, events } =
+        let tail =
             tail.map_err(|error| Stop::close(CloseCode::TRY_AGAIN_LATER, &error.to_string()))?;
         if self.rooms.has_forked(page.room) {
             // It may be of the new history, before the client knows of that.
@@ -120,17 +124,21 @@ impl Session {
             self.ready.push_back(page.room);
             return Ok(());
         }
-        page.state = State::Here(events.into());
+        let gone = tail.gone(page.until);
+        page.state = State::Here(tail.events.into());
         if let Some(place) = self.rooms.get_mut(page.room)
-            && place.cursor <= bounds.floor.seq
+            && place.cursor <= gone
         {
             let gap = Gap {
                 from: place.cursor,
-                to: bounds.floor.seq,
+                to: gone,
             };
             place.cursor = gap.to + 1;
             if let Dialect::V1 { .. } = self.dialect {
                 self.outbox.push(event::gap(&place.name, gap));
+            } else if place.live_from <= gap.to {
+                // It can't be told that there was something since it came.
+                return Err(self.dialect.too_slow());
             }
         }
         self.ready.push_back(page.room);
@@ -166,7 +174,7 @@ impl Session {
         }
         if events.is_empty() {
             self.ready.append(&mut page.behind);
-            if self.rooms.is_behind(room) {
+            if self.rooms.gap(room).is_some() {
                 self.fall_behind(room);
             }
         } else {
@@ -178,7 +186,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, task::Waker};
+    use std::{ops::Range, sync::Arc, task::Waker};
 
     use fullduplex::{Acceptor, Forwarded, WebSocket};
     use fullduplex_testkit::Peer;
@@ -188,7 +196,7 @@ mod tests {
     use crate::{
         config::{Config, Limits},
         core::{Begin, Bounds, Cursor, Mark, Watch},
-        log::{Committed, conformance::says},
+        log::{Appended, Committed, conformance::says},
         session::seat_tests::{self, CLIENT, V1, hub_with, round, say, session},
     };
 
@@ -291,6 +299,63 @@ mod tests {
         assert_eq!(hub.log.erase(&"u1".into()).await, Ok(2));
         slow.catch_up();
         assert_eq!(slow.said("general"), ["first", "?", "kept", "last"]);
+    }
+
+    /// Puts into the ring what the log never had.
+    fn lose(slow: &Slow, messages: Range<u64>) {
+        let hub = &slow.session.hub;
+        for seq in messages {
+            let place = Appended {
+                seq,
+                id: "id".into(),
+                ts: 0,
+                duplicate: false,
+            };
+            let draft = says("u1", &seq.to_string(), &seq.to_string());
+            hub.rooms.committed(draft.into_event(&place, seq - 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_log_lost_is_a_gap_and_not_asked_for_again() {
+        let (mut slow, _author) = Slow::new().await;
+        lose(&slow, 1..4);
+        slow.session.ready.push_back(slow.room());
+        slow.catch_up();
+        let frames = slow.peer.frames();
+        let events: Vec<_> = frames.iter().map(seat_tests::kind).collect();
+        assert_eq!(events, ["gap", "msg"]);
+        assert_eq!(slow.said("general"), ["?", "3"]);
+    }
+
+    #[tokio::test]
+    async fn a_plain_client_that_lost_something_is_closed() {
+        let (slow, _author) = Slow::new().await;
+        let mut plain = session(&slow.session.hub, Dialect::Json).await;
+        lose(&slow, 1..4);
+        // As while it is given history.
+        plain.fall_behind(slow.room());
+        let cx = &mut Context::from_waker(Waker::noop());
+        let Err(Stop::Close(frame)) = plain.poll_log(cx) else {
+            panic!("it goes on")
+        };
+        assert_eq!(frame.code(), CloseCode::TRY_AGAIN_LATER);
+        assert_eq!(frame.reason(), "too slow");
+    }
+
+    #[tokio::test]
+    async fn history_that_takes_long_is_no_lag_of_a_plain_client() {
+        let (slow, mut author) = Slow::new().await;
+        say(&mut author, 0..3);
+        let hub = &slow.session.hub;
+        let mut plain = Session::new(hub, Dialect::Json, CLIENT);
+        plain.enter("general", 3).await.unwrap();
+        let room = slow.room();
+        plain.ready.push_back(room);
+        plain.check_lag().unwrap();
+        say(&mut author, 3..5);
+        // Of two the ring has one.
+        assert!(plain.check_lag().is_err());
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 use fullduplex::Prepared;
 
 use crate::{
-    core::{Batch, Begin, Departure, Forked, History, OwnNumberMap, RoomState, User, Watch},
+    core::{Batch, Begin, Departure, Forked, Gap, History, OwnNumberMap, RoomState, User, Watch},
     rooms::{Place, RoomRef, Rooms, Visitor},
     session::Seat,
     traffic::Client,
@@ -32,6 +32,8 @@ pub(crate) struct Membership {
     pub(crate) name: Arc<str>,
     /// The position of the next event the session needs.
     pub(crate) cursor: u64,
+    /// The position of the first event that may have been said since it came.
+    pub(crate) live_from: u64,
     /// The number of the newest notice that it had.
     pub(crate) notices: u64,
     /// Which of the room's histories it reads.
@@ -105,6 +107,7 @@ impl Memberships {
         let place = Membership {
             name: joined.name,
             cursor: joined.cursor,
+            live_from: joined.state.bounds.head.seq + 1,
             notices: joined.state.notices,
             history: joined.history,
             is_channel,
@@ -168,20 +171,20 @@ impl Memberships {
         place.is_some_and(|place| self.rooms.has_forked(room, place.history))
     }
 
-    /// Whether a room's ring lacks some of what this session needs.
-    pub(crate) fn is_behind(&self, room: RoomRef) -> bool {
-        let place = self.joined.get(room);
-        place.is_some_and(|place| self.rooms.lag(room, place.cursor).is_none())
+    /// What a room's ring lacks of what this session needs.
+    pub(crate) fn gap(&self, room: RoomRef) -> Option<Gap> {
+        let place = self.joined.get(room)?;
+        self.rooms.gap(room, place.cursor)
     }
 
-    /// Whether this session is more than `max` events behind in one of `rooms`.
+    /// Whether this session is more than `max` events behind in one of `rooms`, of those that were said since it came.
     pub(crate) fn lags(&self, rooms: &VecDeque<RoomRef>, max: usize) -> bool {
         rooms
             .iter()
             .filter_map(|room| Some((room, self.joined.get(*room)?)))
             .any(|(room, place)| {
                 self.rooms
-                    .lag(*room, place.cursor)
+                    .lag(*room, place.cursor.max(place.live_from))
                     .is_none_or(|behind| behind > max)
             })
     }

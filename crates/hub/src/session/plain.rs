@@ -40,7 +40,7 @@ impl Session {
             };
             // Else it was forgotten between the two, as nobody was in it.
             if let Some((room, _)) = self.rooms.join(&name, None, false, Watch::Nothing, begin) {
-                if self.rooms.is_behind(room) {
+                if self.rooms.gap(room).is_some() {
                     // What was said before it came it can't have been too slow for.
                     self.fall_behind(room);
                 } else if history > 0 {

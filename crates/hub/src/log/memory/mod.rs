@@ -156,6 +156,7 @@ impl MemoryLog {
         };
         let (event, kept) = shard.push(draft, key, &appended);
         let trimmed = shard.drop_oldest(&event.room, kept, &self.limits);
+        shard.forget_hollow(|room| self.committed.follows(room));
         // Under the lock, so that events reach the rings in the order of the log.
         self.committed.committed(event);
         for (room, floor) in trimmed {
@@ -312,12 +313,20 @@ impl Shard {
                 add(floor);
             }
         }
+        trimmed
+    }
+
+    /// Forgets the rooms without events that were the first to have none, up to those that somebody goes on from.
+    fn forget_hollow(&mut self, is_followed: impl Fn(&str) -> bool) {
         while self.hollow.len() > MAX_HOLLOW {
-            if let Some((_, name)) = self.hollow.pop_first() {
+            let mut rooms = self.hollow.iter();
+            let Some((&head, _)) = rooms.find(|(_, name)| !is_followed(name)) else {
+                break;
+            };
+            if let Some(name) = self.hollow.remove(&head) {
                 self.rooms.remove(&name);
             }
         }
-        trimmed
     }
 
     /// Drops so many of a room's events.
@@ -417,6 +426,8 @@ fn weight(event: &Event) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
     use crate::log::{
         conformance::{Seen, Subject, conformance, says},
@@ -476,6 +487,38 @@ mod tests {
                 Some(bounds.head.chk)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn of_rooms_without_events_the_oldest_are_forgotten_that_nobody_is_in() {
+        let limits = MemoryLimits {
+            room_events: 100,
+            events: SHARDS,
+            bytes: usize::MAX,
+        };
+        let seen = Arc::new(Seen::default());
+        let log = MemoryLog::new(limits, Arc::clone(&seen) as _);
+        let shard = || log.shard("general");
+        let address = |room: &str| ptr::from_ref(&*log.shard(room));
+        let names = (0..).map(|n| format!("room {n}"));
+        let here: Vec<_> = names
+            .filter(|name| address(name) == address("general"))
+            .take(MAX_HOLLOW + 3)
+            .collect();
+        seen.followed.lock().unwrap().push(here[0].clone());
+        for name in &here {
+            let draft = Draft {
+                room: name.as_str().into(),
+                ..says("u1", "c1", "hi")
+            };
+            log.append(draft).await.unwrap();
+        }
+        assert_eq!(shard().hollow.len(), MAX_HOLLOW);
+        let is_known = |name: &str| shard().rooms.contains_key(name);
+        assert_eq!(
+            [is_known(&here[0]), is_known(&here[1]), is_known(&here[3])],
+            [true, false, true]
+        );
     }
 
     #[tokio::test]
