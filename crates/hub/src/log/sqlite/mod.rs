@@ -45,7 +45,7 @@ use self::{
     error::Trouble,
     files::Files,
     queue::{Queue, Refused},
-    reader::{Budget, READING, Readers, SEARCHING},
+    reader::{Budget, PAGING, READING, Readers, SEARCHING},
     retention::{Rules, Sweep},
     wal::Wal,
     watch::Owed,
@@ -164,6 +164,7 @@ pub struct SqliteLog {
     times: Times,
     writer: Option<JoinHandle<()>>,
     readers: Readers,
+    pagers: Readers,
     searchers: Readers,
     limits: Limits,
     /// Ends the thread that watches over the writer.
@@ -197,6 +198,7 @@ impl SqliteLog {
         let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);
         let readers = Readers::start(&path, READING).map_err(failed)?;
+        let pagers = Readers::start(&path, PAGING).map_err(failed)?;
         let searchers = Readers::start(&path, SEARCHING).map_err(failed)?;
         let queue = Arc::new(Queue::new(MAX_WAITING, MAX_WAITING_BYTES));
         let health = Arc::new(Mutex::new(Health::Well));
@@ -247,6 +249,7 @@ impl SqliteLog {
             health,
             times,
             readers,
+            pagers,
             searchers,
             limits,
             _watch: watch,
@@ -257,7 +260,7 @@ impl SqliteLog {
 impl Projection for SqliteLog {
     fn page(&self, query: PageQuery) -> Answer<Page, ReadError> {
         let epoch = Arc::clone(&self.epoch);
-        self.readers.read(self.limits.reading(), move |conn| {
+        self.pagers.read(self.limits.reading(), move |conn| {
             projection::page(conn, &epoch, &query)
         })
     }
@@ -375,7 +378,11 @@ impl Drop for SqliteLog {
         let deadline = Instant::now() + self.limits.close;
         // Readers first: the writer, as the last one, then leaves nothing beside the database.
         self.queue.close();
-        let readers = self.readers.close(deadline) & self.searchers.close(deadline);
+        let readers = [&mut self.readers, &mut self.pagers, &mut self.searchers];
+        let readers = readers
+            .map(|desk| desk.close(deadline))
+            .iter()
+            .all(|ended| *ended);
         // The writer itself may be the last who knew of us, by way of somebody it told of an event.
         let writer = watch::join(self.writer.take().into_iter().collect(), deadline);
         if !(readers && writer) {

@@ -35,6 +35,11 @@ pub(super) const READING: Desks = Desks {
     threads: 2,
     waiting: 20_000,
 };
+/// For pages of history: a client may ask for one after the other, of the largest, and who comes into a room does not wait for them.
+pub(super) const PAGING: Desks = Desks {
+    threads: 1,
+    waiting: 20_000,
+};
 /// For searches: they have a thread of their own, and so hold up nobody but each other. More than wait get no answer in time.
 pub(super) const SEARCHING: Desks = Desks {
     threads: 1,

@@ -81,6 +81,23 @@ async fn searches_hold_up_nobody_but_each_other() {
     }
 }
 
+/// Goal: who comes into a room, or is caught up, waits for nobody's pages of history.
+#[tokio::test]
+async fn pages_hold_up_nobody_but_each_other() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = limited(folder.path(), Limits::default());
+    let said = subject.say("hi").await.seq;
+    let (end, ended) = mpsc::channel();
+    let budget = log.limits.reading();
+    let slow = log.pagers.read(budget, move |_| Ok(ended.recv().is_ok()));
+    let page = subject.store.projection.page(page_at(Span::Newest, ALL));
+    assert_eq!(subject.bounds().await.head.seq, said);
+    assert_eq!(subject.tail(Start::Newest, ALL).await.events.len(), 1);
+    end.send(()).unwrap();
+    assert_eq!(slow.await, Ok(true), "it went on until now");
+    assert_eq!(seqs(&page.await.unwrap().messages), [said]);
+}
+
 #[tokio::test]
 async fn a_search_that_takes_too_long_is_told_so() {
     let folder = TempDir::new().unwrap();
