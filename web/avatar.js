@@ -2,7 +2,7 @@
 
 const GRID = 5;
 const SVG = 'http://www.w3.org/2000/svg';
-/** Hues that style.css knows as `.avatar[data-hue]`. */
+/** Hues that style.css knows as `[data-hue]`. */
 const HUES = 12;
 
 /**
