@@ -3,15 +3,13 @@
 
 mod common;
 
-use std::{future::poll_fn, pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin};
 
-use common::{poll_times, server};
+use common::{poll_times, raw::PATIENCE, server};
 use fullduplex::{CloseFrame, Config, Error, Message, WebSocket};
 use fullduplex_testkit::{Fault, wire};
 use futures_util::{Sink as _, SinkExt, Stream, StreamExt, TryStreamExt as _};
 use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn next<S>(stream: &mut S) -> impl Future<Output = Option<S::Item>>
 where

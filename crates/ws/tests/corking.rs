@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use common::{REQUEST, Wire, server};
+use common::{REQUEST, Wire, raw::echo, server};
 use fullduplex::{
     Acceptor, CloseCode, Config, Error, Message, Outgoing, Overflow, Prepared, WebSocket, corked,
     handled,
@@ -30,13 +30,6 @@ use tokio::{
     task::yield_now,
     time::timeout,
 };
-
-async fn echo(mut ws: WebSocket) -> Result<(), Error> {
-    while let Some(message) = ws.recv().await? {
-        ws.send(message).await?;
-    }
-    Ok(())
-}
 
 async fn until(wire: &Wire, condition: impl Fn(&Wire) -> bool) {
     timeout(
@@ -289,19 +282,18 @@ async fn a_websocket_inside_a_websocket_shares_no_buffer_with_it() {
     carry.abort();
 }
 
-#[tokio::test]
-async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_wrote_last() {
+/// A handler gives its connection, or a half of it, to a task of its own that waits for room there, and goes on being polled itself.
+/// Returns what that task tells once there is room.
+async fn told_by_another_task<Kept: Send>(
+    give_away: impl FnOnce(WebSocket, oneshot::Sender<Result<(), Error>>) -> Kept + Send + 'static,
+) -> Result<(), Error> {
     let (ws, wire) = server(Config::default()).await;
     let start = wire.script.written().len();
     wire.script.fault_writes_at(start, Fault::Stall);
     let (poke, mut poked) = mpsc::channel::<()>(1);
     let (done, finished) = oneshot::channel();
     let task = tokio::spawn(corked(ws, async move |ws| {
-        let (_read, mut write) = ws.split();
-        tokio::spawn(async move {
-            write.feed("waits for room").await.unwrap();
-            done.send(write.flush().await).unwrap();
-        });
+        let _kept = give_away(ws, done);
         // Each poll ends with the helper trying to write, and waiting in the other task's place.
         while poked.recv().await.is_some() {}
         std::future::pending::<()>().await;
@@ -311,40 +303,34 @@ async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_w
         yield_now().await;
     }
     wire.script.heal();
-    let flushed = timeout(Duration::from_secs(5), finished)
-        .await
-        .expect("woken")
-        .unwrap();
-    assert_eq!(flushed, Ok(()));
+    let told = timeout(Duration::from_secs(5), finished);
+    let told = told.await.expect("woken").unwrap();
     task.abort();
+    told
+}
+
+#[tokio::test]
+async fn a_half_that_waits_for_room_in_another_task_is_woken_though_the_helper_wrote_last() {
+    let told = told_by_another_task(|ws, done| {
+        let (read, mut write) = ws.split();
+        tokio::spawn(async move {
+            write.feed("waits for room").await.unwrap();
+            done.send(write.flush().await).unwrap();
+        });
+        read
+    });
+    assert_eq!(told.await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_whole_connection_in_another_task_is_woken_though_the_helper_wrote_last() {
-    let (ws, wire) = server(Config::default()).await;
-    let start = wire.script.written().len();
-    wire.script.fault_writes_at(start, Fault::Stall);
-    let (poke, mut poked) = mpsc::channel::<()>(1);
-    let (done, finished) = oneshot::channel();
-    let task = tokio::spawn(corked(ws, async move |mut ws| {
+    let told = told_by_another_task(|mut ws, done| {
         tokio::spawn(async move {
             ws.feed("waits for room").await.unwrap();
             done.send(ws.flush().await).unwrap();
         });
-        while poked.recv().await.is_some() {}
-        std::future::pending::<()>().await;
-    }));
-    for _ in 0..5 {
-        poke.send(()).await.unwrap();
-        yield_now().await;
-    }
-    wire.script.heal();
-    let flushed = timeout(Duration::from_secs(5), finished)
-        .await
-        .expect("woken")
-        .unwrap();
-    assert_eq!(flushed, Ok(()));
-    task.abort();
+    });
+    assert_eq!(told.await, Ok(()));
 }
 
 #[tokio::test]

@@ -1,26 +1,16 @@
 //! Goal: a connection is a stream of bytes as tokio's helpers expect one.
 //! Method: two ends in memory, scripted transports, and a WebSocket inside a WebSocket.
-#![expect(clippy::expect_used, reason = "helpers of tests")]
 
 mod common;
 
-use std::{io::ErrorKind, pin::pin, time::Duration};
+use std::{io::ErrorKind, pin::pin};
 
-use common::{poll_times, server};
+use common::{poll_times, raw::within, server};
 use fullduplex::{
     Acceptor, Client, CloseFrame, Config, Error, Io, Message, MessageKind, WebSocket,
 };
 use fullduplex_testkit::{Fault, wire};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
-    time::timeout,
-};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("in time")
-}
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 async fn text_io() -> (Io, common::Wire) {
     let (ws, wire) = server(Config::default()).await;

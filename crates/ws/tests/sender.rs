@@ -11,15 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{client, poll_times, server};
+use common::{client, poll_times, raw::PATIENCE, server};
 use fullduplex::{
     Acceptor, Cause, Client, CloseCode, CloseFrame, Config, Deadline, Error, Message, Overflow,
     Prepared, ReadHalf, Sender, Sent, TrySendErrorKind, WebSocket, corked,
 };
 use fullduplex_testkit::{Fault, pipe, wire};
 use tokio::{task::yield_now, time::timeout};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A queue that takes one message of a few bytes, which counts 64 more, and is then full.
 fn small() -> Config {

@@ -9,15 +9,12 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
 };
 
-use common::server;
+use common::{raw::PATIENCE, server};
 use fullduplex::{Acceptor, Client, CloseFrame, Config, Message, Overflow, WebSocket, WriteHalf};
 use fullduplex_testkit::{Fault, pipe, wire};
 use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client and a server over a pipe that holds `capacity` bytes each way.
 async fn connected(capacity: usize) -> (WebSocket, WebSocket) {

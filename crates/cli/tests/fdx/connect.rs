@@ -345,16 +345,7 @@ async fn a_signal_closes_with_1000_and_code_0() {
 
 #[tokio::test]
 async fn a_close_that_is_not_answered_is_told_and_a_second_signal_ends_it() {
-    let (held, mut holding) = mpsc::channel(1);
-    let url = peer::serve(move |ws| {
-        let held = held.clone();
-        async move {
-            // Kept, and never looked at.
-            held.send(ws).await.unwrap();
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (url, mut holding) = peer::hold().await;
     let program = Program::start(&["connect", &url]);
     let _ws = soon("a connection", holding.recv()).await.unwrap();
     program.told(|text| text.contains("connected to ")).await;
@@ -374,16 +365,7 @@ async fn a_close_that_is_not_answered_is_told_and_a_second_signal_ends_it() {
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_pings_is_given_up() {
-    let (held, mut holding) = mpsc::channel(1);
-    let url = peer::serve(move |ws| {
-        let held = held.clone();
-        async move {
-            // Kept, and never looked at.
-            held.send(ws).await.unwrap();
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (url, mut holding) = peer::hold().await;
     let args = [
         "connect",
         &url,

@@ -6,6 +6,7 @@ use fullduplex::{Error, Server, WebSocket};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
 };
 
 use crate::program::soon;
@@ -19,6 +20,19 @@ where
     let addr = server.local_addr().unwrap();
     tokio::spawn(server.serve(handler));
     format!("ws://{addr}/")
+}
+
+/// Keeps its connections, hands them out, and never looks at them itself.
+pub(crate) async fn hold() -> (String, mpsc::Receiver<WebSocket>) {
+    let (held, holding) = mpsc::channel(1);
+    let url = serve(move |ws| {
+        let held = held.clone();
+        async move {
+            held.send(ws).await.unwrap();
+            std::future::pending().await
+        }
+    });
+    (url.await, holding)
 }
 
 /// Answers one request with these bytes and closes. Returns the address and, later, the request.
