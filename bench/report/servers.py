@@ -118,7 +118,7 @@ def hub(name: str, log: str) -> Server:
     binaries = cargo(ROOT, TARGET / "hub", "native", ["fdx"], "--package=fdx")
     if "fdx" not in binaries:
         raise Unavailable("cargo did not build it")
-    return Server(name, [binaries["fdx"], "serve", log, "--listen=127.0.0.1:0"], HUB_MODES)
+    return Server(name, [binaries["fdx"], "serve", log, "--limits.echo-connections=11000", "--listen=127.0.0.1:0"], HUB_MODES)
 
 
 def node(name: str, modes: dict[str, list[str]] | None = None) -> Server:

@@ -29,6 +29,9 @@ const RESERVED: u64 = 100;
 const MESSAGES: usize = 16;
 const LENGTH: u16 = 1024;
 
+/// What `fdx serve` needs to be told besides: room for them all on `/echo`.
+const SERVE: &[&str] = &["--memory", "--limits.echo-connections", "11000"];
+
 /// Both tests want all descriptors.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -43,7 +46,7 @@ impl Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fdx"))
             // Pings that nobody answers would end the connections of a test that is slow; the timer for them is there.
             .args([command, "--listen", "127.0.0.1:0", "--ping-interval", "600"])
-            .args((command == "serve").then_some("--memory"))
+            .args(if command == "serve" { SERVE } else { &[] })
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -159,6 +159,9 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of one message on `/echo`. Default 1 MiB; `fdx echo` is the tool for more.
     pub echo_message: usize,
+    /// Connections at once on `/echo`. Default 256, far more than are tried by hand. Each holds two messages at most, one that comes and one
+    /// that goes, so that all of them hold half a GiB. More are answered 503.
+    pub echo_connections: usize,
     /// Events a room keeps in memory. Default 1,024: well over the lag a plain client may have
     /// and the backlog a join may ask for.
     pub ring_events: usize,
@@ -199,6 +202,7 @@ impl Default for Limits {
             frame: 64 << 10,
             body: 16 << 10,
             echo_message: 1 << 20,
+            echo_connections: 256,
             ring_events: 1024,
             ring_bytes: 4 << 20,
             total_ring_bytes: 128 << 20,

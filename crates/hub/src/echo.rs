@@ -4,7 +4,10 @@ use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
 use fullduplex::{CloseCode, CloseFrame, WebSocket};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     metrics::{Kind, Metrics},
@@ -50,10 +53,11 @@ impl EchoQuery {
     }
 }
 
-/// Sends every message back, until the client goes or has to, or its token expires at `end`.
+/// Sends every message back, until the client goes or has to, or its token expires at `end`. It keeps its place as long.
 pub(crate) async fn echo(
     mut ws: WebSocket,
     visit: Visit,
+    _place: OwnedSemaphorePermit,
     trial: Option<Box<Trial>>,
     end: Option<Instant>,
     metrics: Arc<Metrics>,
@@ -121,10 +125,14 @@ mod tests {
 
     use fullduplex::Acceptor;
     use fullduplex_testkit::{Fault, Peer, wire};
-    use tokio::task::yield_now;
+    use tokio::{sync::Semaphore, task::yield_now};
 
     use super::*;
     use crate::visits::{Visitor, Visits};
+
+    fn place() -> OwnedSemaphorePermit {
+        Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
+    }
 
     #[tokio::test]
     async fn it_stops_even_while_the_client_takes_nothing() {
@@ -136,7 +144,7 @@ mod tests {
         let visits = Arc::<Visits>::default();
         let visitor = Visitor::new("echo", None, [127, 0, 0, 1].into(), None);
         let visit = visits.enter(1, visitor);
-        let task = tokio::spawn(echo(ws, visit, None, None, Arc::default()));
+        let task = tokio::spawn(echo(ws, visit, place(), None, None, Arc::default()));
         yield_now().await;
         visits.stop_all(Duration::ZERO).await;
         yield_now().await;
@@ -163,6 +171,7 @@ mod tests {
         let task = tokio::spawn(echo(
             ws,
             visits.enter(1, visitor),
+            place(),
             trial,
             None,
             Arc::default(),

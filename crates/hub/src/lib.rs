@@ -245,6 +245,7 @@ impl Hub {
         let hosts = Arc::new(Hosts::new(&config, local_addr.ip()));
         let pages = Pages::new(&config).map_err(StartError::Config)?;
         let followers = Arc::new(Semaphore::new(config.limits.followers()));
+        let echoes = Arc::new(Semaphore::new(config.limits.echo_connections));
         let logs = Logs::open(&config.logs).await?;
         let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
         let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
@@ -256,6 +257,7 @@ impl Hub {
             hosts,
             pages,
             followers,
+            echoes,
         });
         Ok(Self {
             desk,

@@ -11,7 +11,7 @@ mod support;
 
 use fullduplex::Message;
 use fullduplex_hub::Config;
-use support::{Running, within};
+use support::{Running, UPGRADE, within};
 
 #[tokio::test]
 async fn everything_comes_back_as_it_went() {
@@ -74,4 +74,19 @@ async fn while_a_message_is_kept_pings_are_answered() {
         pong = within(pong) => assert!(pong.is_ok()),
         message = reader.recv() => panic!("{message:?}"),
     }
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_told_which_limit_that_is_and_a_freed_place_is_used() {
+    let mut config = Config::default();
+    config.limits.echo_connections = 1;
+    let hub = Running::start(config).await;
+    let mut first = hub.connect("/echo").await;
+    let refused = hub.get("/echo", UPGRADE).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    assert!(refused.body.contains("limits.echo-connections"));
+    let _elsewhere = hub.connect("/ws").await;
+    support::bye(&mut first).await;
+    within(async { while hub.client("/echo").connect().await.is_err() {} }).await;
 }

@@ -74,6 +74,11 @@ impl Table for Limits {
             slot: |limits| Size(&mut limits.echo_message, BYTES),
         },
         Row {
+            name: "limits.echo-connections",
+            about: "Connections at once on /echo; more are answered 503. Times two messages each, this is what they hold; far more than are tried by hand",
+            slot: |limits| Count(&mut limits.echo_connections, SOME),
+        },
+        Row {
             name: "limits.ring-events",
             about: "Events a room keeps in memory: what most who come back have missed",
             slot: |limits| Count(&mut limits.ring_events, SOME),

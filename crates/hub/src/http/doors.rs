@@ -231,12 +231,16 @@ pub(super) async fn echo(
     };
     match upgrade::handshake(&mut request, &desk.doors.of(&connection).echo) {
         Ok(handshake) => {
+            let Ok(place) = Arc::clone(&desk.echoes).try_acquire_owned() else {
+                desk.shared.metrics.refused.add(1);
+                return unavailable("Too many connections on /echo (limits.echo-connections).");
+            };
             let visitor = Visitor::with("echo", &grant, connection.client.address);
             let end = end_of(&grant);
             let visit = desk.shared.enter(visitor);
             let metrics = Arc::clone(&desk.shared.metrics);
             open(&desk, connection, handshake, Kind::Echo, move |ws| {
-                echo::echo(ws, visit, trial, end, metrics)
+                echo::echo(ws, visit, place, trial, end, metrics)
             })
         }
         Err(rejection) => refuse(&desk, &connection, &rejection),

@@ -66,6 +66,8 @@ pub(crate) struct Desk {
     pub(crate) pages: Pages,
     /// Places for requests that wait for events.
     pub(crate) followers: Arc<Semaphore>,
+    /// Places on `/echo`.
+    pub(crate) echoes: Arc<Semaphore>,
 }
 
 type Reception = State<Arc<Desk>>;
