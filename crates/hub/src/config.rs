@@ -145,7 +145,8 @@ pub struct Limits {
     pub rooms: usize,
     /// Rooms that exist and were made from one address, or one /64 of IPv6. Default 1,000: far
     /// more than an office behind one address makes, and a tenth of all. Behind a proxy everybody
-    /// has its address.
+    /// has its address. Those that the right `api` made, as a back end does for its users, are not
+    /// counted.
     pub rooms_per_address: usize,
     /// Rooms one connection may be in. Default 100: far beyond what a person follows.
     pub rooms_per_connection: usize,

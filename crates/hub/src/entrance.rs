@@ -21,7 +21,8 @@ pub(crate) type Judged = Option<Result<(), Reset>>;
 #[derive(Debug)]
 pub(crate) struct Entrance {
     pub(crate) room: Arc<str>,
-    address: IpAddr,
+    /// At whose cost it is made, if need be.
+    payer: Option<IpAddr>,
     /// The newest events wanted, where it does not go on from a cursor.
     backlog: usize,
     /// Where those begin, once the room is open.
@@ -45,17 +46,17 @@ impl Entrance {
     pub(crate) fn new(
         hub: &Arc<Shared>,
         room: &Arc<str>,
-        address: IpAddr,
+        payer: Option<IpAddr>,
         backlog: usize,
         since: Option<Result<Cursor, NoCursor>>,
     ) -> Self {
         Self {
             room: Arc::clone(room),
-            address,
+            payer,
             backlog,
             from: 0,
             judged: judged(since.as_ref()),
-            step: opening(hub, room, address, wanted(hub, backlog, since.as_ref())),
+            step: opening(hub, room, payer, wanted(hub, backlog, since.as_ref())),
             since,
         }
     }
@@ -64,7 +65,7 @@ impl Entrance {
     pub(crate) fn again(&mut self, hub: &Arc<Shared>) {
         let wanted = wanted(hub, self.backlog, self.since.as_ref());
         self.judged = judged(self.since.as_ref());
-        self.step = opening(hub, &self.room, self.address, wanted);
+        self.step = opening(hub, &self.room, self.payer, wanted);
     }
 
     /// Where it begins to read, once that is known. The room is to be joined at once.
@@ -104,7 +105,7 @@ impl Entrance {
                 Some(Err(_)) => {
                     self.judged = judged;
                     // Where fewer events begin than the room was opened with.
-                    self.step = opening(hub, &self.room, self.address, self.backlog);
+                    self.step = opening(hub, &self.room, self.payer, self.backlog);
                 }
             }
         }
@@ -142,6 +143,6 @@ fn wanted(hub: &Shared, backlog: usize, since: Option<&Result<Cursor, NoCursor>>
     }
 }
 
-fn opening(hub: &Arc<Shared>, room: &Arc<str>, address: IpAddr, wanted: usize) -> Step {
-    Step::Opening(hub.open_room(room, address, wanted))
+fn opening(hub: &Arc<Shared>, room: &Arc<str>, payer: Option<IpAddr>, wanted: usize) -> Step {
+    Step::Opening(hub.open_room(room, payer, wanted))
 }

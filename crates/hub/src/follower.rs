@@ -21,7 +21,6 @@ use crate::{
     log::{Answer, PageSize, ReadError, Start, Tail},
     rooms::{Place, RoomRef, Visitor},
     session::{HIGH_WATER, MAX_BATCH, Seat},
-    traffic::Client,
 };
 
 /// A cursor in a room. Like a session it has no queue: what it has not taken stays in the ring, and then in the log. Leaves
@@ -75,7 +74,7 @@ impl Follower {
     pub(crate) async fn enter(
         hub: &Arc<Shared>,
         name: &Arc<str>,
-        address: IpAddr,
+        payer: Option<IpAddr>,
         since: Option<Result<Cursor, NoCursor>>,
         backlog: usize,
     ) -> Result<Followed, JoinRefused> {
@@ -83,12 +82,8 @@ impl Follower {
         let visitor = Visitor {
             session,
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(session.0))),
-            client: Client {
-                address,
-                is_exempt: false,
-            },
         };
-        let mut entrance = Entrance::new(hub, name, address, backlog, since);
+        let mut entrance = Entrance::new(hub, name, payer, backlog, since);
         loop {
             let (begin, judged) = poll_fn(|cx| entrance.poll(hub, cx)).await?;
             if let Some((room, joined)) =

@@ -23,16 +23,16 @@ type Waiting = Vec<(usize, oneshot::Sender<Result<u64, JoinRefused>>)>;
 pub(crate) struct Opening(Mutex<HashMap<(Arc<str>, Birth), Waiting>>);
 
 impl Shared {
-    /// Makes a room if need be, at the cost of `address`, and sees to it that it has the newest `wanted` events that there are, as
+    /// Makes a room if need be, at the cost of `payer` if of anybody, and sees to it that it has the newest `wanted` events that there are, as
     /// far as it may keep them. Answers with the position of the first of them: also when others have taken the ring away until the
     /// client joins, the log has them. Who joins should do so at once: a room that nobody is in may be forgotten.
     pub(crate) fn open_room(
         self: &Arc<Self>,
         name: &Arc<str>,
-        address: IpAddr,
+        payer: Option<IpAddr>,
         wanted: usize,
     ) -> Answer<u64, JoinRefused> {
-        let birth = match self.rooms.open(name, address, wanted) {
+        let birth = match self.rooms.open(name, payer, wanted) {
             Ok(Opened::Lacks(birth)) => birth,
             Ok(Opened::From(from)) => return Answer::given(Ok(from)),
             Err(refused) => return Answer::given(Err(refused)),

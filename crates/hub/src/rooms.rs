@@ -28,7 +28,6 @@ use crate::{
     log::Committed,
     metrics::Spread,
     session::Seat,
-    traffic::Client,
 };
 
 /// How many shards there are: enough that threads seldom meet at one, few enough that each has a
@@ -73,8 +72,6 @@ pub(crate) struct Place {
 pub(crate) struct Visitor {
     pub(crate) session: SessionId,
     pub(crate) seat: Arc<Seat>,
-    /// Where it comes from.
-    pub(crate) client: Client,
 }
 
 type RoomShard = Shard<Prepared, ShardSeat>;
@@ -193,11 +190,11 @@ impl Rooms {
     pub(crate) fn open(
         &self,
         name: &str,
-        address: IpAddr,
+        payer: Option<IpAddr>,
         wanted: usize,
     ) -> Result<Opened, JoinRefused> {
         let shard = self.shard_of(name);
-        let open = || self.lock(shard).open(name, address, wanted);
+        let open = || self.lock(shard).open(name, payer, wanted);
         // With all places taken, an empty room anywhere makes place.
         match open() {
             Err(JoinRefused::Full) if self.reclaim() => open(),

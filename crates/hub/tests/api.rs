@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use support::{
     Running,
     admin::{ADMIN, with_admin},
-    bodies,
+    behind_a_proxy, bodies,
     http::{GUEST, MESSAGES},
     tokens::bearer,
     within,
@@ -172,7 +172,7 @@ async fn a_room_is_not_made_for_free() {
     };
     let hub = Running::start(Config {
         limits,
-        ..Config::default()
+        ..behind_a_proxy()
     })
     .await;
     let body = json!({"body": "a"});

@@ -17,7 +17,8 @@ use fullduplex_hub::{Config, Limits, Rate, Rates, TrustedProxies, auth::Access};
 use serde_json::json;
 use support::{
     Running, UPGRADE, V1,
-    admin::with_admin,
+    admin::{ADMIN, with_admin},
+    behind_a_proxy,
     http::GUEST,
     text,
     tokens::{bearer, guarded, of, shown},
@@ -35,9 +36,7 @@ const OTHER: &str = "203.0.113.2";
 fn proxied(rates: Rates) -> Config {
     Config {
         rates,
-        trusted_proxies: TrustedProxies::parse(["127.0.0.0/8"]).unwrap(),
-        access: Access::Open,
-        ..Config::default()
+        ..behind_a_proxy()
     }
 }
 
@@ -562,4 +561,59 @@ async fn reading_makes_no_more_rooms_than_an_address_may_have() {
         assert_eq!(refused.json()["code"], "rate_limited");
     }
     assert_eq!(follow(0, poll).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_is_on_the_servers_own_machine_makes_rooms_for_others() {
+    let mut config = with_admin();
+    config.limits.rooms_per_address = 1;
+    makes_many_rooms(&Running::start(config).await, "", None).await;
+}
+
+#[tokio::test]
+async fn who_looks_after_the_server_makes_rooms_for_others_from_anywhere() {
+    let mut config = Config {
+        admin: with_admin().admin,
+        ..behind_a_proxy()
+    };
+    config.limits.rooms_per_address = 1;
+    let hub = Running::start(config).await;
+    let headers = format!("X-Forwarded-For: {ONE}\r\n{}", bearer(ADMIN));
+    makes_many_rooms(&hub, &headers, Some(ADMIN)).await;
+    let mut other = V1::open(from(ONE, hub.client("/ws"))).await;
+    other.hello("Ana").await;
+    let mut join = async |room: &str| other.call(json!({"op": "join", "room": room})).await;
+    assert!(join("joined 0").await["ok"].is_object());
+    assert!(join("of its own").await["ok"].is_object());
+    let refused = join("another").await;
+    assert_eq!(refused["err"]["code"], "rate_limited", "{refused}");
+}
+
+/// Who sends these headers, or this token, makes more rooms than an address may; those that nobody is in take no place.
+async fn makes_many_rooms(hub: &Running, headers: &str, token: Option<&str>) {
+    let rooms = async || hub.ask("GET", "/api/v1/stats").await.json()["rooms"].clone();
+    let before = rooms().await;
+    for room in 0..5 {
+        let path = format!("/api/v1/rooms/posted%20{room}/messages");
+        let posted = hub.post(&path, headers, &json!({"body": "a"})).await;
+        assert_eq!(posted.status, 201, "{posted:?}");
+    }
+    assert_eq!(rooms().await, before);
+    let client = |resource| {
+        let client = from(ONE, hub.client(resource));
+        match token {
+            Some(token) => shown(client, token),
+            None => client,
+        }
+    };
+    let plain = client("/ws?room=plain");
+    let mut client = V1::open(client("/ws")).await;
+    client.hello("back end").await;
+    for room in 0..5 {
+        let join = json!({"op": "join", "room": format!("joined {room}")});
+        client.ok(join).await;
+        let followed = format!("/api/v1/rooms/followed%20{room}/messages?wait=0");
+        assert_eq!(hub.get(&followed, headers).await.status, 200);
+    }
+    within(plain.connect()).await.unwrap();
 }

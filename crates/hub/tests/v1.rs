@@ -12,7 +12,7 @@ mod support;
 use fullduplex_hub::{Config, Limits, Timeouts};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
-use support::{Running, closed, cursor_of, within};
+use support::{Running, behind_a_proxy, closed, cursor_of, within};
 
 fn code(code: u16) -> fullduplex::CloseCode {
     fullduplex::CloseCode::new(code)
@@ -179,7 +179,7 @@ async fn one_address_has_its_share_of_rooms_and_the_default_room_is_always_there
     };
     let hub = Running::start(Config {
         limits,
-        ..Config::default()
+        ..behind_a_proxy()
     })
     .await;
     let mut client = hub.v1().await;

@@ -56,7 +56,7 @@ impl Crowd {
     fn new(limits: ShardLimits) -> Self {
         let mut shard = Shard::new(limits, Arc::new(Quota::new(1, 1)));
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let Ok(Opened::Lacks(birth)) = shard.open("r", address, 0) else {
+        let Ok(Opened::Lacks(birth)) = shard.open("r", Some(address), 0) else {
             panic!("it is new")
         };
         let read = Newest::whole(&Bounds::empty("e".into()), Vec::new());

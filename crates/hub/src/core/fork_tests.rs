@@ -62,7 +62,7 @@ fn event(seq: u64) -> Event {
 /// A shard with one room, of the history `old`, in which nothing was said.
 fn shard() -> (Shard<(), Woken>, Birth) {
     let mut shard = Shard::new(LIMITS, Arc::new(Quota::new(9, 9)));
-    let opened = shard.open("room", Ipv4Addr::LOCALHOST.into(), 6);
+    let opened = shard.open("room", Some(Ipv4Addr::LOCALHOST.into()), 6);
     let Ok(Opened::Lacks(birth)) = opened else {
         panic!("{opened:?}");
     };
@@ -193,7 +193,7 @@ fn nobody_goes_on_in_a_history_that_was_left_since_its_cursor_was_judged() {
 #[test]
 fn a_ring_is_not_filled_with_a_history_that_was_left_meanwhile() {
     let mut shard = Shard::<(), Woken>::new(LIMITS, Arc::new(Quota::new(9, 9)));
-    let opened = shard.open("room", Ipv4Addr::LOCALHOST.into(), 6);
+    let opened = shard.open("room", Some(Ipv4Addr::LOCALHOST.into()), 6);
     let Ok(Opened::Lacks(birth)) = opened else {
         panic!("{opened:?}");
     };

@@ -271,7 +271,7 @@ impl World {
     fn open(&mut self, room: usize, backlog: usize, late: usize, max_rooms: usize) -> Option<u64> {
         let name = room_name(room);
         let is_full = !self.rooms.contains_key(&room) && self.rooms.len() == max_rooms;
-        let opened = self.shard.open(&name, ADDRESS, backlog);
+        let opened = self.shard.open(&name, Some(ADDRESS), backlog);
         assert_eq!(opened.is_err(), is_full);
         let opened = opened.ok()?;
         self.rooms.entry(room).or_default();
@@ -756,7 +756,7 @@ fn of_what_a_ring_was_not_filled_with_only_the_log_can_judge() {
         epoch: "epoch".into(),
         mark: world.log[0][1].mark(),
     };
-    assert!(world.shard.open("room 0", ADDRESS, 3).is_ok());
+    assert!(world.shard.open("room 0", Some(ADDRESS), 3).is_ok());
     assert_eq!(world.shard.judge("room 0", &cursor), None);
     world.join(0, 0, 3, 0, 1);
     assert_eq!(world.shard.judge("room 0", &cursor), Some(Ok(())));
@@ -776,7 +776,7 @@ fn a_ring_has_no_hole_where_more_was_said_than_is_in_it_since_the_log_was_read()
     for _ in 0..3 {
         world.say(0, 1);
     }
-    assert!(world.shard.open("room 0", ADDRESS, 3).is_ok());
+    assert!(world.shard.open("room 0", Some(ADDRESS), 3).is_ok());
     let (bounds, events) = (world.bounds(0), world.log[0].clone());
     // The other room takes its ring away.
     for (room, len) in [(0, 300), (0, 300), (1, 300), (1, 300), (1, 300), (0, 1)] {
@@ -977,7 +977,7 @@ fn an_empty_room_makes_place_for_a_new_one() {
 #[test]
 fn a_room_that_was_opened_and_nobody_joined_is_forgotten() {
     let mut world = World::new(1);
-    let open = |world: &mut World| match world.shard.open("room 0", ADDRESS, 3) {
+    let open = |world: &mut World| match world.shard.open("room 0", Some(ADDRESS), 3) {
         Ok(Opened::Lacks(birth)) => birth,
         opened => panic!("{opened:?}"),
     };
@@ -1004,7 +1004,7 @@ fn a_room_that_was_opened_and_nobody_joined_is_forgotten() {
 fn rooms_are_listed_by_their_names_while_they_are_there() {
     let mut world = World::new(4);
     let open = |world: &mut World, name: &str| {
-        let Ok(Opened::Lacks(birth)) = world.shard.open(name, ADDRESS, 0) else {
+        let Ok(Opened::Lacks(birth)) = world.shard.open(name, Some(ADDRESS), 0) else {
             panic!("it has to be filled");
         };
         let bounds = Bounds::empty("epoch".into());
@@ -1022,7 +1022,7 @@ fn rooms_are_listed_by_their_names_while_they_are_there() {
     for name in ["b", "a", "c"] {
         open(&mut world, name);
     }
-    world.shard.open("not filled", ADDRESS, 0).unwrap();
+    world.shard.open("not filled", Some(ADDRESS), 0).unwrap();
     assert_eq!(listed(&world, "", None), "a b c");
     assert_eq!(listed(&world, "b", None), "b c");
     assert_eq!(listed(&world, "a", Some("b")), "c");
@@ -1041,7 +1041,7 @@ fn a_room_that_is_kept_costs_nobody_a_place_and_outlives_its_members() {
     let mut world = World::new(1);
     world.shard.keep("general");
     let member = |id| Member::new(SessionId(id), Woken::default(), None, Watch::Nothing);
-    let birth = world.shard.open("general", ADDRESS, 0).unwrap();
+    let birth = world.shard.open("general", Some(ADDRESS), 0).unwrap();
     let Opened::Lacks(birth) = birth else {
         panic!("it has to be filled")
     };

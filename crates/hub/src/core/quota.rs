@@ -42,29 +42,35 @@ impl Quota {
         }
     }
 
-    /// Takes a place for a room made from `address`.
-    pub(crate) fn take(&self, address: IpAddr) -> Result<(), JoinRefused> {
+    /// Takes a place for a room, of this address' share if it is of any.
+    pub(crate) fn take(&self, address: Option<IpAddr>) -> Result<(), JoinRefused> {
         let mut used = self.lock();
-        let share = used.by_address.get(&payer(address)).copied().unwrap_or(0);
-        if share >= self.max_per_address {
+        let payer = address.map(payer);
+        let share = payer.and_then(|payer| used.by_address.get(&payer).copied());
+        if share.is_some_and(|share| share >= self.max_per_address) {
             return Err(JoinRefused::ShareUsed);
         }
         if used.total >= self.max {
             return Err(JoinRefused::Full);
         }
         used.total += 1;
-        used.by_address.insert(payer(address), share + 1);
+        if let Some(payer) = payer {
+            *used.by_address.entry(payer).or_default() += 1;
+        }
         Ok(())
     }
 
-    /// Gives back a place that was taken from `address`.
-    pub(crate) fn give_back(&self, address: IpAddr) {
+    /// Gives back a place that was [taken](Self::take) so.
+    pub(crate) fn give_back(&self, address: Option<IpAddr>) {
         let mut used = self.lock();
         used.total = used.total.saturating_sub(1);
-        if let Some(share) = used.by_address.get_mut(&payer(address)) {
+        let Some(payer) = address.map(payer) else {
+            return;
+        };
+        if let Some(share) = used.by_address.get_mut(&payer) {
             *share -= 1;
             if *share == 0 {
-                used.by_address.remove(&payer(address));
+                used.by_address.remove(&payer);
             }
         }
     }
@@ -94,8 +100,8 @@ mod tests {
     #[test]
     fn an_address_has_its_share_and_no_more() {
         let quota = Quota::new(3, 2);
-        let [one, same, other]: [IpAddr; 3] =
-            ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|address| address.parse().unwrap());
+        let [one, same, other]: [Option<IpAddr>; 3] =
+            ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|address| address.parse().ok());
         assert_eq!(quota.take(one), Ok(()));
         assert_eq!(quota.take(same), Ok(()));
         assert_eq!(quota.take(one), Err(JoinRefused::ShareUsed));
@@ -107,5 +113,14 @@ mod tests {
             quota.give_back(address);
         }
         assert!(quota.lock().by_address.is_empty() && quota.used() == 0);
+    }
+
+    #[test]
+    fn rooms_of_nobodys_share_count_among_all() {
+        let quota = Quota::new(2, 1);
+        assert_eq!([quota.take(None), quota.take(None)], [Ok(()), Ok(())]);
+        assert_eq!(quota.take(None), Err(JoinRefused::Full));
+        quota.give_back(None);
+        assert_eq!(quota.used(), 1);
     }
 }

@@ -21,7 +21,9 @@ pub(crate) struct Room<F, W> {
     pub(crate) name: Arc<str>,
     /// Tells it from other rooms that have had this name.
     pub(crate) birth: Birth,
-    /// Whose share of the rooms this is; nobody's if it is kept for good.
+    /// It is there for good, and not counted.
+    pub(crate) is_kept: bool,
+    /// Whose share of the rooms this is, if anybody's.
     pub(crate) made_from: Option<IpAddr>,
     /// The log's history that the ring is of; none until the ring was filled from there.
     pub(crate) epoch: Option<Arc<str>>,
@@ -55,6 +57,7 @@ impl<F, W: Wake + Clone> Room<F, W> {
         Self {
             name,
             birth,
+            is_kept: false,
             made_from,
             epoch: None,
             fork: None,

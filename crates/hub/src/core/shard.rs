@@ -186,24 +186,27 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         }
     }
 
-    /// Makes a room that is there for good and counts as nobody's.
+    /// Makes a room that is there for good and is not counted.
     pub(crate) fn keep(&mut self, name: &str) {
-        self.add(name, None);
+        let slot = self.add(name, None);
+        if let Some(room) = self.room_mut(slot) {
+            room.is_kept = true;
+        }
     }
 
-    /// Makes a room if need be, at the cost of `address`. If it lacks some of the newest `wanted` events, its ring has to be
+    /// Makes a room if need be, at the cost of `payer` if of anybody. If it lacks some of the newest `wanted` events, its ring has to be
     /// filled from the log; until that was done once nobody can join.
     pub(crate) fn open(
         &mut self,
         name: &str,
-        address: IpAddr,
+        payer: Option<IpAddr>,
         wanted: usize,
     ) -> Result<Opened, JoinRefused> {
         let slot = if let Some(&slot) = self.by_name.get(name) {
             slot
         } else {
-            self.rooms_total.take(address)?;
-            self.add(name, Some(address))
+            self.rooms_total.take(payer)?;
+            self.add(name, payer)
         };
         let wanted = wanted.min(self.limits.ring_entries);
         Ok(match &self.slots[slot.0] {
@@ -253,7 +256,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
             max_entries,
             max_bytes,
         );
-        if room.members.is_empty() && room.made_from.is_some() && room.empty_since.is_none() {
+        if room.members.is_empty() && !room.is_kept && room.empty_since.is_none() {
             room.empty_since = Some(now);
             self.empty.insert((now, slot));
         }
@@ -266,7 +269,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         if let Some(slot) = self.born(name, birth)
             && self
                 .room(slot)
-                .is_some_and(|room| room.epoch.is_none() && room.made_from.is_some())
+                .is_some_and(|room| room.epoch.is_none() && !room.is_kept)
         {
             self.forget(slot);
         }
@@ -338,7 +341,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let Some(room) = self.slots[slot.0].as_mut() else {
             return;
         };
-        if room.members.is_empty() && room.made_from.is_some() {
+        if room.members.is_empty() && !room.is_kept {
             room.empty_since = Some(now);
             self.empty.insert((now, slot));
         }
@@ -594,9 +597,7 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         self.by_head.remove(&(room.ring.head().seq, slot));
         self.bytes -= room.ring.bytes();
         self.free.push(slot);
-        if let Some(address) = room.made_from {
-            self.rooms_total.give_back(address);
-        }
+        self.rooms_total.give_back(room.made_from);
     }
 
     fn ring_changed(&mut self, slot: Slot, old_head: u64, old_bytes: usize) {

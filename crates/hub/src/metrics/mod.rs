@@ -309,7 +309,9 @@ mod tests {
         let before = page(&hub);
         let address = IpAddr::from([192, 0, 2, 1]);
         for room in 0..ROOMS {
-            rooms.open(&format!("room-{room}"), address, 0).unwrap();
+            rooms
+                .open(&format!("room-{room}"), Some(address), 0)
+                .unwrap();
         }
         let begun = std::time::Instant::now();
         let after = page(&hub);

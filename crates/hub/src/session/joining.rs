@@ -340,9 +340,9 @@ impl Session {
         if self.rooms.find(&door.room).is_some() {
             return Step::Inside;
         }
-        let (hub, address) = (&self.hub, self.rooms.address());
+        let (hub, payer) = (&self.hub, self.payer());
         let since = door.since.clone();
-        Step::Opening(Entrance::new(hub, &door.room, address, door.backlog, since))
+        Step::Opening(Entrance::new(hub, &door.room, payer, door.backlog, since))
     }
 }
 

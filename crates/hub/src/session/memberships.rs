@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct Memberships {
     rooms: Arc<Rooms>,
     visitor: Visitor,
+    /// Where the session comes from.
+    client: Client,
     joined: Joined,
     /// How it leaves those it is still in when it ends.
     departure: Departure,
@@ -43,10 +45,11 @@ pub(crate) struct Membership {
 }
 
 impl Memberships {
-    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor) -> Self {
+    pub(crate) fn new(rooms: Arc<Rooms>, visitor: Visitor, client: Client) -> Self {
         Self {
             rooms,
             visitor,
+            client,
             joined: Joined::default(),
             departure: Departure::Lost,
         }
@@ -79,12 +82,12 @@ impl Memberships {
 
     /// Who the session is for.
     pub(crate) const fn client(&self) -> Client {
-        self.visitor.client
+        self.client
     }
 
     /// Where the session comes from.
     pub(crate) const fn address(&self) -> IpAddr {
-        self.visitor.client.address
+        self.client.address
     }
 
     /// The names of all, in no order.

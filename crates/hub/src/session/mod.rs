@@ -202,9 +202,8 @@ impl Session {
         let visitor = Visitor {
             session: id,
             seat: Seat::new(Arc::clone(hub.rooms.lanes().of(id.0))),
-            client,
         };
-        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor);
+        let rooms = Memberships::new(Arc::clone(&hub.rooms), visitor, client);
         let heartbeat = match dialect {
             Dialect::V1 { heartbeat } => heartbeat.map(Heartbeat::new),
             Dialect::Json | Dialect::Text => None,

@@ -33,7 +33,7 @@ impl Session {
     pub(crate) async fn enter(&mut self, room: &str, history: usize) -> Result<(), JoinRefused> {
         let name: Arc<str> = room.into();
         loop {
-            let opening = self.hub.open_room(&name, self.rooms.address(), history);
+            let opening = self.hub.open_room(&name, self.payer(), history);
             let begin = Begin::Newest {
                 count: history,
                 from: opening.await?,

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -206,6 +207,11 @@ impl Session {
     /// Whether it has shown a token.
     fn is_let_in(&self) -> bool {
         self.standing.grant.user_id().is_some()
+    }
+
+    /// At whose cost it makes rooms, if at anybody's.
+    pub(super) fn payer(&self) -> Option<IpAddr> {
+        self.rooms.client().payer(&self.standing.grant)
     }
 
     /// When something has to be done about the end of its grant.

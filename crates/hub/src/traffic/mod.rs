@@ -29,7 +29,7 @@ pub use self::{
     origin::{NoNetwork, TrustedProxies},
     rate::Rate,
 };
-use crate::{config::Config, core::payer};
+use crate::{auth::Grant, config::Config, core::payer};
 
 /// Where a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,14 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// Whether it may do as much as it can.
     pub(crate) is_exempt: bool,
+}
+
+impl Client {
+    /// Whose share a room is of that this client makes with these rights, if anybody's. Who looks after the hub, such as a back end, makes
+    /// them for others.
+    pub(crate) fn payer(self, grant: &Grant) -> Option<IpAddr> {
+        (!self.is_exempt && !grant.may_administer()).then_some(self.address)
+    }
 }
 
 /// The limits that many connections share.

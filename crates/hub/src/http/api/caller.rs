@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
@@ -176,6 +176,11 @@ impl Caller {
     /// The user's id, if it is one that lasts.
     pub(super) fn user_id(&self) -> Option<Arc<str>> {
         self.user_id.clone()
+    }
+
+    /// At whose cost it makes rooms, if at anybody's.
+    pub(super) fn payer(&self) -> Option<IpAddr> {
+        self.client.payer(&self.grant)
     }
 
     /// Until when it may be answered.

@@ -40,7 +40,7 @@ pub(super) async fn follow(
         room_of_visit,
     ));
     loop {
-        let followed = Follower::enter(hub, room, address, since.clone(), limit).await?;
+        let followed = Follower::enter(hub, room, caller.payer(), since.clone(), limit).await?;
         let mut events = Events::after(followed, since.as_ref(), limit);
         match visit.until(events.gather(late)).await {
             // What it was to begin with has just been dropped, or replaced by another history: where to go on from is to be judged anew.

@@ -54,8 +54,10 @@ pub(super) async fn send(
         return Err(Problem::new(ErrorCode::Unauthorized, why));
     }
     let user = caller.user(hub, posted.name.as_deref())?;
-    // A room is made as by a join, and not for free.
-    hub.open_room(&room, connection.client.address, 0).await?;
+    if let Some(payer) = caller.payer() {
+        // A room is made as by a join, and not for free.
+        hub.open_room(&room, Some(payer), 0).await?;
+    }
     caller.is_still_let_in()?;
     caller.may(&room, Right::Write)?;
     hub.traffic

@@ -65,7 +65,7 @@ pub(super) async fn follow(
     let last = last.map(|id| id.map_err(|_| NoCursor).and_then(str::parse));
     let since = last.or_else(|| query.since.as_deref().map(str::parse));
     let address = connection.client.address;
-    let followed = Follower::enter(&desk.shared, &room, address, since, backlog).await?;
+    let followed = Follower::enter(&desk.shared, &room, caller.payer(), since, backlog).await?;
     let hub = &desk.shared;
     if let Some(judged) = followed.judged {
         hub.metrics.resumed(judged);
