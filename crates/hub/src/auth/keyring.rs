@@ -14,6 +14,10 @@ use super::{KeySet, fetch::FetchError};
 
 /// After how long keys are fetched anew, more or less, as long as somebody comes: issuers announce new keys hours ahead.
 const REFRESH: Duration = Duration::from_secs(15 * 60);
+/// The longest that keys are used without having them fetched anew: whoever comes later waits for that.
+const OVERDUE: Duration = Duration::from_secs(15 * 60 * 5 / 4);
+/// For how long nobody waits after that failed: of a source that hangs only few notice anything.
+const TROUBLE: Duration = Duration::from_secs(60);
 /// How long the source is left alone after a try began, and after it ended. Who shows tokens with keys that don't exist can't have it asked more often.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
 /// How long a try may take.
@@ -40,6 +44,8 @@ struct State {
     fetched: Option<Instant>,
     tried: Option<Instant>,
     refresh_at: Option<Instant>,
+    /// When a try failed, if that was the last one.
+    failed: Option<Instant>,
 }
 
 /// What there is to check a token with.
@@ -48,6 +54,8 @@ pub(crate) struct Present {
     pub(crate) keys: Option<Arc<KeySet>>,
     /// Whether they should be fetched anew by now.
     pub(crate) is_due: bool,
+    /// Whether that should be waited for, as some of them may have been taken back long ago.
+    pub(crate) is_overdue: bool,
 }
 
 impl Keyring {
@@ -88,9 +96,11 @@ impl Keyring {
         }
         let now = Instant::now();
         let is_rested = state.tried.is_none_or(|at| now >= at + PAUSE);
+        let is_in_trouble = state.failed.is_some_and(|at| now < at + TROUBLE);
         Present {
             keys: state.keys.clone(),
             is_due: is_rested && state.refresh_at.is_some_and(|at| now >= at),
+            is_overdue: !is_in_trouble && state.fetched.is_some_and(|at| now >= at + OVERDUE),
         }
     }
 
@@ -136,9 +146,11 @@ impl Keyring {
                 state.keys = Some(Arc::new(keys));
                 state.fetched = Some(now);
                 state.refresh_at = Some(now + staggered(REFRESH));
+                state.failed = None;
                 true
             }
             Err(error) => {
+                self.lock().failed = Some(now);
                 tracing::warn!(%error, "the keys of tokens can't be fetched");
                 false
             }
@@ -239,6 +251,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn keys_are_waited_for_after_a_long_time_and_not_just_after_a_failure() {
+        let (keyring, _) = scripted(&[Some(SECRET[0]), None, Some(SECRET[1])]);
+        assert!(!keyring.present().is_overdue, "there are none to use");
+        assert!(keyring.refresh().await);
+        advance(OVERDUE.saturating_sub(Duration::from_millis(1))).await;
+        assert!(!keyring.present().is_overdue);
+        advance(Duration::from_millis(1)).await;
+        assert!(keyring.present().is_overdue);
+        assert!(!keyring.refresh().await);
+        assert!(!keyring.present().is_overdue);
+        advance(TROUBLE).await;
+        assert!(keyring.present().is_overdue);
+        assert!(keyring.refresh().await);
+        assert!(!keyring.present().is_overdue);
+        advance(OVERDUE).await;
+        assert!(keyring.present().is_overdue);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn keys_that_cant_be_fetched_again_are_used_until_their_limit() {
         let (keyring, _) = scripted(&[Some(SECRET[0]), None, None]);
         assert!(keyring.refresh().await);
@@ -288,6 +319,7 @@ mod tests {
         advance(LIFE * 1_000).await;
         let present = keyring.present();
         assert!(present.keys.is_some() && !present.is_due && !keyring.may_change());
+        assert!(!present.is_overdue);
         assert!(keyring.refresh().await);
     }
 }
