@@ -152,8 +152,8 @@ async fn who_a_message_is_from_is_said_well_or_refused() {
     let differs = hub.post(MESSAGES, &key, &body).await;
     assert_eq!(differs.problem(), (409, "conflict".into()));
     for headers in [
-        "Authorization: Basic YTpi\r\n",
-        "Authorization: Bearer short\r\n",
+        "Authorization: Bearer\r\n",
+        "Authorization: bearer short\r\n",
     ] {
         let posted = hub.post(MESSAGES, headers, &json!({"body": "a"})).await;
         let read = hub.get(MESSAGES, headers).await;
@@ -161,6 +161,26 @@ async fn who_a_message_is_from_is_said_well_or_refused() {
             assert_eq!(answer.problem(), (401, "unauthorized".into()));
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_a_proxy_asked_for_is_nobodys_authorization() {
+    let hub = Running::start(Config::default()).await;
+    for headers in [
+        "Authorization: Basic YTpi\r\n",
+        "Authorization: Digest username=a\r\n",
+    ] {
+        let posted = hub.post(MESSAGES, headers, &json!({"body": "a"})).await;
+        assert_eq!(posted.status, 201, "{posted:?}");
+        let read = hub.poll("general", "wait=0").await;
+        let from = &read["events"][0]["from"];
+        assert_eq!(from["name"], "guest", "{read}");
+        assert_eq!(hub.get(MESSAGES, headers).await.status, 200);
+        hub.sse("/sse/general", headers).await.event("ok").await;
+        let keyed = format!("{headers}Idempotency-Key: a\r\n");
+        let refused = hub.post(MESSAGES, &keyed, &json!({"body": "a"})).await;
+        assert_eq!(refused.problem(), (401, "unauthorized".into()));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::FromRequestParts;
-use http::{header, request::Parts};
+use http::request::Parts;
 use tokio::time::Instant;
 
 use super::{super::bearer, Connection, Desk, Problem};
@@ -61,11 +61,10 @@ fn guest(parts: &Parts, hub: &Shared) -> Result<Option<Arc<str>>, Problem> {
     let secret = bearer::in_header(&parts.headers);
     let is_bad = match secret {
         Some(secret) => !hub.guests.accepts(secret),
-        None => parts.headers.contains_key(header::AUTHORIZATION),
+        None => bearer::is_meant(&parts.headers),
     };
     if is_bad {
-        let why =
-            "Authorization is Bearer and a guest's secret: one that hello gave, or 16 to 128 bytes";
+        let why = "Bearer is followed by a guest's secret: one that hello gave, or 16 to 128 bytes";
         return Err(Problem::new(ErrorCode::Unauthorized, why));
     }
     Ok(secret.map(|secret| hub.identities.guest(secret).into()))
