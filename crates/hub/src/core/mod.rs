@@ -45,7 +45,7 @@ pub(crate) use ring::Gap;
 pub(crate) use room::{Birth, RoomState};
 pub(crate) use round::{Need, Round};
 pub(crate) use shard::{Batch, Begin, Joined, Newest, Opened, Shard, ShardLimits, Slot};
-pub(crate) use words::{fold, words};
+pub(crate) use words::{fold, may_begin, words};
 
 #[cfg(test)]
 mod crowd_tests;

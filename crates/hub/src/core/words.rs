@@ -4,6 +4,10 @@ use std::ops::Range;
 
 use icu_normalizer::DecomposingNormalizer;
 
+/// Bytes of UTF-8 that a word has at least to stand for all that begin with it, too: Latin letters three, and most others one or two. With
+/// less begins a good part of all words there are.
+const MIN_BEGINNING: usize = 3;
+
 /// Where the words of a text are.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_part = |c: char| c.is_alphanumeric() || is_accent(c);
@@ -21,6 +25,11 @@ pub(crate) fn fold(word: &str) -> String {
     let decomposed = DecomposingNormalizer::new_nfd().normalize_iter(word.chars());
     let plain = decomposed.filter(|c| !is_accent(*c));
     plain.flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a word of a search that was folded may be the beginning of one.
+pub(crate) const fn may_begin(folded: &str) -> bool {
+    folded.len() >= MIN_BEGINNING
 }
 
 /// Unicode's block of combining diacritical marks.

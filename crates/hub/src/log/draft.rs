@@ -57,6 +57,9 @@ pub enum AppendError {
     /// The message has [`MAX_REACTIONS`](super::MAX_REACTIONS) others.
     #[error("the message has as many different reactions as it may")]
     TooManyReactions,
+    /// The message was edited [`MAX_EDITS`](super::MAX_EDITS) times.
+    #[error("the message was edited as often as it may be")]
+    TooManyEdits,
     /// What is to be changed is not there, or was deleted.
     #[error("there is no such message")]
     NotFound,

@@ -33,8 +33,9 @@ pub use self::{
     load::{Load, Timings},
     memory::{MemoryLimits, MemoryLog},
     projection::{
-        Found, MAX_REACTIONS, MAX_REACTORS, MAX_SCANNED, MAX_SCANNED_BYTES, MAX_UNREAD, MAX_WORDS,
-        Page, PageQuery, Projection, Reaction, ReadMark, SearchQuery, Shown, Span,
+        Found, MAX_EDITS, MAX_REACTIONS, MAX_REACTORS, MAX_SCANNED, MAX_SCANNED_BYTES,
+        MAX_SEARCHED, MAX_UNREAD, MAX_WORDS, Page, PageQuery, Projection, Reaction, ReadMark,
+        SearchQuery, Shown, Span,
     },
 };
 use crate::core::Event;

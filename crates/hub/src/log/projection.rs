@@ -15,6 +15,11 @@ pub const MAX_UNREAD: usize = 1_000;
 pub const MAX_SCANNED: usize = 10_000;
 /// Bytes of their texts, for the same reason.
 pub const MAX_SCANNED_BYTES: usize = 1 << 20;
+/// Characters of a message that are searched, from its beginning: some pages. What an index has of a message is taken out word by word when that
+/// changes, which costs many times what it cost to put in.
+pub const MAX_SEARCHED: usize = 2_000;
+/// Times that a message may be edited: a notice that is kept up to date for a day. With a message all its edits are scrubbed, together.
+pub const MAX_EDITS: usize = 1_000;
 /// Words of a search that count.
 pub const MAX_WORDS: usize = 16;
 
@@ -102,7 +107,8 @@ pub struct Reaction {
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchQuery {
-    /// Words that a message has to have, all of them; the last may be the beginning of one. The first [`MAX_WORDS`] count. How letters
+    /// Words that a message has to have, all of them; the last may be the beginning of one, unless it is short. The first [`MAX_WORDS`] count, and of a message the first
+    /// [`MAX_SEARCHED`] characters. How letters
     /// are folded is the projection's own, but their case does not matter.
     pub words: Arc<str>,
     /// The rooms to look in. None is all there are.
@@ -226,6 +232,12 @@ impl SearchQuery {
 pub(super) fn may_be_unread(event: &Event, user: &str) -> bool {
     let is_there = matches!(event.what, What::Message { body: Some(_), .. });
     is_there && !event.from.is(user)
+}
+
+/// What of a message's text is searched.
+pub(super) fn searched(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_SEARCHED);
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 /// The words of a text, as a search without an index compares them.

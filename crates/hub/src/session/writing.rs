@@ -135,7 +135,9 @@ impl Session {
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         let code = match error {
-            AppendError::Conflict | AppendError::TooManyReactions => ErrorCode::Conflict,
+            AppendError::Conflict | AppendError::TooManyReactions | AppendError::TooManyEdits => {
+                ErrorCode::Conflict
+            }
             AppendError::NotFound => ErrorCode::NotFound,
             AppendError::Forbidden => ErrorCode::Forbidden,
             AppendError::Busy | AppendError::Unavailable => ErrorCode::Unavailable,

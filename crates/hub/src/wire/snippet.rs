@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::core::{fold, words};
+use crate::core::{fold, may_begin, words};
 
 /// The characters that it has of the text: two lines on a phone.
 const LENGTH: usize = 160;
@@ -52,7 +52,8 @@ impl Query {
 
     fn has(&self, word: &str) -> bool {
         let word = fold(word);
-        let is_begun = self.words.last().is_some_and(|last| word.starts_with(last));
+        let last = self.words.last().filter(|last| may_begin(last));
+        let is_begun = last.is_some_and(|last| word.starts_with(last));
         is_begun || self.words.contains(&word)
     }
 }

@@ -15,8 +15,8 @@ use siphasher::sip::SipHasher13;
 
 use self::{marks::Marks, search::Searches};
 use super::{
-    Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MAX_MISSED, Mark,
-    PageSize, ReadError, Sought, Start, Tail,
+    Answer, Append, AppendError, Appended, Bounds, Chk, Committed, Draft, Log, MAX_EDITS,
+    MAX_MISSED, Mark, PageSize, ReadError, Sought, Start, Tail,
     draft::{Key, may_change, position_after},
     stamp::{Stamps, new_epoch},
 };
@@ -89,8 +89,16 @@ struct Room {
     floor: Mark,
     head: Mark,
     events: VecDeque<Event>,
-    /// The last edits of messages that have some, both by their positions.
-    edits: OwnNumberMap<u64, u64>,
+    /// The edits of messages that have some, by their positions.
+    edits: OwnNumberMap<u64, Edited>,
+}
+
+/// What became of a message.
+#[derive(Default)]
+struct Edited {
+    times: usize,
+    /// The position of the last edit.
+    last: u64,
 }
 
 impl MemoryLog {
@@ -256,6 +264,12 @@ impl Shard {
         let room = self.rooms.get(&draft.room).ok_or(AppendError::NotFound)?;
         let target = room.get(target).ok_or(AppendError::NotFound)?;
         may_change(draft, &target.what, &target.from)?;
+        let edited = room.edits.get(&target.seq);
+        if matches!(draft.what, What::Edit { .. })
+            && edited.is_some_and(|edited| edited.times >= MAX_EDITS)
+        {
+            return Err(AppendError::TooManyEdits);
+        }
         room.answered(draft, target)
     }
 
@@ -277,7 +291,11 @@ impl Shard {
         self.bytes += weight(&event);
         room.head = event.mark();
         match event.what {
-            What::Edit { target, .. } => drop(room.edits.insert(target, event.seq)),
+            What::Edit { target, .. } => {
+                let edited = room.edits.entry(target).or_default();
+                edited.times += 1;
+                edited.last = event.seq;
+            }
             What::Delete { target } => self.bytes -= room.scrub(target),
             _ => {}
         }
@@ -431,7 +449,7 @@ mod tests {
     use super::*;
     use crate::log::{
         conformance::{Seen, Subject, conformance, says},
-        projection_conformance::projection_conformance,
+        projection_conformance::{a_message_is_edited_so_often, projection_conformance},
     };
 
     fn start(limits: MemoryLimits) -> Subject {
@@ -453,6 +471,16 @@ mod tests {
 
     conformance!(keeps);
     projection_conformance!(keeps);
+
+    #[tokio::test]
+    async fn a_message_is_not_edited_without_an_end() {
+        let limits = MemoryLimits {
+            room_events: 2 * MAX_EDITS,
+            events: 2 * MAX_EDITS * SHARDS,
+            bytes: usize::MAX,
+        };
+        a_message_is_edited_so_often(start(limits)).await;
+    }
 
     #[tokio::test]
     async fn all_rooms_together_stay_within_the_limits_and_the_oldest_event_goes_first() {

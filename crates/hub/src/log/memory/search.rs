@@ -8,12 +8,12 @@ use std::{
 
 use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use super::{Room, Shard, Shards, projection::Present};
+use super::{Edited, Room, Shard, Shards, projection::Present};
 use crate::{
-    core::{Event, What},
+    core::{Event, What, may_begin},
     log::{
         Answer, Found, Lost as _, MAX_SCANNED, MAX_WORDS, ReadError, SearchQuery,
-        projection::{Finding, folded_words},
+        projection::{Finding, folded_words, searched},
     },
 };
 
@@ -29,19 +29,21 @@ type Candidate = (Arc<str>, Arc<str>, u64);
 struct Words {
     whole: Vec<String>,
     /// The last may be the beginning of one.
-    beginning: String,
+    beginning: Option<String>,
 }
 
 impl Words {
     fn new(words: &str) -> Option<Self> {
         let mut whole: Vec<_> = folded_words(words).take(MAX_WORDS).collect();
-        let beginning = whole.pop()?;
-        Some(Self { whole, beginning })
+        let beginning = whole.pop_if(|last| may_begin(last));
+        let is_empty = whole.is_empty() && beginning.is_none();
+        (!is_empty).then_some(Self { whole, beginning })
     }
 
     fn are_in(&self, text: &str) -> bool {
-        let said: Vec<_> = folded_words(text).collect();
-        said.iter().any(|word| word.starts_with(&self.beginning))
+        let said: Vec<_> = folded_words(searched(text)).collect();
+        let begins = |beginning: &String| said.iter().any(|word| word.starts_with(beginning));
+        self.beginning.as_ref().is_none_or(begins)
             && self.whole.iter().all(|word| said.contains(word))
     }
 }
@@ -161,7 +163,8 @@ impl Shard {
 impl Room {
     fn text(&self, seq: u64) -> Option<&Arc<str>> {
         let first = body(self.get(seq)?)?;
-        let edit = self.edits.get(&seq).and_then(|edit| self.get(*edit));
+        let edit = self.edits.get(&seq);
+        let edit = edit.and_then(|Edited { last, .. }| self.get(*last));
         edit.and_then(body).or(Some(first))
     }
 

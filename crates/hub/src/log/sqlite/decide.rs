@@ -12,7 +12,7 @@ use super::{
 use crate::{
     core::{Author, Event, What},
     log::{
-        AppendError, Appended, Draft,
+        AppendError, Appended, Draft, MAX_EDITS,
         draft::{may_change, position_after},
     },
 };
@@ -109,9 +109,19 @@ fn check_target(
         return Ok(Some(Err(AppendError::NotFound)));
     };
     match may_change(draft, &there.what, &there.from) {
+        Ok(()) if is_edited_enough(conn, draft)? => Ok(Some(Err(AppendError::TooManyEdits))),
         Ok(()) => reacting::answered(conn, draft, &there),
         Err(error) => Ok(Some(Err(error))),
     }
+}
+
+/// Whether it would be an edit too many.
+fn is_edited_enough(conn: &Connection, draft: &Draft) -> rusqlite::Result<bool> {
+    let What::Edit { target, .. } = draft.what else {
+        return Ok(false);
+    };
+    conn.prepare_cached("SELECT 1 FROM log WHERE kind = 1 AND target = ? LIMIT 1 OFFSET ?")?
+        .exists([integer(target), integer(MAX_EDITS as u64 - 1)])
 }
 
 /// Stores an event, and the id that its client gave it.
@@ -153,7 +163,8 @@ pub(super) fn apply(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
 }
 
 fn index(conn: &Connection, seq: u64, body: &str) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO search (rowid, body) VALUES (?, ?)")?
+    // As in `said`, from where it is taken out again.
+    conn.prepare_cached("INSERT INTO search (rowid, body) VALUES (?, substr(?, 1, 2000))")?
         .execute(params![integer(seq), body])?;
     Ok(())
 }

@@ -10,10 +10,11 @@ use super::{
     rows::{self, integer, optional_number},
 };
 use crate::{
-    core::What,
+    core::{What, may_begin},
     log::{
         Found, MAX_REACTIONS, MAX_REACTORS, MAX_WORDS, Page, PageQuery, PageSize, Reaction,
-        SearchQuery, Shown, Span, projection::Finding,
+        SearchQuery, Shown, Span,
+        projection::{Finding, folded_words},
     },
 };
 
@@ -190,11 +191,14 @@ fn pattern(words: &str) -> String {
     let quoted = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let words = words.split(|c: char| c.is_whitespace() || c.is_control());
     let words = words.filter(|word| !word.is_empty()).take(MAX_WORDS);
-    let mut words: Vec<_> = words.map(quoted).collect();
-    if let Some(last) = words.last_mut() {
-        last.push('*');
+    let words: Vec<_> = words.collect();
+    let last = words.last().and_then(|word| folded_words(word).last());
+    let mut pattern = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
+    // All words that begin so are put in order before the first is found, which nothing interrupts.
+    if last.is_some_and(|last| may_begin(&last)) {
+        pattern.push('*');
     }
-    words.join(" ")
+    pattern
 }
 
 /// A row with an event's columns, and then the position and body of its edit.

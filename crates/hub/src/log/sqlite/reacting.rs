@@ -1,6 +1,6 @@
 //! What a reaction would change.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::rows::{self, integer};
 use crate::{
@@ -30,6 +30,14 @@ pub(super) fn answered(
     Ok(is_too_much.then_some(Err(AppendError::TooManyReactions)))
 }
 
+/// How many different reactions a message has: from each the next one is looked up, whoever and however many set them.
+const DIFFERENT: &str = "WITH RECURSIVE different (emoji) AS (
+    SELECT min(emoji) FROM reactions WHERE target = ?1
+    UNION ALL
+    SELECT (SELECT min(emoji) FROM reactions WHERE target = ?1 AND emoji > different.emoji)
+        FROM different WHERE emoji IS NOT NULL
+) SELECT count(emoji) FROM different";
+
 /// Whether a message has as many different reactions as it may, and not this one.
 fn is_full(conn: &Connection, target: i64, emoji: &str) -> rusqlite::Result<bool> {
     let is_there = conn
@@ -39,8 +47,7 @@ fn is_full(conn: &Connection, target: i64, emoji: &str) -> rusqlite::Result<bool
         return Ok(false);
     }
     let different = conn
-        .prepare_cached("SELECT count(DISTINCT emoji) FROM reactions WHERE target = ?")?
-        .query_row([target], |row| rows::number(row, 0))
-        .optional()?;
-    Ok(different.is_some_and(|different| different >= MAX_REACTIONS as u64))
+        .prepare_cached(DIFFERENT)?
+        .query_row([target], |row| rows::number(row, 0))?;
+    Ok(different >= MAX_REACTIONS as u64)
 }

@@ -212,13 +212,10 @@ pub(super) fn find_reaction(
     user: &str,
 ) -> rusqlite::Result<Option<Appended>> {
     conn.prepare_cached(
-        "SELECT seq, id, ts FROM log WHERE target = ? AND kind IN (?, ?) AND body = ? AND user = ?
+        "SELECT seq, id, ts FROM log WHERE kind IN (3, 4) AND target = ? AND user = ? AND body = ?
             ORDER BY seq DESC LIMIT 1",
     )?
-    .query_row(
-        params![integer(target), kind::REACT, kind::UNREACT, emoji, user],
-        place,
-    )
+    .query_row(params![integer(target), user, emoji], place)
     .optional()
 }
 

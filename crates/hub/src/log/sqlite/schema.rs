@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"fdx\x01");
 
 /// Each brings a database to the next version; the first makes it. What was released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// The version that this program knows.
 #[expect(
@@ -104,6 +104,25 @@ CREATE VIEW reacted AS SELECT target, emoji, user FROM reactions WHERE NOT EXIST
     (SELECT 1 FROM erasing WHERE erasing.user = reactions.user AND NOT EXISTS
         (SELECT 1 FROM log WHERE log.target = reactions.target AND log.kind = 3 AND log.body = reactions.emoji
             AND log.user = reactions.user AND log.seq > erasing.last));
+";
+
+/// The indexes find the edits of a message and what a user chose there, however much is about it, and the marks of a user. Of a long message
+/// the beginning is searched ([`MAX_SEARCHED`](crate::log::MAX_SEARCHED)).
+const V3: &str = "
+DROP INDEX log_target;
+CREATE INDEX log_edits ON log (target) WHERE kind = 1;
+CREATE INDEX log_reactions ON log (target, user, body) WHERE kind IN (3, 4);
+CREATE INDEX marks_user ON marks (user);
+DROP VIEW reacted;
+CREATE VIEW reacted AS SELECT target, emoji, user FROM reactions WHERE NOT EXISTS
+    (SELECT 1 FROM erasing WHERE erasing.user = reactions.user AND NOT EXISTS
+        (SELECT 1 FROM log WHERE log.kind IN (3, 4) AND log.target = reactions.target AND log.user = reactions.user
+            AND log.body = reactions.emoji AND log.seq > erasing.last));
+DROP VIEW said;
+CREATE VIEW said AS SELECT log.seq AS seq, substr(coalesce(edit.body, log.body), 1, 2000) AS body
+    FROM log LEFT JOIN edits ON edits.target = log.seq LEFT JOIN log AS edit ON edit.seq = edits.seq
+    WHERE log.kind = 0 AND typeof(log.body) = 'text';
+INSERT INTO search (search) VALUES ('rebuild');
 ";
 
 /// Says in a copy that it is one: what is used in place of a log has to begin a history of its own.

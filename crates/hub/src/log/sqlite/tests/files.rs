@@ -112,6 +112,32 @@ async fn s36_a_database_of_the_first_version_is_brought_to_the_present_one_and_h
     assert_eq!(schema::version(&conn), Ok(schema::VERSION));
 }
 
+/// The file was written by the second version, after the above: Cy said something long, edited it twice, and reacted to it.
+#[tokio::test]
+async fn s36_a_database_of_the_second_version_has_all_and_what_is_searched_anew() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(FILE), include_bytes!("v2.db")).unwrap();
+    let subject = open(folder.path()).unwrap();
+    let messages = subject.page(Span::Newest, ALL).await.messages;
+    let last = messages.last().unwrap();
+    assert!(last.event.what.text().starts_with("edited: begins long"));
+    assert_eq!(
+        (last.edited, &*last.reactions[0].emoji),
+        (Some(13), ":tada:")
+    );
+    let found = async |words| subject.search(looking_for(words)).await.messages.len();
+    // Which is beyond the beginning that is searched.
+    assert_eq!((found("begins").await, found("ends").await), (1, 0));
+    let cy: Arc<str> = "u_bac65543c5b71c21".into();
+    assert_eq!(subject.store.log.erase(&cy).await, Ok(5));
+    assert_eq!(found("begins").await, 0);
+    drop(subject);
+    let conn = other(folder.path());
+    assert_eq!(schema::version(&conn), Ok(schema::VERSION));
+    let check = "INSERT INTO search (search, rank) VALUES ('integrity-check', 1)";
+    conn.execute(check, []).unwrap();
+}
+
 #[tokio::test]
 async fn s36_a_newer_schema_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();

@@ -1,6 +1,7 @@
 //! What a log in a file must do beyond what every log must.
 
 mod copies;
+mod costs;
 mod damage;
 mod erasing;
 mod files;
