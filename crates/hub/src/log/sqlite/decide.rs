@@ -28,7 +28,7 @@ pub(super) fn decide(
     conn: &Connection,
     state: &mut State,
     touched: &mut HashMap<Arc<str>, RoomRow>,
-    draft: Draft,
+    draft: &Draft,
 ) -> rusqlite::Result<Decided> {
     let known = touched
         .get(&draft.room)
@@ -38,12 +38,12 @@ pub(super) fn decide(
         None => rows::find_room(conn, &draft.room)?,
     };
     if let Some(room) = &room
-        && let Some(first) = find_repeated(conn, room.id, &draft)?
+        && let Some(first) = find_repeated(conn, room.id, draft)?
     {
         return Ok(Decided::Known(first));
     }
     if let Some(target) = draft.what.target()
-        && let Some(answer) = check_target(conn, room.as_ref(), &draft, target)?
+        && let Some(answer) = check_target(conn, room.as_ref(), draft, target)?
     {
         return Ok(Decided::Known(answer));
     }
@@ -62,7 +62,7 @@ pub(super) fn decide(
         ts,
         duplicate: false,
     };
-    let event = draft.into_event(&appended, room.head.seq);
+    let event = draft.clone().into_event(&appended, room.head.seq);
     store(conn, room.id, &event)?;
     apply(conn, &event)?;
     room.add(&event);
@@ -189,10 +189,16 @@ const SCRUB: &str = "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))),
 
 /// A message's body goes, wherever it was. Where rows keep their size they stay where they are.
 fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
+    unmake(conn, target)?;
+    conn.prepare_cached(SCRUB)?.execute([integer(target)])?;
+    Ok(())
+}
+
+/// What was made of a message goes.
+pub(super) fn unmake(conn: &Connection, target: u64) -> rusqlite::Result<()> {
     unindex(conn, target)?;
     let seq = integer(target);
     for sql in [
-        SCRUB,
         // An edit's body is a message's; a reaction's is not.
         "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE target = ? AND kind = 1",
         "DELETE FROM edits WHERE target = ?",

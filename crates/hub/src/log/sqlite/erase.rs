@@ -86,8 +86,8 @@ impl Erasing {
         }
     }
 
-    /// Does some of it. Returns how far it is done then, once that is committed.
-    pub(super) fn step(&self, conn: &Connection) -> rusqlite::Result<Progress> {
+    /// Does some of it, one event at least, and more until then. Returns how far it is done, once that is committed.
+    pub(super) fn step(&self, conn: &Connection, until: Instant) -> rusqlite::Result<Progress> {
         let Progress { next, mut erased } = self.progress;
         let end = (next + MAX_SCANNED).min(self.last + 1);
         let theirs = conn
@@ -99,13 +99,17 @@ impl Erasing {
                 |row| number(row, 0),
             )?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        for &seq in &theirs {
-            erased += u64::from(decide::erase(conn, seq, &self.user)?);
-        }
-        let next = match theirs.last() {
+        let mut next = match theirs.last() {
             Some(last) if theirs.len() as u64 == MAX_SCRUBBED => last + 1,
             _ => end,
         };
+        for seq in theirs {
+            erased += u64::from(decide::erase(conn, seq, &self.user)?);
+            if Instant::now() >= until {
+                next = seq + 1;
+                break;
+            }
+        }
         if next > self.last {
             // Unless more is to go than we know of, after a commit that failed and did happen.
             conn.prepare_cached("DELETE FROM erasing WHERE user = ? AND last = ?")?

@@ -3,6 +3,7 @@
 //! One thread writes: what queued while it was busy goes into its next transaction, so that all share one sync of
 //! the disk, and nobody waits for a timer. Others read. A message is answered and delivered after its commit, never before.
 
+mod alone;
 mod copy;
 mod decide;
 mod empty;
@@ -20,6 +21,7 @@ mod restored;
 mod retention;
 mod rows;
 mod schema;
+mod trim;
 mod wal;
 mod watch;
 mod writer;
@@ -47,6 +49,7 @@ use self::{
     queue::{Queue, Refused},
     reader::{Budget, PAGING, READING, Readers, SEARCHING},
     retention::{Rules, Sweep},
+    trim::Crowded,
     wal::Wal,
     watch::Owed,
     writer::{Marking, Pending, State, Times, Work, Writer},
@@ -56,6 +59,7 @@ use super::{
     PageQuery, PageSize, Projection, ReadError, ReadMark, SearchQuery, Sought, Start, Tail,
     stamp::new_epoch,
 };
+use crate::seldom::Seldom;
 
 /// The database in a data folder.
 const FILE: &str = "hub.db";
@@ -80,6 +84,9 @@ struct Limits {
     /// Pages that the write-ahead log may have: 1 GiB. Only somebody who reads one state of the database for minutes, say to copy it,
     /// makes it grow like that. Then messages are refused.
     wal_pages: u32,
+    /// How long the writer stores, drops or erases before the next have their turn, but for the commit: a pause that nobody notices. What a
+    /// message costs depends on its length, and on what it changes.
+    turn: Duration,
     /// How long a message may wait for a lock or the disk, before it is refused or its outcome is unknown.
     write: Duration,
     /// How long a read may take, with the wait for its turn.
@@ -111,6 +118,7 @@ impl Default for Limits {
         Self {
             erase: Duration::from_secs(5),
             wal_pages: 1 << 18,
+            turn: Duration::from_millis(50),
             write: Duration::from_secs(5),
             read: Duration::from_secs(5),
             search: Duration::from_secs(2),
@@ -212,8 +220,10 @@ impl SqliteLog {
                 rooms: options.rooms.clone(),
             },
             sweep,
+            crowded: Crowded::default(),
             erasures,
             state,
+            unstorable: Seldom::new(1),
             wal,
             // With the readers' connections, all are there.
             files: Files::of(&options.folder),
@@ -255,6 +265,12 @@ impl SqliteLog {
             _watch: watch,
         })
     }
+
+    /// Leaves something to the writer.
+    fn hand_over(&self, work: Work) -> Result<(), Refused> {
+        let bytes = work.bytes();
+        self.queue.push(work, bytes)
+    }
 }
 
 impl Projection for SqliteLog {
@@ -290,7 +306,7 @@ impl Projection for SqliteLog {
             readers: self.readers.desk(),
             since: Instant::now(),
         };
-        match self.queue.push(Work::Mark(marking), room.len().max(1)) {
+        match self.hand_over(Work::Mark(marking)) {
             Ok(()) => later,
             Err(Refused::Full) => Answer::given(Err(ReadError::Busy)),
             Err(Refused::Closed) => Answer::given(Err(ReadError::Unavailable)),
@@ -301,13 +317,12 @@ impl Projection for SqliteLog {
 impl Log for SqliteLog {
     fn append(&self, draft: Draft) -> Append {
         let (answer, append) = Answer::later();
-        let bytes = draft.what.bytes() + draft.room.len();
         let pending = Work::Append(Pending {
             draft,
             answer,
             since: Instant::now(),
         });
-        match self.queue.push(pending, bytes.max(1)) {
+        match self.hand_over(pending) {
             Ok(()) => append,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
             Err(Refused::Closed) => Answer::given(Err(AppendError::Unavailable)),
@@ -342,7 +357,7 @@ impl Log for SqliteLog {
             answer,
             since: Instant::now(),
         });
-        match self.queue.push(request, user.len().max(1)) {
+        match self.hand_over(request) {
             Ok(()) => later,
             Err(Refused::Full) => Answer::given(Err(AppendError::Busy)),
             Err(Refused::Closed) => Answer::given(Err(AppendError::Unavailable)),

@@ -151,6 +151,15 @@ impl<T> Queue<T> {
         Taken::Items(taken)
     }
 
+    /// Puts items back that were taken and not worked on, the oldest first, before all others.
+    pub(super) fn put_back(&self, items: Vec<(T, usize)>) {
+        let mut state = self.lock();
+        for (item, bytes) in items.into_iter().rev() {
+            state.bytes += bytes;
+            state.items.push_front((item, bytes));
+        }
+    }
+
     /// Takes out the oldest items, up to the first that is not so.
     pub(super) fn take_while(&self, is_so: impl Fn(&T) -> bool) -> Vec<T> {
         let mut state = self.lock();
@@ -207,6 +216,20 @@ mod tests {
         assert!(matches!(queue.take(9, 4, None), Taken::Items(items) if items == [2]));
         assert_eq!(queue.take_while(|&n| n > 2), [3]);
         assert!(matches!(queue.take(9, 4, None), Taken::Closed));
+    }
+
+    #[test]
+    fn what_is_put_back_is_given_out_first_also_after_the_end() {
+        let queue = Queue::new(3, 10);
+        for n in 0..3 {
+            queue.push(n, 2).unwrap();
+        }
+        assert!(matches!(queue.take(2, 100, None), Taken::Items(items) if items == [0, 1]));
+        queue.close();
+        queue.put_back(vec![(0, 2), (1, 2)]);
+        assert_eq!(queue.waiting(), (3, 6));
+        assert!(matches!(queue.take(9, 100, None), Taken::Items(items) if items == [0, 1, 2]));
+        assert!(matches!(queue.take(9, 100, None), Taken::Closed));
     }
 
     #[test]

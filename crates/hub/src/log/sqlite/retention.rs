@@ -1,6 +1,7 @@
 //! What is dropped, and when.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    empty, marks,
+    decide, empty, marks,
     rows::{self, RoomRow, integer, number},
 };
 use crate::core::{Chk, Mark};
@@ -43,8 +44,8 @@ pub struct RoomRetention {
 /// How long a client's own id of a message is known at least: that of a message that was dropped before.
 const CID_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Events dropped in one transaction: some milliseconds, in which nobody writes.
-const MAX_DROPPED: u64 = 512;
+/// Events looked at in one transaction to be dropped: some milliseconds, in which nobody writes, where they are short.
+pub(super) const MAX_DROPPED: u64 = 512;
 /// How often the clock's time is noted in the database, for the next start.
 const CLOCK_NOTED: Duration = Duration::from_secs(60 * 60);
 /// Rooms looked at in one transaction: about as long.
@@ -65,19 +66,31 @@ impl Rules {
         rule.map_or(self.others, |rule| rule.keep)
     }
 
-    /// Drops the oldest events of a room that has too many. An eighth more than wanted may stay, so that it is not done for each.
-    pub(super) fn drop_surplus(
+    /// How many of a room's oldest events there are too many.
+    pub(super) fn surplus(&self, name: &str, room: &RoomRow) -> u64 {
+        room.kept.saturating_sub(self.of(name).events)
+    }
+
+    /// Remembers rooms as they are now. Returns those where something is to be dropped.
+    pub(super) fn take_note(
         &self,
-        conn: &Connection,
-        name: &str,
-        room: &mut RoomRow,
-    ) -> rusqlite::Result<()> {
-        let Retention { events, .. } = self.of(name);
-        let slack = (events / 8).clamp(1, MAX_DROPPED / 2);
-        if room.kept > events.saturating_add(slack) {
-            drop_first(conn, room, (room.kept - events).min(MAX_DROPPED))?;
+        known: &mut HashMap<Arc<str>, RoomRow>,
+        touched: HashMap<Arc<str>, RoomRow>,
+    ) -> Vec<Arc<str>> {
+        let mut crowded = Vec::new();
+        for (name, room) in touched {
+            if self.is_crowded(&name, &room) {
+                crowded.push(Arc::clone(&name));
+            }
+            known.insert(name, room);
         }
-        Ok(())
+        crowded
+    }
+
+    /// Whether some are to be dropped now. An eighth more than wanted may stay, so that it is not done for each.
+    fn is_crowded(&self, name: &str, room: &RoomRow) -> bool {
+        let slack = (self.of(name).events / 8).clamp(1, MAX_DROPPED / 2);
+        self.surplus(name, room) > slack
     }
 }
 
@@ -157,12 +170,13 @@ impl Sweep {
         })
     }
 
-    /// Does some of it. `system` is what the system's clock shows.
+    /// Does some of it, one event or mark at least, and more until then. `system` is what the system's clock shows.
     pub(super) fn go_on(
         &mut self,
         conn: &Connection,
         rules: &Rules,
         system: u64,
+        until: Instant,
         is_followed: impl Fn(&str) -> bool,
     ) -> rusqlite::Result<Swept> {
         let now = self.now(conn, system)?;
@@ -174,18 +188,22 @@ impl Sweep {
         let mut trimmed = Vec::new();
         let mut left = MAX_DROPPED;
         for (name, mut room) in rooms {
-            let surplus = surplus(conn, rules.of(&name), &room, now, left)?;
+            // Also if this fails: then others come first.
             self.room = room.id + 1;
+            let surplus = surplus(conn, rules.of(&name), &room, now, left)?;
+            let mut dropped = 0;
             if surplus > 0 {
-                drop_first(conn, &mut room, surplus)?;
+                dropped = drop_first(conn, &mut room, surplus, until)?;
                 rows::update_room(conn, &room)?;
                 trimmed.push((name, room.floor));
             }
-            left -= surplus;
+            left -= dropped;
             left -= marks::drop_surplus(conn, &room, left)?;
-            if left == 0 {
-                // It may have more.
+            let may_have_more = left == 0 || dropped < surplus;
+            if may_have_more {
                 self.room = room.id;
+            }
+            if may_have_more || Instant::now() >= until {
                 return Ok(Swept {
                     trimmed,
                     forgotten,
@@ -242,45 +260,72 @@ fn surplus(
     Ok(surplus)
 }
 
-/// Drops a room's oldest events, of which there are so many.
-fn drop_first(conn: &Connection, room: &mut RoomRow, count: u64) -> rusqlite::Result<()> {
-    let last = conn
-        .prepare_cached("SELECT seq, id FROM log WHERE room = ? ORDER BY seq LIMIT 1 OFFSET ?")?
-        .query_row(params![room.id, integer(count - 1)], |row| {
-            Ok(Mark {
-                seq: number(row, 0)?,
-                chk: Chk::of_id(&row.get::<_, String>(1)?),
-            })
-        })?;
-    room.floor = last;
-    room.kept -= drop_through(conn, room.id, last.seq)?;
-    Ok(())
+/// Drops a room's oldest events, up to so many, one at least, and more until then. Returns how many.
+pub(super) fn drop_first(
+    conn: &Connection,
+    room: &mut RoomRow,
+    max: u64,
+    until: Instant,
+) -> rusqlite::Result<u64> {
+    let mut dropped = 0;
+    for oldest in oldest(conn, room.id, max)? {
+        oldest.drop(conn, room.id)?;
+        room.floor = oldest.mark;
+        room.kept = room.kept.saturating_sub(1);
+        dropped += 1;
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    Ok(dropped)
 }
 
-/// Drops a room's events up to this position, and all that follows from them. Returns how many those were.
-fn drop_through(conn: &Connection, room: i64, seq: u64) -> rusqlite::Result<u64> {
-    let seq = integer(seq);
+/// An event that is to be dropped.
+struct Oldest {
+    mark: Mark,
+    ts: u64,
+    is_message: bool,
+    user: String,
+    cid: Option<String>,
+}
+
+fn oldest(conn: &Connection, room: i64, max: u64) -> rusqlite::Result<Vec<Oldest>> {
     conn.prepare_cached(
-        "UPDATE cids SET expires = log.ts + ?3 FROM log
-            WHERE log.room = ?1 AND log.seq <= ?2 AND log.cid IS NOT NULL
-            AND cids.room = ?1 AND cids.user = log.user AND cids.cid = log.cid",
+        "SELECT seq, id, ts, kind = 0, user, cid FROM log WHERE room = ? ORDER BY seq LIMIT ?",
     )?
-    .execute(params![room, seq, integer(millis(CID_LIFE))])?;
-    for sql in [
-        "DELETE FROM search WHERE rowid IN
-            (SELECT seq FROM log WHERE room = ? AND seq <= ? AND kind = 0 AND typeof(body) = 'text')",
-        // What was made of a message goes with it.
-        "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))) WHERE kind = 1 AND typeof(body) = 'text'
-            AND target IN (SELECT seq FROM log WHERE room = ? AND seq <= ?)",
-        "DELETE FROM edits WHERE target IN (SELECT seq FROM log WHERE room = ? AND seq <= ?)",
-        "DELETE FROM reactions WHERE target IN (SELECT seq FROM log WHERE room = ? AND seq <= ?)",
-    ] {
-        conn.prepare_cached(sql)?.execute(params![room, seq])?;
+    .query_map(params![room, integer(max)], |row| {
+        Ok(Oldest {
+            mark: Mark {
+                seq: number(row, 0)?,
+                chk: Chk::of_id(&row.get::<_, String>(1)?),
+            },
+            ts: number(row, 2)?,
+            is_message: row.get(3)?,
+            user: row.get(4)?,
+            cid: row.get(5)?,
+        })
+    })?
+    .collect()
+}
+
+impl Oldest {
+    /// Drops it, and all that follows from it.
+    fn drop(&self, conn: &Connection, room: i64) -> rusqlite::Result<()> {
+        if let Some(cid) = &self.cid {
+            let expires = self.ts.saturating_add(millis(CID_LIFE));
+            conn.prepare_cached(
+                "UPDATE cids SET expires = ? WHERE room = ? AND user = ? AND cid = ?",
+            )?
+            .execute(params![integer(expires), room, self.user, cid])?;
+        }
+        if self.is_message {
+            // What was made of it goes with it.
+            decide::unmake(conn, self.mark.seq)?;
+        }
+        conn.prepare_cached("DELETE FROM log WHERE seq = ?")?
+            .execute([integer(self.mark.seq)])?;
+        Ok(())
     }
-    let dropped = conn
-        .prepare_cached("DELETE FROM log WHERE room = ? AND seq <= ?")?
-        .execute(params![room, seq])?;
-    Ok(dropped as u64)
 }
 
 fn drop_cids(conn: &Connection, now: u64) -> rusqlite::Result<bool> {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Limits,
+    alone::{alone, decide_alone, may_be_of_one, probe},
     decide::{Decided, decide},
     empty,
     erase::{self, Erasures, Request},
@@ -22,12 +23,14 @@ use super::{
     reader::Desk,
     retention::{Rules, Sweep, Swept},
     rows::{self, RoomRow},
+    trim::{Crowded, trim},
     wal::Wal,
     watch::Owed,
 };
 use crate::{
-    core::{self, What},
+    core::What,
     log::{AppendError, Appended, Committed, Draft, ReadError, ReadMark, Timings, stamp::Stamps},
+    seldom::Seldom,
 };
 
 /// Drafts in one transaction. Beyond that the first of them would wait long for little: a commit of so many costs hardly more
@@ -72,6 +75,16 @@ impl Work {
         }
     }
 
+    /// What it counts for in the queue.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = match self {
+            Self::Append(Pending { draft, .. }) => draft.what.bytes() + draft.room.len(),
+            Self::Mark(marking) => marking.mark.room.len(),
+            Self::Erase(request) => request.user.len(),
+        };
+        bytes.max(1)
+    }
+
     /// Tells who waits that it is not done.
     pub(super) fn refuse(self, error: AppendError) {
         // Who does not wait any more needs no answer.
@@ -83,13 +96,47 @@ impl Work {
     }
 }
 
+/// What the writer is asked for, by kind. Of each draft there is an answer to be given, and when it was handed over.
+#[derive(Default)]
+struct Batch {
+    drafts: Vec<Draft>,
+    answers: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
+    handed_over: Vec<Instant>,
+    marking: Vec<Marking>,
+    requests: Vec<Request>,
+}
+
+impl Batch {
+    fn of(all: Vec<Work>) -> Self {
+        let mut batch = Self::default();
+        for work in all {
+            match work {
+                Work::Append(Pending {
+                    draft,
+                    answer,
+                    since,
+                }) => {
+                    batch.drafts.push(draft);
+                    batch.answers.push(answer);
+                    batch.handed_over.push(since);
+                }
+                Work::Mark(one) => batch.marking.push(one),
+                Work::Erase(one) => batch.requests.push(one),
+            }
+        }
+        batch
+    }
+}
+
 pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) committed: Arc<dyn Committed>,
     pub(super) rules: Rules,
     pub(super) sweep: Sweep,
+    pub(super) crowded: Crowded,
     pub(super) erasures: Erasures,
     pub(super) state: State,
+    pub(super) unstorable: Seldom,
     pub(super) wal: Wal,
     pub(super) files: Files,
     pub(super) trouble: Trouble,
@@ -115,11 +162,12 @@ pub(super) struct State {
 
 /// What a transaction did.
 struct Stored {
+    /// Of the first drafts: those that there was time for.
     decided: Vec<Decided>,
-    /// Rooms that lost their oldest events.
-    trimmed: Vec<(Arc<str>, core::Mark)>,
-    /// Of each read mark, whether it was further back before.
-    raised: Vec<bool>,
+    /// Rooms that have more than is kept of them.
+    crowded: Vec<Arc<str>>,
+    /// Of each read mark, whether it was further back before; nothing if it could not be set.
+    raised: Vec<Option<bool>>,
 }
 
 /// Why a transaction did not happen.
@@ -206,19 +254,39 @@ fn refuse(
     }
 }
 
+/// What goes back into the queue: drafts, and then whom to forget, for those have said what was handed over before.
+fn put_together(
+    left: impl IntoIterator<Item = Pending>,
+    requests: Vec<Request>,
+) -> Vec<(Work, usize)> {
+    let left = left.into_iter().map(Work::Append);
+    let all = left.chain(requests.into_iter().map(Work::Erase));
+    all.map(|work| {
+        let bytes = work.bytes();
+        (work, bytes)
+    })
+    .collect()
+}
+
 impl Writer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Queue<Work>) {
         let _working = Working(queue, Arc::clone(&self.owed));
         let mut sweep_at = Instant::now();
         loop {
-            let others = [self.wal.due(), self.trouble.retry_at(), self.erasing_due()];
+            let others = [
+                self.wal.due(),
+                self.trouble.retry_at(),
+                self.erasing_due(),
+                self.crowded.due(),
+            ];
             let until = others.into_iter().flatten().fold(sweep_at, Instant::min);
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
-                Taken::Items(batch) => self.work(batch),
+                Taken::Items(batch) => self.work(queue, batch),
                 Taken::Nothing => self.try_again(),
                 Taken::Closed => break,
             }
+            self.trim();
             self.erase();
             self.wal.tend(&self.conn);
             if sweep_at <= Instant::now() {
@@ -237,8 +305,8 @@ impl Writer {
         }
     }
 
-    /// Stores a batch with one commit, hands on what is new, and answers.
-    fn work(&mut self, batch: Vec<Work>) {
+    /// Stores a batch with one commit, hands on what is new, and answers. What there was no time for goes back.
+    fn work(&mut self, queue: &Queue<Work>, batch: Vec<Work>) {
         if self.is_hindered() {
             for work in batch {
                 work.refuse(AppendError::Unavailable);
@@ -247,65 +315,60 @@ impl Writer {
         }
         let oldest = batch.first().map_or_else(Instant::now, Work::since);
         let patience = self.limits.write.saturating_sub(oldest.elapsed());
-        let (mut drafts, mut answers, mut marking) = (Vec::new(), Vec::new(), Vec::new());
-        let mut requests = Vec::new();
-        let mut handed_over = Vec::new();
-        for work in batch {
-            match work {
-                Work::Append(Pending {
-                    draft,
-                    answer,
-                    since,
-                }) => {
-                    drafts.push(draft);
-                    answers.push(answer);
-                    handed_over.push(since);
-                }
-                Work::Mark(one) => marking.push(one),
-                Work::Erase(one) => requests.push(one),
-            }
-        }
+        let Batch {
+            drafts,
+            answers,
+            mut handed_over,
+            marking,
+            requests,
+        } = Batch::of(batch);
         self.owed.begin(answers);
-        let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
-        let has_deleted = drafts.iter().any(deletes);
         let begun = Instant::now();
-        let stored = self.store(drafts, &marking, patience);
-        match stored {
+        match self.store(&drafts, &marking, patience) {
             Ok(Stored {
                 decided,
-                trimmed,
+                crowded,
                 raised,
             }) => {
                 self.times.commits.record(begun.elapsed());
                 self.trouble.is_over();
-                self.wal.grew(has_deleted);
+                let stored = &drafts[..decided.len()];
+                let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
+                self.wal.grew(stored.iter().any(deletes));
+                let mut answers = self.owed.end();
+                let later = answers.split_off(decided.len().min(answers.len()));
+                let since = handed_over.split_off(decided.len());
+                let left: Vec<_> = drafts
+                    .into_iter()
+                    .skip(decided.len())
+                    .zip(later)
+                    .zip(since)
+                    .map(|((draft, answer), since)| Pending {
+                        draft,
+                        answer,
+                        since,
+                    })
+                    .collect();
                 let mut results = Vec::with_capacity(decided.len());
                 for decided in decided {
                     results.push(self.hand_on(decided));
                 }
-                for (room, floor) in trimmed {
-                    self.committed.trimmed(&room, floor);
-                }
                 for since in handed_over {
                     self.times.appends.record(since.elapsed());
                 }
-                for (answer, result) in self.owed.end().into_iter().zip(results) {
+                for (answer, result) in answers.into_iter().zip(results) {
                     // Who does not wait any more needs no answer.
                     answer.send(result).ok();
                 }
                 for (marking, is_raised) in marking.into_iter().zip(raised) {
-                    let Marking {
-                        mark,
-                        answer,
-                        readers,
-                        ..
-                    } = marking;
-                    let get = move |conn: &Connection| {
-                        let mark = marks::get(conn, &mark.room, &mark.user)?;
-                        Ok(ReadMark { is_raised, ..mark })
-                    };
-                    // Where it can't be asked for the answer is gone, which says that.
-                    readers.ask(answer, self.limits.reading(), get).ok();
+                    self.answer_mark(marking, is_raised);
+                }
+                for room in crowded {
+                    self.crowded.add(&room);
+                }
+                if !left.is_empty() {
+                    queue.put_back(put_together(left, requests));
+                    return;
                 }
             }
             Err(failed) => {
@@ -316,6 +379,26 @@ impl Writer {
         for request in requests {
             self.begin_erasing(request);
         }
+    }
+
+    /// Tells who set a read mark what it comes to, if it could be set.
+    fn answer_mark(&self, marking: Marking, is_raised: Option<bool>) {
+        let Marking {
+            mark,
+            answer,
+            readers,
+            ..
+        } = marking;
+        let Some(is_raised) = is_raised else {
+            answer.send(Err(ReadError::Unavailable)).ok();
+            return;
+        };
+        let get = move |conn: &Connection| {
+            let mark = marks::get(conn, &mark.room, &mark.user)?;
+            Ok(ReadMark { is_raised, ..mark })
+        };
+        // Where it can't be asked for the answer is gone, which says that.
+        readers.ask(answer, self.limits.reading(), get).ok();
     }
 
     /// Finds out whether a trouble is over while nobody sends anything: who was told that nothing is stored waits until that is over.
@@ -363,39 +446,103 @@ impl Writer {
         }
     }
 
+    /// Stores what there is time for, one draft at least. What can't be stored for reasons of its own keeps the others from it once: then all
+    /// are tried again, each so that it can fail alone.
     fn store(
         &mut self,
-        drafts: Vec<Draft>,
+        drafts: &[Draft],
         marking: &[Marking],
         patience: Duration,
     ) -> Result<Stored, Failed> {
+        if self.state.rooms.len() > MAX_ROOMS {
+            self.state.rooms.clear();
+        }
+        match self.store_together(drafts, marking, patience) {
+            Err(Failed::Before(error)) if may_be_of_one(&error) => {
+                self.undo();
+                self.store_alone(drafts, marking, patience)
+            }
+            stored => stored,
+        }
+    }
+
+    fn store_together(
+        &mut self,
+        drafts: &[Draft],
+        marking: &[Marking],
+        patience: Duration,
+    ) -> Result<Stored, Failed> {
+        let turn = self.limits.turn;
         let Self {
             conn, state, rules, ..
         } = self;
-        if state.rooms.len() > MAX_ROOMS {
-            state.rooms.clear();
-        }
         transact(conn, patience, || {
+            let until = Instant::now() + turn;
             let mut decided = Vec::with_capacity(drafts.len());
-            let mut touched: HashMap<Arc<str>, RoomRow> = HashMap::new();
+            let mut touched = HashMap::new();
             for draft in drafts {
                 decided.push(decide(conn, state, &mut touched, draft)?);
-            }
-            let mut trimmed = Vec::new();
-            for (name, mut room) in touched {
-                let floor = room.floor;
-                rules.drop_surplus(conn, &name, &mut room)?;
-                rows::update_room(conn, &room)?;
-                if room.floor != floor {
-                    trimmed.push((Arc::clone(&name), room.floor));
+                if Instant::now() >= until {
+                    break;
                 }
-                state.rooms.insert(name, room);
             }
-            let raised = marking.iter().map(|one| marks::raise(conn, &one.mark));
+            for room in touched.values() {
+                rows::update_room(conn, room)?;
+            }
+            let raised = marking
+                .iter()
+                .map(|one| marks::raise(conn, &one.mark).map(Some));
             Ok(Stored {
                 raised: raised.collect::<Result<_, _>>()?,
                 decided,
-                trimmed,
+                crowded: rules.take_note(&mut state.rooms, touched),
+            })
+        })
+    }
+
+    fn store_alone(
+        &mut self,
+        drafts: &[Draft],
+        marking: &[Marking],
+        patience: Duration,
+    ) -> Result<Stored, Failed> {
+        let turn = self.limits.turn;
+        let Self {
+            conn,
+            state,
+            rules,
+            unstorable,
+            ..
+        } = self;
+        let fails = |error: &rusqlite::Error| {
+            unstorable.tell(|left_out| {
+                tracing::error!(%error, left_out, "a message, or how far somebody has read, can't be stored; others are");
+            });
+        };
+        transact(conn, patience, || {
+            probe(conn, state)?;
+            let until = Instant::now() + turn;
+            let mut decided = Vec::with_capacity(drafts.len());
+            let mut touched = HashMap::new();
+            for draft in drafts {
+                let one = decide_alone(conn, state, &mut touched, draft)?;
+                decided.push(one.unwrap_or_else(|error| {
+                    fails(&error);
+                    Decided::Known(Err(AppendError::Unavailable))
+                }));
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+            let mut raised = Vec::with_capacity(marking.len());
+            for one in marking {
+                let is_raised = alone(conn, || marks::raise(conn, &one.mark))?;
+                raised.push(is_raised.inspect_err(fails).ok());
+            }
+            Ok(Stored {
+                raised,
+                decided,
+                crowded: rules.take_note(&mut state.rooms, touched),
             })
         })
     }
@@ -403,13 +550,14 @@ impl Writer {
     /// Leaves a transaction that failed behind. Returns what to tell those who were in it.
     fn recover(&mut self, failed: &Failed) -> AppendError {
         self.trouble.report_error(failed.error());
-        self.roll_back();
-        // What it counted on is perhaps not so; what can't be read now is read before the next one.
-        match State::read(&self.conn) {
-            Ok(state) => self.state = state,
-            Err(_) => self.state.rooms.clear(),
-        }
+        self.undo();
         failed.outcome()
+    }
+
+    /// Leaves a transaction behind, and what was known of rooms by it. Positions and times that it gave out are not given out again.
+    fn undo(&mut self) {
+        self.roll_back();
+        self.state.rooms.clear();
     }
 
     fn roll_back(&mut self) {
@@ -458,7 +606,8 @@ impl Writer {
             return;
         };
         // As the sweep: messages are worth a wait for a lock, this is not.
-        let step = || erasing.step(&self.conn);
+        let until = Instant::now() + self.limits.turn;
+        let step = || erasing.step(&self.conn, until);
         match transact(&self.conn, Duration::ZERO, step) {
             Ok(progress) => {
                 self.wal.grew(true);
@@ -472,6 +621,48 @@ impl Writer {
         }
     }
 
+    /// Drops some of what the next of the rooms has too much. What can't be dropped is left to the sweep.
+    fn trim(&mut self) {
+        let Some(room) = self.crowded.take() else {
+            return;
+        };
+        let Self {
+            conn,
+            rules,
+            limits,
+            ..
+        } = self;
+        // Messages are worth a wait for a lock, this is not.
+        let trimmed = transact(conn, Duration::ZERO, || {
+            trim(conn, rules, &room, Instant::now() + limits.turn)
+        });
+        match trimmed {
+            Ok(None) => {}
+            Ok(Some(row)) => {
+                self.wal.grew(false);
+                self.committed.trimmed(&room, row.floor);
+                if self.rules.surplus(&room, &row) > 0 {
+                    self.crowded.add(&room);
+                }
+                self.state.rooms.insert(room, row);
+            }
+            Err(failed) => self.leave(&failed),
+        }
+    }
+
+    /// Leaves a transaction behind that nobody waits for. It says nothing about messages: it may need more space than they do, or a page that
+    /// they don't.
+    fn leave(&mut self, failed: &Failed) {
+        self.undo();
+        let error = failed.error();
+        if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+            return;
+        }
+        self.unstorable.tell(|left_out| {
+            tracing::warn!(%error, left_out, "what is not to be kept any more can't be dropped now");
+        });
+    }
+
     /// Drops some of what is not to be kept any more. Says whether that was all.
     fn sweep(&mut self) -> bool {
         let Self {
@@ -479,12 +670,14 @@ impl Writer {
             sweep,
             rules,
             committed,
+            limits,
             ..
         } = self;
         // Messages are worth a wait for a lock, this is not.
         let swept = transact(conn, Duration::ZERO, || {
             let is_followed = |room: &str| committed.follows(room);
-            sweep.go_on(conn, rules, crate::hub::now(), is_followed)
+            let until = Instant::now() + limits.turn;
+            sweep.go_on(conn, rules, crate::hub::now(), until, is_followed)
         });
         match swept {
             Ok(Swept {
@@ -502,13 +695,8 @@ impl Writer {
                 }
                 is_done
             }
-            Err(Failed::Before(error))
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) =>
-            {
-                true
-            }
             Err(failed) => {
-                self.recover(&failed);
+                self.leave(&failed);
                 true
             }
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::log::{
-    MAX_EDITS, MAX_REACTIONS,
+    MAX_EDITS, MAX_REACTIONS, ReadError,
     projection_conformance::{a_message_is_edited_so_often, react},
 };
 
@@ -94,4 +94,161 @@ async fn an_erasure_begins_at_once_however_many_marks_there_are() {
     let many = begin(&mut conn, "u2");
     assert!(many <= few + 9, "{many} steps instead of {few}");
     assert_eq!(count(&conn, "marks WHERE user IN ('u1', 'u2')"), 0);
+}
+
+/// Goal: who waits for a message that costs much does not wait for all that come with it.
+/// Method: messages that wait together, with time for all of them in one transaction, and with time for one in each; and somebody who is to be
+/// forgotten with all that was handed over before.
+#[tokio::test]
+async fn what_there_is_no_time_for_comes_next_in_its_order() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    for (turn, expected) in [(HOUR, 2), (Duration::ZERO, 6)] {
+        let folder = TempDir::new().unwrap();
+        let limits = Limits {
+            turn,
+            ..Limits::default()
+        };
+        let commits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&commits);
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let (subject, log) = failing_within(&Options::new(folder.path()), limits, count);
+        settled(&subject).await;
+        commits.store(0, Ordering::Relaxed);
+        let mut conn = other(folder.path());
+        let held = hold(&mut conn);
+        let first = subject.append(says("u1", "first", "x"));
+        taken(&log).await;
+        let rest = ["a", "b", "b", "c", "d"].map(|cid| subject.append(says("u2", cid, cid)));
+        let erased = log.erase(&"u2".into());
+        drop(held);
+        assert!(first.await.is_ok());
+        let rest = all(rest).await.into_iter().map(Result::unwrap);
+        let rest: Vec<_> = rest.map(|one| (one.seq, one.duplicate)).collect();
+        assert!(rest.is_sorted() && rest[1].0 == rest[2].0);
+        assert_eq!(
+            rest.iter().map(|one| one.1).collect::<Vec<_>>(),
+            [false, false, true, false, false]
+        );
+        assert_eq!(commits.load(Ordering::Relaxed), expected, "{turn:?}");
+        assert_eq!(erased.await, Ok(4));
+    }
+}
+
+/// Goal: what is dropped or erased holds up nobody for longer than a turn lasts, whatever it is.
+/// Method: turns that are over when they begin, in which one event is done, and such without an end.
+#[tokio::test]
+async fn what_goes_goes_in_turns() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    for n in 0..9 {
+        subject.say(&n.to_string()).await;
+    }
+    let last = subject.bounds().await.head.seq;
+    drop(subject);
+    let conn = other(folder.path());
+    let rules = |events| Rules {
+        others: Retention { events, age: None },
+        rooms: Vec::new(),
+    };
+    let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(3_600));
+    let kept = |row: Option<rows::RoomRow>| row.map(|row| row.kept);
+    let trim = |events, until| kept(trim::trim(&conn, &rules(events), "general", until).unwrap());
+    assert_eq!(trim(6, now), Some(8));
+    assert_eq!(trim(6, later), Some(6));
+    assert_eq!((trim(6, later), count(&conn, "log")), (None, 6));
+
+    let mut sweep = Sweep::read(&conn).unwrap();
+    let mut sweep = |until| {
+        let swept = sweep.go_on(&conn, &rules(3), crate::hub::now(), until, |_| true);
+        swept.unwrap().is_done
+    };
+    assert!(!sweep(now));
+    assert_eq!(count(&conn, "log"), 5);
+    assert!(sweep(later));
+    assert_eq!(count(&conn, "log"), 3);
+
+    erase::begin(&conn, "u1", last).unwrap();
+    let mut erasures = Erasures::unfinished(&conn).unwrap();
+    let left = || count(&conn, "log WHERE typeof(body) = 'text'");
+    let mut step = |until| {
+        let erasing = erasures.take_due().unwrap();
+        let progress = erasing.step(&conn, until).unwrap();
+        erasures.advance(erasing, progress);
+        erasures.due().is_none()
+    };
+    assert!(!step(now));
+    assert_eq!(left(), 2);
+    assert!(step(later));
+    assert_eq!(left(), 0);
+}
+
+/// Goal: a page of one room that is damaged is the trouble of those who write there, and of nobody else.
+/// Method: a room whose events, and a user whose marks, can't be stored; alone, and with others in one transaction. And then nothing can be.
+#[tokio::test]
+async fn s35_what_can_not_be_stored_fails_alone() {
+    let folder = TempDir::new().unwrap();
+    let (subject, log) = limited(folder.path(), Limits::default());
+    subject.say("first").await;
+    let bad = |cid: &str| Draft {
+        room: "bad".into(),
+        ..says("u1", cid, "x")
+    };
+    subject.append(bad("there")).await.unwrap();
+    let mut conn = other(folder.path());
+    conn.execute_batch(
+        "CREATE TRIGGER damaged BEFORE INSERT ON log
+            WHEN new.room = (SELECT id FROM rooms WHERE name = 'bad')
+            BEGIN SELECT raise(ABORT, 'a damaged page'); END;
+        CREATE TRIGGER damaged_too BEFORE INSERT ON marks WHEN new.user = 'bad'
+            BEGIN SELECT raise(ABORT, 'a damaged page'); END;",
+    )
+    .unwrap();
+    let room: Arc<str> = "general".into();
+    for n in 0..3 {
+        assert_eq!(
+            subject.append(bad("alone")).await,
+            Err(AppendError::Unavailable)
+        );
+        let held = hold(&mut conn);
+        let before = subject.append(says("u1", &format!("{n} before"), "x"));
+        taken(&log).await;
+        let together = [
+            says("u1", &format!("{n}"), "x"),
+            bad("new"),
+            bad("there"),
+            says("u1", &format!("{n} after"), "x"),
+        ];
+        let together = together.map(|draft| subject.append(draft));
+        let marks = ["good", "bad"].map(|user| log.set_mark(&room, &user.into(), 1 + n));
+        drop(held);
+        before.await.unwrap();
+        let together = all(together).await;
+        assert!(!together[0].as_ref().unwrap().duplicate);
+        assert_eq!(together[1], Err(AppendError::Unavailable));
+        assert!(together[2].as_ref().unwrap().duplicate);
+        assert!(!together[3].as_ref().unwrap().duplicate);
+        let [good, bad] = marks;
+        assert_eq!(good.await.unwrap().seq, 1 + n);
+        assert_eq!(bad.await, Err(ReadError::Unavailable));
+        assert_eq!(log.health(), Health::Well);
+    }
+    let stored = subject.tail(Start::At(0), ALL).await.events;
+    let seen = subject.seen.all();
+    let seen: Vec<_> = seen.iter().filter(|event| *event.room == *room).collect();
+    assert!(stored.iter().eq(seen) && stored.len() == 10);
+    assert!(stored.windows(2).all(|two| two[1].prev == two[0].seq));
+
+    conn.execute_batch(
+        "CREATE TRIGGER all_damaged BEFORE INSERT ON log BEGIN SELECT raise(ABORT, 'damaged'); END",
+    )
+    .unwrap();
+    let refused = subject.append(says("u1", "last", "x")).await;
+    assert_eq!(refused, Err(AppendError::Unavailable));
+    assert!(matches!(log.health(), Health::ReadOnly { .. }));
+    conn.execute_batch("DROP TRIGGER all_damaged").unwrap();
+    until(|| log.health() == Health::Well).await;
+    assert!(!subject.say("last").await.duplicate);
 }

@@ -87,10 +87,17 @@ fn failing(
     folder: &Path,
     fails: impl FnMut() -> bool + Send + 'static,
 ) -> (Subject, Arc<SqliteLog>) {
+    failing_within(&Options::new(folder), Limits::default(), fails)
+}
+
+/// As [`failing`], with limits of its own, of a log that keeps so much.
+fn failing_within(
+    options: &Options,
+    limits: Limits,
+    fails: impl FnMut() -> bool + Send + 'static,
+) -> (Subject, Arc<SqliteLog>) {
     let seen = Arc::new(Seen::default());
-    let options = Options::new(folder);
-    let committed = Arc::clone(&seen) as _;
-    let log = SqliteLog::open_with(&options, committed, Limits::default(), |conn| {
+    let log = SqliteLog::open_with(options, Arc::clone(&seen) as _, limits, |conn| {
         conn.commit_hook(Some(fails)).unwrap();
     });
     with_log(log.unwrap(), seen)

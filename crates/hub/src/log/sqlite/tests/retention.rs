@@ -114,6 +114,9 @@ async fn what_is_dropped_leaves_nothing_but_the_ids_of_clients_for_a_week() {
         }
         first.get_or_insert(target);
     }
+    // Which is answered once all is dropped that is to be.
+    let again = subject.append(says("u1", "29", "word")).await;
+    assert!(again.unwrap().duplicate);
     let kept = subject.tail(Start::At(0), ALL).await.events;
     let conn = other(folder.path());
     assert_eq!(count(&conn, "log"), i64::try_from(kept.len()).unwrap());
