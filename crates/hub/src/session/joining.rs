@@ -11,8 +11,8 @@ use std::{
 use super::Session;
 use crate::{
     core::{Bounds, Cursor, JoinRefused, NoCursor, RoomState, Watch},
-    entrance::{Entrance, Judged},
     log::{Answer, ReadError, ReadMark},
+    rooms::entrance::{Entrance, Judged},
     wire::{
         command::{DEFAULT_BACKLOG, Id, Join, checked_room},
         reply::{self, ErrorCode, Failure, PeopleForm, Resume, RoomForm, RoomResult},

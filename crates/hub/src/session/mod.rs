@@ -65,10 +65,9 @@ use self::{
 };
 use crate::{
     core::{Batch, Claim, Entry, Form, Need, SessionId},
-    delivery::Delivery,
     hub::Shared,
     metrics::Kind,
-    rooms::{RoomRef, Visitor},
+    rooms::{RoomRef, Visitor, delivery::Delivery},
     traffic::Client,
     users::Present,
     wire::{self, event},

@@ -23,7 +23,10 @@ use fullduplex::{CloseCode, Forwarded, WebSocket};
 use tokio::time::Instant;
 
 use super::{Alarm, MAX_COMMANDS_PER_TURN, Parcel, Session, Stop, takeover::REPLACED};
-use crate::{core::Departure, delivery::Delivery, lane::Lane, rooms::RoomRef};
+use crate::{
+    core::Departure,
+    rooms::{RoomRef, delivery::Delivery, lane::Lane},
+};
 
 /// The close codes after which a client does not come back.
 const FOR_GOOD: RangeInclusive<u16> = 4000..=4099;

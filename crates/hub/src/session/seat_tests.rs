@@ -29,13 +29,15 @@ use super::{Dialect, MAX_COMMANDS_PER_TURN, Parcel, Seat, Session};
 use crate::{
     config::{Config, Limits},
     core::{DEFAULT_ROOM, Watch},
-    delivery::Delivery,
     hub::Shared,
-    lane::{self, Turn},
     log::{Committed, MemoryLimits, MemoryLog},
     logs::Logs,
     metrics,
-    rooms::{RoomRef, Rooms},
+    rooms::{
+        RoomRef, Rooms,
+        delivery::Delivery,
+        lane::{self, Turn},
+    },
     traffic::Client,
 };
 

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::{Caller, Connection, Desk, Problem, json};
 use crate::{
     core::{Cursor, NoCursor},
-    follower::{Followed, Follower, Next},
     log::ReadError,
+    rooms::follower::{Followed, Follower, Next},
     session::{Ended, HIGH_WATER, v1_frame},
     visits::Visitor,
     wire::{

@@ -23,8 +23,8 @@ use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count};
 use crate::{
     auth::Right,
     core::{Cursor, NoCursor},
-    follower::{Followed, Follower, Next},
     hub::Shared,
+    rooms::follower::{Followed, Follower, Next},
     session::{Alarm, Ended, MAX_BATCH, jitter, v1_frame},
     visits::{Visit, Visitor},
     wire::{

@@ -14,10 +14,8 @@ use tokio::{
     task::{unconstrained, yield_now},
 };
 
-use crate::{
-    delivery::{Delivery, DueRoom},
-    session::{Parcel, Seat},
-};
+use super::delivery::{Delivery, DueRoom};
+use crate::session::{Parcel, Seat};
 
 /// Sessions written for before others of the runtime get their turn: well under a millisecond. For as many more another task
 /// is worth its start.

@@ -11,15 +11,17 @@ use std::{
 use fullduplex::Prepared;
 use tokio::time::{Instant, sleep_until};
 
+use super::{
+    Place, RoomRef, Visitor,
+    entrance::{Entrance, Judged},
+};
 use crate::{
     core::{
         Batch, Cursor, Departure, Entry, Forked, Gap, History, JoinRefused, NoCursor, RoomState,
         SessionId, Watch,
     },
-    entrance::{Entrance, Judged},
     hub::Shared,
     log::{Answer, PageSize, ReadError, Start, Tail},
-    rooms::{Place, RoomRef, Visitor},
     session::{HIGH_WATER, MAX_BATCH, Seat},
 };
 

@@ -3,6 +3,12 @@
 //! A room belongs to one shard. A lock is held to append, to read or to change a membership, and
 //! never across an await or a write. What a lock protects is [`core`](crate::core).
 
+pub(crate) mod delivery;
+pub(crate) mod entrance;
+pub(crate) mod follower;
+pub(crate) mod lane;
+pub(crate) mod opening;
+
 use std::{
     collections::HashSet,
     net::IpAddr,
@@ -14,6 +20,7 @@ use fullduplex::Prepared;
 use siphasher::sip::SipHasher13;
 use tokio::{sync::Notify, time::Instant};
 
+use self::{delivery::DueRoom, lane::Lanes};
 use crate::{
     auth::Names,
     config::{Limits, Timeouts},
@@ -22,9 +29,7 @@ use crate::{
         History, JoinRefused, Joined, Mark, Member, Newest, Opened, Person, Quota, Reset,
         RoomState, Round, SessionId, Shard, ShardLimits, Slot, User, Wake, Watch,
     },
-    delivery::DueRoom,
     identity::random,
-    lane::Lanes,
     log::Committed,
     metrics::Spread,
     session::Seat,

@@ -7,9 +7,9 @@ use std::sync::{
 
 use fullduplex::{Bundle, Prepared};
 
+use super::{RoomRef, ShardSeat, Shards};
 use crate::{
     core::{Form, History, Need, Round, SessionId},
-    rooms::{RoomRef, ShardSeat, Shards},
     session::{Followed, HIGH_WATER, MAX_BATCH, bundle},
 };
 
