@@ -27,7 +27,7 @@ pub enum Author {
 /// What a plain JSON client claims to be, passed on unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The e-mail address; shown to plain JSON clients only.
+    /// The e-mail address; shown to plain JSON clients only. Empty once the message was deleted.
     pub email: Box<str>,
     /// The name.
     pub username: Box<str>,
@@ -144,27 +144,17 @@ impl What {
         }
     }
 
-    /// Forgets what was written, or chosen. Says whether that was anything.
-    pub(crate) fn erase(&mut self) -> bool {
-        let was = self.clone();
-        self.scrub();
-        if let Self::React { on, .. } = self {
-            *on = false;
-        }
-        *self != was
-    }
-
-    /// Forgets what was written.
-    pub(crate) fn scrub(&mut self) {
+    fn erase(&mut self) {
         if let Self::Message { meta, .. } = self {
             *meta = None;
         }
-        if let Self::Message { body, .. }
-        | Self::Edit { body, .. }
-        | Self::Data { json: body }
-        | Self::Other { json: body, .. } = self
-        {
-            *body = None;
+        match self {
+            Self::Message { body, .. }
+            | Self::Edit { body, .. }
+            | Self::Data { json: body }
+            | Self::Other { json: body, .. } => *body = None,
+            Self::React { on, .. } => *on = false,
+            Self::Delete { .. } => {}
         }
     }
 }
@@ -188,6 +178,16 @@ pub struct Event {
     pub what: What,
     /// The client's own id of the event.
     pub cid: Option<Arc<str>>,
+}
+
+impl Event {
+    /// Forgets what was written, or chosen, and the address that came with it. Says whether that was anything.
+    pub(crate) fn erase(&mut self) -> bool {
+        let was = self.clone();
+        self.what.erase();
+        self.from.forget_address();
+        *self != was
+    }
 }
 
 /// The dialects an event is encoded for.
@@ -257,6 +257,21 @@ impl Author {
     /// Whether it is this user.
     pub(crate) fn is(&self, user: &str) -> bool {
         matches!(self, Self::User(author) if *author.id == *user)
+    }
+
+    /// Names of users stay with what they said.
+    fn forget_address(&mut self) {
+        if let Self::PlainJson(claim) = self
+            && !claim.email.is_empty()
+        {
+            let (email, username) = (Box::default(), claim.username.clone());
+            let avatar = claim.avatar.clone();
+            *claim = Arc::new(Claim {
+                email,
+                username,
+                avatar,
+            });
+        }
     }
 
     /// What the author says about itself.

@@ -457,7 +457,7 @@ impl World {
         if let What::Delete { target } = what {
             let mut said = self.log[room].iter_mut();
             if let Some(message) = said.find(|event| event.seq == target) {
-                message.what.scrub();
+                message.erase();
             }
         }
         self.seq += 1;
@@ -843,6 +843,29 @@ fn nobody_goes_on_from_where_the_log_dropped_what_follows_since_it_was_judged() 
         world.shard.judge("room 0", &cursor),
         Some(Err(Reset::Truncated))
     );
+}
+
+#[test]
+fn of_a_plain_message_that_is_deleted_the_address_leaves_the_ring_too() {
+    let mut world = World::new(1);
+    world.join(0, 0, 0, 0, 1);
+    let slot = world.rooms[&0].members[&0].slot;
+    let claim = |email: &str| {
+        Author::PlainJson(Arc::new(Claim {
+            email: email.into(),
+            username: "Ana".into(),
+            avatar: "".into(),
+        }))
+    };
+    world.store(0, What::message("hi"));
+    let mut event = world.stored.pop_front().unwrap();
+    event.from = claim("ana@example.com");
+    let target = event.seq;
+    world.due.extend(world.shard.commit(event));
+    world.store(0, What::Delete { target });
+    world.hand_on();
+    let batch = world.shard.read(slot, SessionId(0), 1, 0, 9, usize::MAX);
+    assert_eq!(batch.entries[0].event.from, claim(""));
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl<F> Ring<F> {
                 continue;
             }
             let mut event = entry.event.clone();
-            event.what.erase();
+            event.erase();
             let scrubbed = Entry::new(event);
             self.bytes = self.bytes - entry.weight() + scrubbed.weight();
             *entry = Arc::new(scrubbed);

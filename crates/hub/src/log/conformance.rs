@@ -134,6 +134,20 @@ pub(crate) fn draft(user_id: &str, cid: &str, what: What) -> Draft {
     }
 }
 
+/// A message of a plain client that claims to have this address.
+pub(crate) fn says_plainly(email: &str) -> Draft {
+    let claim = Claim {
+        email: email.into(),
+        username: "Ana".into(),
+        avatar: "9c1d2e3f".into(),
+    };
+    Draft {
+        from: Author::PlainJson(Arc::new(claim)),
+        cid: None,
+        ..says("", "", "hi")
+    }
+}
+
 pub(crate) fn says(user: &str, cid: &str, body: &str) -> Draft {
     draft(user, cid, What::message(body))
 }
@@ -485,6 +499,22 @@ pub(crate) async fn what_was_deleted_is_gone_from_all_that_is_read(subject: Subj
     // Whether it is the same can't be told any more: it is taken to be.
     let again = subject.append(message()).await.unwrap();
     assert_eq!((again.seq, again.duplicate), (target, true));
+    // Of what a plain client claims the name stays.
+    let plain = says_plainly("secret@example.com");
+    let target = subject.append(plain.clone()).await.unwrap().seq;
+    let stays = subject.append(plain).await.unwrap().seq;
+    let delete = Draft {
+        moderates: true,
+        ..draft("u2", "c5", What::Delete { target })
+    };
+    subject.append(delete).await.unwrap();
+    let all = subject.all().await;
+    let author = |seq| all.iter().find(|event| event.seq == seq).map(|e| &e.from);
+    assert_eq!(author(target), Some(&says_plainly("").from));
+    assert_eq!(
+        author(stays),
+        Some(&says_plainly("secret@example.com").from)
+    );
 }
 
 pub(crate) async fn what_is_dropped_raises_the_floor(subject: Subject) {

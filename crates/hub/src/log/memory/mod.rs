@@ -399,11 +399,7 @@ impl Room {
         let about = self.events.range_mut(first..);
         about
             .filter(|event| event.what.is_about(event.seq, message))
-            .map(|event| {
-                let bytes = event.what.bytes();
-                event.what.scrub();
-                bytes
-            })
+            .map(|event| erase(event).1)
             .sum()
     }
 
@@ -411,9 +407,9 @@ impl Room {
     fn erase(&mut self, user: &str) -> (u64, usize) {
         let (mut erased, mut freed) = (0, 0);
         for event in self.events.iter_mut().filter(|event| event.from.is(user)) {
-            let before = event.what.bytes();
-            erased += u64::from(event.what.erase());
-            freed += before - event.what.bytes();
+            let (was_anything, bytes) = erase(event);
+            erased += u64::from(was_anything);
+            freed += bytes;
         }
         (erased, freed)
     }
@@ -431,6 +427,12 @@ impl Room {
             }
         }
     }
+}
+
+/// Forgets what an event said. Returns whether that was anything, and the bytes that this frees.
+fn erase(event: &mut Event) -> (bool, usize) {
+    let before = weight(event);
+    (event.erase(), before - weight(event))
 }
 
 /// The bytes an event is charged with: itself, its places in the maps, and its texts.

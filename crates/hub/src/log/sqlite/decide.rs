@@ -187,10 +187,16 @@ fn edit(conn: &Connection, seq: u64, target: u64, body: &str) -> rusqlite::Resul
 const SCRUB: &str = "UPDATE log SET body = zeroblob(length(CAST(body AS BLOB))),
     meta = zeroblob(length(CAST(meta AS BLOB))) WHERE seq = ?";
 
+/// The same of the address that a plain client gave.
+const FORGET_ADDRESS: &str =
+    "UPDATE log SET user = zeroblob(length(CAST(user AS BLOB))) WHERE seq = ? AND author = 1";
+
 /// A message's body goes, wherever it was. Where rows keep their size they stay where they are.
 fn delete(conn: &Connection, target: u64) -> rusqlite::Result<()> {
     unmake(conn, target)?;
-    conn.prepare_cached(SCRUB)?.execute([integer(target)])?;
+    for sql in [SCRUB, FORGET_ADDRESS] {
+        conn.prepare_cached(sql)?.execute([integer(target)])?;
+    }
     Ok(())
 }
 

@@ -236,7 +236,7 @@ impl Forgotten {
     /// An event as it may be read.
     pub(super) fn scrubbed(&self, mut event: Event) -> Event {
         if self.covers(&event) {
-            event.what.erase();
+            event.erase();
         }
         event
     }

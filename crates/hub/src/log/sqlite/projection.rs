@@ -119,7 +119,7 @@ impl Room<'_> {
             |row| {
                 let mut shown = shown(row, self.name)?;
                 if self.forgotten.covers(&shown.event) {
-                    shown.event.what.erase();
+                    shown.event.erase();
                     shown.edited = None;
                 }
                 Ok(shown)
@@ -208,7 +208,7 @@ fn shown(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Shown> {
     if shown.edited.is_some()
         && let What::Message { body, .. } = &mut shown.event.what
     {
-        *body = rows::body(row, rows::WIDTH + 1)?;
+        *body = rows::text(row, rows::WIDTH + 1)?;
     }
     Ok(shown)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{
     Connection, OptionalExtension as _, Row, named_params, params,
-    types::{ToSqlOutput, Value, ValueRef},
+    types::{FromSql, ToSqlOutput, Value, ValueRef},
 };
 
 use super::erase::Forgotten;
@@ -329,7 +329,7 @@ pub(super) fn take<T: HasBytes>(
 /// A row that begins with [`COLUMNS`].
 pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
     let target = || number(row, 5);
-    let (body, meta) = (body(row, 6)?, body(row, 13)?);
+    let (body, meta): (Option<Arc<str>>, _) = (text(row, 6)?, text(row, 13)?);
     let reaction = |on| {
         Ok::<_, rusqlite::Error>(What::React {
             target: target()?,
@@ -366,7 +366,7 @@ pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
             avatar: row.get(10)?,
         })),
         author::PLAIN_JSON => Author::PlainJson(Arc::new(Claim {
-            email: row.get(8)?,
+            email: text(row, 8)?.unwrap_or_default(),
             username: row.get(9)?,
             avatar: row.get(10)?,
         })),
@@ -386,7 +386,7 @@ pub(super) fn event(row: &Row<'_>, room: &Arc<str>) -> rusqlite::Result<Event> {
 }
 
 /// What is said there. The zeros of a tombstone are nothing.
-pub(super) fn body(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Arc<str>>> {
+pub(super) fn text<T: FromSql>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
     match row.get_ref(at)? {
         ValueRef::Blob(_) => Ok(None),
         _ => row.get(at),

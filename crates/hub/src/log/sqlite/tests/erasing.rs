@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::*;
-use crate::log::projection_conformance::{react, seqs};
+use crate::log::{
+    conformance::says_plainly,
+    projection_conformance::{react, seqs},
+};
 
 /// The bytes of a word that is looked for: what an index has of it that leaves out the beginning it shares with the word before.
 const LOOKED_FOR: usize = 13;
@@ -79,6 +82,20 @@ async fn a_deleted_message_leaves_no_word_in_any_file() {
             .append(draft("u1", &cid, What::Delete { target }))
             .await
             .unwrap();
+    }
+    // The address that a plain client gave goes, too.
+    for n in 1_200..1_210 {
+        let target = subject.append(says_plainly(&word(n))).await.unwrap().seq;
+        if n % 2 == 0 {
+            kept.push(word(n));
+            continue;
+        }
+        let delete = Draft {
+            moderates: true,
+            ..draft("u1", &format!("d{n}"), What::Delete { target })
+        };
+        subject.append(delete).await.unwrap();
+        gone.push(word(n));
     }
     until(|| wal_size(folder.path()) == 0).await;
     assert_eq!(words_in(folder.path(), &gone), <[String; 0]>::default());
