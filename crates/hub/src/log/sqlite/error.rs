@@ -142,6 +142,9 @@ pub(super) fn ended() -> Health {
 pub(super) struct Trouble {
     path: PathBuf,
     told: Option<String>,
+    /// Whether it is one of space, which no single message shows to be over.
+    is_full: bool,
+    retry_at: Option<Instant>,
     health: Arc<Mutex<Health>>,
 }
 
@@ -150,16 +153,20 @@ impl Trouble {
         Self {
             path,
             told: None,
+            is_full: false,
+            retry_at: None,
             health,
         }
     }
 
     pub(super) fn report_error(&mut self, error: &rusqlite::Error) {
+        self.is_full |= is_full(error);
         self.report(&OpenError::new(&self.path, error));
     }
 
     pub(super) fn report(&mut self, why: &impl ToString) {
         let why = why.to_string();
+        self.retry_at = Some(Instant::now() + RETRY);
         if self.told.as_ref() != Some(&why) {
             tracing::error!("messages can't be stored: {why}");
             self.set(Health::ReadOnly {
@@ -174,12 +181,19 @@ impl Trouble {
         self.told.is_some()
     }
 
+    /// Whether it is one of space.
+    pub(super) const fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// When it makes sense to try whether it is over.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.is_there().then(|| Instant::now() + RETRY)
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
     }
 
     pub(super) fn is_over(&mut self) {
+        self.is_full = false;
+        self.retry_at = None;
         if self.told.take().is_some() {
             tracing::info!("messages are stored again");
             self.set(Health::Well);

@@ -38,6 +38,9 @@ use crate::{
 const MAX_BATCH: usize = 256;
 /// Bytes of texts in one transaction: a few hundred pages to be synced.
 const MAX_BATCH_BYTES: usize = 1 << 20;
+/// What a disk that was full has to take before it is said to take messages: as much as one transaction. A page that is free by chance has
+/// room for the next message, and not for the one after it.
+const SPACE_BYTES: usize = MAX_BATCH_BYTES;
 /// Rooms whose row is remembered: some MiB. The rest are read again.
 const MAX_ROOMS: usize = 16_384;
 /// How often is looked for what has become too old. Ages are days.
@@ -227,6 +230,14 @@ fn transact<T>(
     Ok(written)
 }
 
+/// Writes so many bytes, of which nothing stays but room for others: what is deleted is overwritten, and that is written.
+fn fill(conn: &Connection, bytes: usize) -> rusqlite::Result<()> {
+    let write = "REPLACE INTO meta (key, value) VALUES ('filler', zeroblob(?))";
+    conn.execute(write, [rows::integer(bytes as u64)])?;
+    conn.execute("DELETE FROM meta WHERE key = 'filler'", [])?;
+    Ok(())
+}
+
 /// Sees to it that nobody waits for a writer that is gone, also by a panic.
 struct Working<'a>(&'a Queue<Work>, Arc<Owed>);
 
@@ -283,9 +294,10 @@ impl Writer {
             let until = others.into_iter().flatten().fold(sweep_at, Instant::min);
             match queue.take(MAX_BATCH, MAX_BATCH_BYTES, Some(until)) {
                 Taken::Items(batch) => self.work(queue, batch),
-                Taken::Nothing => self.try_again(),
+                Taken::Nothing => {}
                 Taken::Closed => break,
             }
+            self.try_again();
             self.trim();
             self.erase();
             self.wal.tend(&self.conn);
@@ -331,7 +343,9 @@ impl Writer {
                 raised,
             }) => {
                 self.times.commits.record(begun.elapsed());
-                self.trouble.is_over();
+                if !self.trouble.is_full() {
+                    self.trouble.is_over();
+                }
                 let stored = &drafts[..decided.len()];
                 let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
                 self.wal.grew(stored.iter().any(deletes));
@@ -401,19 +415,25 @@ impl Writer {
         readers.ask(answer, self.limits.reading(), get).ok();
     }
 
-    /// Finds out whether a trouble is over while nobody sends anything: who was told that nothing is stored waits until that is over.
+    /// Finds out, when it is time, whether a trouble is over: who was told that nothing is stored waits until that is over.
     fn try_again(&mut self) {
-        if !self.trouble.is_there() || self.is_hindered() {
+        let due = self.trouble.retry_at();
+        if due.is_none_or(|at| at > Instant::now()) || self.is_hindered() {
             return;
         }
-        let write = "BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE key = 'epoch'; COMMIT";
-        match self.conn.execute_batch(write) {
+        let bytes = if self.trouble.is_full() {
+            SPACE_BYTES
+        } else {
+            1
+        };
+        // As the sweep: messages are worth a wait for a lock, this is not.
+        match transact(&self.conn, Duration::ZERO, || fill(&self.conn, bytes)) {
             Ok(()) => {
                 self.trouble.is_over();
                 self.wal.grew(false);
             }
-            Err(error) => {
-                self.recover(&Failed::Before(error));
+            Err(failed) => {
+                self.recover(&failed);
             }
         }
     }

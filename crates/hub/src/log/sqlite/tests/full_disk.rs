@@ -1,6 +1,9 @@
 //! A disk without space.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use super::*;
 
@@ -76,6 +79,46 @@ async fn s33_with_a_full_disk_messages_are_refused_and_reading_goes_on_until_the
     drop(subject);
     let subject = open(&disk.0.path().join("data")).unwrap();
     assert_eq!(seqs(subject.tail(Start::At(0), ALL).await.events), stored);
+}
+
+#[tokio::test]
+async fn s33_a_disk_with_room_for_a_message_is_still_full_until_there_is_room_for_many() {
+    let Some(disk) = SmallDisk::mount("4m") else {
+        return;
+    };
+    let data = disk.0.path().join("data");
+    let tries = Arc::new(AtomicUsize::new(0));
+    let failed = Arc::clone(&tries);
+    let seen = Arc::new(Seen::default());
+    let committed = Arc::clone(&seen) as _;
+    let log = SqliteLog::open_with(&Options::new(data), committed, Limits::default(), |conn| {
+        let count = move || {
+            failed.fetch_add(1, Ordering::Relaxed);
+        };
+        conn.rollback_hook(Some(count)).unwrap();
+    });
+    let (subject, log) = with_log(log.unwrap(), seen);
+    settled(&subject).await;
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![0; 4 << 20]).unwrap_err();
+    let body = "x".repeat(64_000);
+    let refused = subject.append(says("u1", "c2", &body)).await;
+    assert_eq!(refused, Err(AppendError::Unavailable));
+    assert_ne!(log.health(), Health::Well);
+    let full = fs::metadata(&ballast).unwrap().len();
+    let file = OpenOptions::new().write(true).open(&ballast).unwrap();
+    file.set_len(full - (512 << 10)).unwrap();
+    subject.append(says("u1", "c3", "hi")).await.unwrap();
+    assert_ne!(log.health(), Health::Well);
+    // It is tried without a message, too.
+    let before = tries.load(Ordering::Relaxed);
+    until(|| tries.load(Ordering::Relaxed) > before).await;
+    assert_ne!(log.health(), Health::Well);
+    file.set_len(0).unwrap();
+    until(|| log.health() == Health::Well).await;
+    let filler = "SELECT count(*) FROM meta WHERE key = 'filler'";
+    let left = other(&disk.0.path().join("data")).query_row(filler, [], |row| row.get(0));
+    assert_eq!(left, Ok(0));
 }
 
 #[tokio::test]
