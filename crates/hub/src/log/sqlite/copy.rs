@@ -1,6 +1,6 @@
 //! Reading a data folder beside a server that may be running: backups, and rooms as a whole.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use rusqlite::{Connection, backup};
 
@@ -45,10 +45,11 @@ impl Archive {
     ///
     /// It is not there, or can't be used.
     pub fn open_file(path: &Path) -> Result<Self, OpenError> {
-        if !path.exists() {
+        restored::check(path)?;
+        let is_there = fs::metadata(path).is_ok_and(|file| file.len() > 0);
+        if !is_there {
             return Err(OpenError::Missing { path: path.into() });
         }
-        restored::check(path)?;
         let conn = reader::open(path).map_err(|error| OpenError::new(path, &error))?;
         check_version(&conn, path)?;
         Ok(Self { conn })

@@ -58,9 +58,9 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// It is a copy, and what stands beside it belongs to another database.
+    /// It is a copy, or empty, and what stands beside it belongs to another database.
     #[error(
-        "{}: belongs to the database that was here before this backup: delete it, and {}",
+        "{}: belongs to the database that was here before: put that back, or delete this file, and {}",
         path.display(),
         shm.display()
     )]

@@ -27,7 +27,8 @@ mod watch;
 mod writer;
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -63,8 +64,9 @@ use crate::seldom::Seldom;
 
 /// The database in a data folder.
 const FILE: &str = "hub.db";
-/// Locked while a server uses the folder.
+/// Locked while a server uses the folder. It says [`MADE`] once there is a database.
 const LOCK: &str = "hub.lock";
+const MADE: &[u8] = b"made\n";
 
 /// How long another program, say one that makes a backup, may keep the database locked before messages are refused.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -200,6 +202,8 @@ impl SqliteLog {
         let failed = |error: rusqlite::Error| OpenError::new(&path, &error);
         let mut conn = connect(&path, options.durability)?;
         let (epoch, secret) = identity(&mut conn).map_err(failed)?;
+        // A full disk is no reason not to read what there is.
+        (&lock).write_all(MADE).ok();
         let sweep = Sweep::read(&conn).map_err(failed)?;
         let state = State::read(&conn).map_err(failed)?;
         let erasures = Erasures::unfinished(&conn).map_err(failed)?;
@@ -439,15 +443,19 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
     builder
         .create(folder)
         .map_err(|error| failed(of_folder(error)))?;
-    // The database first: SQLite gives the files beside it the same rights.
-    private(fs::OpenOptions::new().create(true).append(true))
-        .open(folder.join(FILE))
-        .map_err(failed)?;
-    let lock = private(fs::OpenOptions::new().create(true).append(true))
+    let lock = private(fs::OpenOptions::new().create(true).write(true))
         .open(folder.join(LOCK))
         .map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => {
+            let path = folder.join(FILE);
+            if was_emptied(&path, &lock).map_err(failed)? {
+                return Err(corrupt(&path, "it is empty".into()));
+            }
+            // SQLite gives the files beside it the same rights.
+            private(fs::OpenOptions::new().create(true).append(true))
+                .open(path)
+                .map_err(failed)?;
             narrow(folder).map_err(failed)?;
             Ok(lock)
         }
@@ -455,6 +463,19 @@ fn lock_folder(folder: &Path) -> Result<fs::File, OpenError> {
             path: folder.to_owned(),
         }),
         Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Whether there was something in a database of which no byte is left: say, because a full disk did not take the backup that was to be put
+/// there. One that was never filled is made anew, and so is one that somebody has deleted.
+fn was_emptied(path: &Path, lock: &fs::File) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(file) => Ok(file.len() == 0 && lock.metadata()?.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            lock.set_len(0)?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A backup that was put beside what belongs to the database before it.
+//! What belongs to a database that is gone, or that a backup has the place of.
 
 use std::{
     fs::{self, File},
@@ -13,12 +13,14 @@ use super::OpenError;
 const VERSIONS: std::ops::Range<usize> = 18..20;
 const JOURNAL: [u8; 2] = [1, 1];
 
-/// Refuses a copy with another database's write-ahead log beside it: that would be written into it.
+/// Refuses a copy, or nothing, with another database's write-ahead log beside it: that would be written into it, or deleted.
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     let wal = beside(path, "-wal");
     // In this order: in use it says how it is written before there is anything.
     let has_wal = fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0);
-    if has_wal && versions(path).is_ok_and(|versions| versions == JOURNAL) {
+    let is_empty = || fs::metadata(path).is_ok_and(|file| file.len() == 0);
+    let is_copy = || versions(path).is_ok_and(|versions| versions == JOURNAL);
+    if has_wal && (is_empty() || is_copy()) {
         return Err(OpenError::Leftover {
             path: wal,
             shm: beside(path, "-shm"),

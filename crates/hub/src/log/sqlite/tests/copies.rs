@@ -80,7 +80,10 @@ async fn a_backup_beside_the_write_ahead_log_of_another_database_is_refused_unti
         let reader = Archive::open(&crashed).err().unwrap();
         for refused in [server, reader] {
             assert!(matches!(refused, OpenError::Leftover { .. }), "{refused}");
-            assert!(refused.to_string().contains("delete it, and"), "{refused}");
+            assert!(
+                refused.to_string().contains("delete this file, and"),
+                "{refused}"
+            );
         }
     }
     assert_eq!(

@@ -77,6 +77,61 @@ async fn files_that_were_there_before_are_closed_to_others() {
     }
 }
 
+/// Goal: what was emptied by mistake is not taken for what is new, and nothing that could be put back together is lost by that.
+#[tokio::test]
+async fn a_database_that_was_emptied_is_refused_and_one_that_was_deleted_or_never_filled_is_made_anew()
+ {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(FILE);
+    // A first start that was cut off.
+    for name in [FILE, LOCK] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    open(folder.path()).unwrap().say("c1").await;
+    fs::write(&path, "").unwrap();
+    for _ in 0..2 {
+        let refused = open(folder.path()).err().unwrap();
+        assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+        assert!(refused.to_string().contains("it is empty"), "{refused}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    }
+    let archive = Archive::open(folder.path()).unwrap_err();
+    assert!(matches!(archive, OpenError::Missing { .. }), "{archive}");
+    // Deleted it is not missed, also if the start after that is cut off.
+    fs::remove_file(&path).unwrap();
+    drop(lock_folder(folder.path()).unwrap());
+    let subject = open(folder.path()).unwrap();
+    assert_eq!(subject.tail(Start::At(0), ALL).await.events, []);
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_whose_database_is_gone_is_left_alone_until_that_is_back() {
+    let folder = TempDir::new().unwrap();
+    let crashed = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    let said = subject.say("c1").await.seq;
+    // As a crash leaves it.
+    for name in ["hub.db", "hub.db-wal"] {
+        fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    let path = crashed.path().join(FILE);
+    let before = fs::read(&path).unwrap();
+    for empty in [false, true] {
+        fs::remove_file(&path).unwrap();
+        if empty {
+            fs::write(&path, "").unwrap();
+        }
+        let refused = open(crashed.path()).err().unwrap();
+        assert!(matches!(refused, OpenError::Leftover { .. }), "{refused}");
+        assert!(refused.to_string().contains("put that back"), "{refused}");
+        assert!(wal_size(crashed.path()) > 0);
+    }
+    fs::write(&path, before).unwrap();
+    let subject = open(crashed.path()).unwrap();
+    let events = subject.tail(Start::At(0), ALL).await.events;
+    assert_eq!(events.last().map(|event| event.seq), Some(said));
+}
+
 /// The file was written by the first version: five messages of Ana, of which one was edited and one deleted, an answer of Bo, who has read
 /// four and likes the first; and something in a room for data.
 #[tokio::test]
