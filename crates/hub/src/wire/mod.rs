@@ -45,3 +45,5 @@ pub(crate) fn from_json_object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> 
 
 #[cfg(test)]
 mod document_tests;
+#[cfg(test)]
+mod names_tests;

@@ -234,8 +234,8 @@ struct Refusal<'a> {
 #[derive(Serialize)]
 struct ErrorEvent<'a> {
     ev: &'static str,
-    code: ErrorCode,
-    msg: &'a str,
+    #[serde(flatten)]
+    err: &'a Failure,
 }
 
 /// The frame that says that a command worked. None when the command had no id.
@@ -247,10 +247,6 @@ pub(crate) fn success<T: Serialize>(re: Option<&Id>, ok: &T) -> Option<String> {
 pub(crate) fn refusal(re: Option<&Id>, err: &Failure) -> String {
     match re {
         Some(re) => to_json(&Refusal { re, err }),
-        None => to_json(&ErrorEvent {
-            ev: "error",
-            code: err.code,
-            msg: &err.msg,
-        }),
+        None => to_json(&ErrorEvent { ev: "error", err }),
     }
 }
