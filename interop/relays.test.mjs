@@ -4,75 +4,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { FDX, ROOT, accepts, freePort, listen, run, soon, start } from './lib/process.mjs';
+import { FDX, ROOT, listen, run, soon } from './lib/process.mjs';
+import { caddy, haproxy, nginx, sample } from './lib/relays.mjs';
 import { certificates, folder } from './lib/tls.mjs';
 import { dial, within } from './lib/ws.mjs';
-
-/** A sample with other places and names in it; each has to be there. */
-async function sample(name, changes) {
-  let text = await readFile(`${ROOT}packaging/${name}`, 'utf8');
-  for (const [from, to] of changes) {
-    assert.ok(text.includes(from), `${name} has no ${from}`);
-    text = text.replaceAll(from, to);
-  }
-  return text;
-}
-
-async function nginx(t, hub, tls, changes) {
-  const port = await freePort();
-  const cwd = await folder(t);
-  const server = await sample('nginx/fullduplex.conf', [
-    ['127.0.0.1:8080', `127.0.0.1:${hub.port}`],
-    ['listen 443', `listen 127.0.0.1:${port}`],
-    ['chat.example.com;', 'localhost;'],
-    ['/etc/ssl/chat.example.com.pem', tls.cert],
-    ['/etc/ssl/chat.example.com.key', tls.key],
-    ...changes.nginx,
-  ]);
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${cwd}/${of};`);
-  const config = join(cwd, 'nginx.conf');
-  await writeFile(config, `
-    pid ${cwd}/nginx.pid;
-    error_log stderr;
-    events {}
-    http { access_log off; ${paths.join(' ')} ${server} }
-  `);
-  await accepts(start(t, 'nginx', ['-c', config, '-p', cwd, '-g', 'daemon off; master_process off;']), port);
-  return port;
-}
-
-async function haproxy(t, hub, tls, changes) {
-  const port = await freePort();
-  const cwd = await folder(t);
-  const pem = join(cwd, 'both.pem');
-  await writeFile(pem, (await readFile(tls.cert, 'utf8')) + (await readFile(tls.key, 'utf8')), { mode: 0o600 });
-  const config = join(cwd, 'haproxy.cfg');
-  const text = await sample('haproxy/haproxy.cfg', [
-    ['127.0.0.1:8080', `127.0.0.1:${hub.port}`],
-    ['bind :443', `bind 127.0.0.1:${port}`],
-    ['maxconn 20000', 'maxconn 100'],
-    ['/etc/haproxy/chat.example.com.pem', pem],
-    ...changes.haproxy,
-  ]);
-  await writeFile(config, text);
-  await accepts(start(t, 'haproxy', ['-db', '-f', config]), port);
-  return port;
-}
-
-async function caddy(t, hub, tls) {
-  const port = await freePort();
-  const cwd = await folder(t);
-  const config = join(cwd, 'Caddyfile');
-  const server = await sample('caddy/Caddyfile', [
-    ['127.0.0.1:8080', `127.0.0.1:${hub.port}`],
-    ['chat.example.com {', `localhost:${port} {\nbind 127.0.0.1\ntls ${tls.cert} ${tls.key}`],
-  ]);
-  await writeFile(config, `{\nadmin off\nauto_https disable_redirects\n}\n${server}`);
-  // It keeps its files in the home folder that it is told of.
-  const env = { ...process.env, HOME: cwd, XDG_DATA_HOME: cwd, XDG_CONFIG_HOME: cwd };
-  await accepts(start(t, 'caddy', ['run', '--adapter', 'caddyfile', '--config', config], { env }), port);
-  return port;
-}
 
 /** The head of an answer, and the body as it comes. */
 async function ask(t, port, path, ca, headers = {}) {
@@ -83,14 +18,14 @@ async function ask(t, port, path, ca, headers = {}) {
   return answer;
 }
 
-const none = { nginx: [], haproxy: [] };
-
 for (const relay of [nginx, haproxy, caddy]) {
   test(`${relay.name}: WebSockets, Origin, streams of events`, async (t) => {
     const tls = await certificates(t);
     const ca = await readFile(tls.ca);
-    const hub = await listen(t, 'serve', '--trusted-proxy', '127.0.0.1', '--open');
-    const port = await relay(t, hub, tls, none);
+    const config = join(await folder(t), 'fdx.toml');
+    await writeFile(config, '[limits]\nfollowers = 1\n');
+    const hub = await listen(t, 'serve', '--config', config, '--trusted-proxy', '127.0.0.1', '--open');
+    const port = await relay(t, hub, tls);
     const own = `https://localhost:${port}`;
 
     const echo = await dial(t, `wss://localhost:${port}/echo`, [], { ca, origin: own });
@@ -120,6 +55,19 @@ for (const relay of [nginx, haproxy, caddy]) {
     assert.equal(metrics.statusCode, 404);
     const page = await ask(t, port, '/', ca);
     assert.equal(page.statusCode, 200);
+
+    // The hub's own refusals are passed on. Where there is no hub, who follows is told when to come back.
+    const refused = await ask(t, port, '/sse/general', ca);
+    assert.deepEqual([refused.statusCode, refused.headers['content-type']], [503, 'application/problem+json']);
+    await hub.stop();
+    const gone = await ask(t, port, '/', ca);
+    assert.ok(gone.statusCode >= 502, `${gone.statusCode}`);
+    const again = await ask(t, port, '/sse/general', ca);
+    assert.equal(again.statusCode, 200);
+    assert.match(again.headers['content-type'], /^text\/event-stream/);
+    assert.equal(again.headers['cache-control'], 'no-store');
+    assert.equal(again.headers['access-control-allow-origin'], '*');
+    assert.equal(Buffer.concat(await again.toArray()).toString(), 'retry: 3000\n\n');
   });
 }
 

@@ -9,11 +9,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
-use fullduplex_hub::{Config, Limits, Timeouts};
+use fullduplex_hub::{
+    AllowedOrigins, Config, Limits, Rate, Rates, Timeouts, TrustedProxies, auth::Access,
+};
 use serde_json::json;
-use support::{Running, bodies, within};
+use support::{Answer, Running, bodies, within};
 use tokio::io::AsyncWriteExt;
 
 fn soon() -> Timeouts {
@@ -54,7 +56,14 @@ async fn a_stream_begins_with_where_it_is_and_goes_on_with_what_comes() {
     let expected =
         json!({"room": "a b", "epoch": begin.data["epoch"], "head": 0, "floor": 1, "cursor": id});
     assert_eq!(begin.data, expected);
-    assert_eq!(begin.retry, Some(2_000));
+    // Not before a restart is over, and not all at once.
+    let mut retries = BTreeSet::from([begin.retry.unwrap()]);
+    for _ in 0..4 {
+        let mut stream = hub.sse("/sse/a%20b", "").await;
+        retries.insert(stream.event("ok").await.retry.unwrap());
+    }
+    assert!(retries.iter().all(|ms| (2_000..2_500).contains(ms)));
+    assert!(retries.len() > 1, "{retries:?}");
 
     let said = hub.say("a%20b", "one\nline").await;
     let event = empty.event("msg").await;
@@ -213,6 +222,75 @@ async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
     .await;
 }
 
+/// What an `EventSource` is given in place of a refusal: when to come back, within these milliseconds.
+fn assert_comes_back(answer: &Answer, waits: Range<u64>) {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("retry-after"), None);
+    let retry = answer.body.strip_prefix("retry: ").expect("a stream");
+    let wait = retry.strip_suffix("\n\n").unwrap().parse().unwrap();
+    assert!(waits.contains(&wait), "{answer:?}");
+}
+
+const BROWSER: &str = "Accept: text/event-stream\r\n";
+
+#[tokio::test]
+async fn an_event_source_that_is_refused_for_now_is_told_when_to_come_back_and_others_get_the_status()
+ {
+    let limits = Limits {
+        followers: Some(1),
+        ..Limits::default()
+    };
+    let hub = Running::start(Config {
+        limits,
+        origins: AllowedOrigins::List(vec!["https://chat.example".into()]),
+        ..Config::default()
+    })
+    .await;
+    let mut stream = hub.sse("/sse/general", BROWSER).await;
+    stream.event("ok").await;
+    let from = |site: &str| format!("{BROWSER}Origin: https://{site}.example\r\n");
+    let answer = hub.get("/sse/general", &from("chat")).await;
+    assert_comes_back(&answer, 5_000..10_000);
+    let allowed = answer.header("access-control-allow-origin");
+    assert_eq!(allowed, Some("https://chat.example"));
+    let other = hub.get("/sse/general", "Accept: */*\r\n").await;
+    assert_eq!(other.problem(), (503, "unavailable".into()));
+    // What stays is said by the status, and so is what is no stream.
+    assert_eq!(hub.get("/sse/general", &from("evil")).await.status, 403);
+    assert_eq!(hub.get("/sse/.", BROWSER).await.status, 400);
+    let poll = "/api/v1/rooms/general/messages?wait=0&limit=1";
+    assert_eq!(hub.get(poll, BROWSER).await.status, 503);
+}
+
+#[tokio::test]
+async fn an_event_source_that_asks_too_often_comes_back_too() {
+    let rates = Rates {
+        requests_per_address: Rate::new(1, 1),
+        ..Rates::default()
+    };
+    let hub = Running::start(Config {
+        rates,
+        trusted_proxies: TrustedProxies::parse(["127.0.0.0/8"]).unwrap(),
+        access: Access::Open,
+        ..Config::default()
+    })
+    .await;
+    let refused = async |headers: &str| {
+        let headers = format!("X-Forwarded-For: 203.0.113.1\r\n{headers}");
+        loop {
+            // No room, so that what is let in ends, too.
+            let answer = within(hub.get("/sse/.", &headers)).await;
+            if answer.status != 400 {
+                return answer;
+            }
+        }
+    };
+    assert_comes_back(&refused(BROWSER).await, 1_000..2_000);
+    assert_eq!(refused("").await.status, 429);
+}
+
 #[tokio::test]
 async fn a_reader_too_slow_for_the_log_is_told_what_it_missed_and_goes_on() {
     let limits = Limits {
@@ -307,7 +385,8 @@ mod on_disk {
         let stopped = hub.begin_stop();
         let bye = stream.event("bye").await;
         assert_eq!(bye.data["reason"], "restart");
-        assert!(bye.retry < Some(500), "{bye:?}");
+        assert_eq!(bye.data["reconnect_ms"], 2_000);
+        assert!((2_000..2_500).contains(&bye.retry.unwrap()), "{bye:?}");
         assert_eq!(stream.next().await, None);
         within(stopped).await.unwrap();
 

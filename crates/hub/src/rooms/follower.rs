@@ -18,7 +18,7 @@ use super::{
 use crate::{
     core::{
         Batch, Cursor, Departure, Entry, Forked, Gap, History, JoinRefused, NoCursor, RoomState,
-        SessionId, Watch,
+        Watch,
     },
     hub::Shared,
     log::{Answer, PageSize, ReadError, Start, Tail},
@@ -109,10 +109,6 @@ impl Follower {
             }
             entrance.again(hub);
         }
-    }
-
-    pub(crate) const fn session(&self) -> SessionId {
-        self.visitor.session
     }
 
     pub(crate) fn room(&self) -> &str {

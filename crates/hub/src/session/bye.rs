@@ -21,7 +21,7 @@ pub(super) enum Leaving {
     No,
     /// What it is owed comes first.
     Asked {
-        jitter_ms: u32,
+        jitter: Duration,
     },
     /// The client was told, or has it in its queue.
     Told,
@@ -42,8 +42,7 @@ impl Session {
             return Err(Stop::close(CloseCode::GOING_AWAY, "the server stops"));
         }
         if self.leaving == Leaving::No {
-            let jitter_ms = u32::try_from(jitter.as_millis()).unwrap_or(u32::MAX);
-            self.leaving = Leaving::Asked { jitter_ms };
+            self.leaving = Leaving::Asked { jitter };
             self.streams = None;
         }
         Ok(())
@@ -51,13 +50,13 @@ impl Session {
 
     /// Puts the goodbye behind the last reply, if that is known by now.
     pub(super) fn say_bye(&mut self) {
-        if let Leaving::Asked { jitter_ms } = self.leaving
+        if let Leaving::Asked { jitter } = self.leaving
             && self.writing.is_empty()
             && self.joining.is_none()
             && self.asking.is_none()
             && !self.standing.is_checking()
         {
-            self.outbox.push(event::bye(jitter_ms));
+            self.outbox.push(event::bye(Duration::ZERO, jitter));
             self.leaving = Leaving::Told;
         }
     }

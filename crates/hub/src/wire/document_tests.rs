@@ -626,7 +626,10 @@ fn every_event_of_the_document_is_what_we_send() {
     let documented = json!({"ev": "error", "code": "rate_limited", "msg": "too many in this time", "retry_ms": 1200});
     assert_same(&event, &documented);
     assert_same(event::HB, &example("ev", "hb"));
-    assert_same(&event::bye(2_000), &example("ev", "bye"));
+    assert_same(
+        &event::bye(std::time::Duration::ZERO, std::time::Duration::from_secs(2)),
+        &example("ev", "bye"),
+    );
     assert_same(
         &event::status(event::Status::ReadOnly),
         &example("ev", "status"),

@@ -200,8 +200,8 @@ struct Named<'a> {
 struct Bye {
     ev: &'static str,
     reason: &'static str,
-    reconnect_ms: u32,
-    jitter_ms: u32,
+    reconnect_ms: u128,
+    jitter_ms: u128,
 }
 
 #[derive(Serialize)]
@@ -304,13 +304,13 @@ pub(crate) fn status(status: Status) -> String {
     })
 }
 
-/// The server goes, and comes back; the client should too, after a part of this time.
-pub(crate) fn bye(jitter_ms: u32) -> String {
+/// The server goes, and comes back; the client should too, after a time and a part of another.
+pub(crate) fn bye(reconnect: Duration, jitter: Duration) -> String {
     to_json(&Bye {
         ev: "bye",
         reason: "restart",
-        reconnect_ms: 0,
-        jitter_ms,
+        reconnect_ms: reconnect.as_millis(),
+        jitter_ms: jitter.as_millis(),
     })
 }
 

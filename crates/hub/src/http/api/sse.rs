@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::{
@@ -19,7 +20,10 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Caller, Connection, Params, Place, Problem, Reception, Room, count};
+use super::{
+    super::comeback::{EVENT_STREAM, retry},
+    Caller, Connection, Params, Place, Problem, Reception, Room, count,
+};
 use crate::{
     auth::Right,
     core::{Cursor, NoCursor},
@@ -37,8 +41,9 @@ use crate::{
 /// What a stream says when there is nothing to say: a comment.
 const STILL_HERE: &str = ": hb\n\n";
 
-/// After how long a browser should come back at first, in milliseconds: soon, and not at once.
-const RETRY_MS: u32 = 2_000;
+/// How long a browser should stay away at least. A restart is over by then; a proxy in front answers 502 before, after which no browser
+/// comes back.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// What a stream is among the connections.
 pub(super) const KIND: &str = "sse";
@@ -72,7 +77,9 @@ pub(super) async fn follow(
     }
     let visitor = Visitor::new(KIND, caller.user_id(), address, Some(Arc::clone(&room)));
     let visit = hub.enter(visitor.on(&connection.lease));
-    let first = Some(first(&room, &followed));
+    // If the server goes without a goodbye.
+    let retry = retry(AWAY, jitter(streams(hub, &place), Duration::ZERO));
+    let first = Some(retry + &first(&room, &followed));
     let events = Events {
         follower: followed.follower,
         first,
@@ -87,7 +94,7 @@ pub(super) async fn follow(
         _visit: visit,
     };
     let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CONTENT_TYPE, EVENT_STREAM),
         (header::CACHE_CONTROL, "no-store"),
         // It ends with the connection, or the connection with it.
         (header::CONNECTION, "close"),
@@ -161,13 +168,10 @@ impl Events {
 
     /// What it says when the hub stops: the return of all is spread, as that of sessions is.
     fn bye(&self) -> String {
-        let limits = &self.hub.config.limits;
-        let streams = limits.followers() - self.place.of_all.semaphore().available_permits();
-        let jitter = jitter(streams, self.hub.config.timeouts.drain).as_millis();
-        let jitter_ms = u32::try_from(jitter).unwrap_or(u32::MAX).max(1);
-        let retry = self.follower.session().0 % u64::from(jitter_ms);
-        let mut text = format!("retry: {retry}\n");
-        push_block(&mut text, None, "bye", &event::bye(jitter_ms));
+        let drain = self.hub.config.timeouts.drain;
+        let jitter = jitter(streams(&self.hub, &self.place), drain);
+        let mut text = retry(AWAY, jitter);
+        push_block(&mut text, None, "bye", &event::bye(AWAY, jitter));
         text
     }
 
@@ -211,6 +215,12 @@ impl Stream for Events {
     }
 }
 
+/// How many streams there are, and polls that are held.
+fn streams(hub: &Shared, place: &Place) -> usize {
+    let free = place.of_all.semaphore().available_permits();
+    hub.config.limits.followers() - free
+}
+
 /// Where the stream begins: `ok` or `reset`. It names a cursor only if that is what the events after it follow: a client that has
 /// got no further comes back with it.
 fn first(room: &str, followed: &Followed) -> String {
@@ -239,7 +249,7 @@ fn first(room: &str, followed: &Followed) -> String {
         Some(Ok(())) | None => "ok",
     };
     let is_at_head = follower.position() > bounds.head.seq;
-    let mut text = format!("retry: {RETRY_MS}\n");
+    let mut text = String::new();
     push_block(
         &mut text,
         is_at_head.then_some(&head),
