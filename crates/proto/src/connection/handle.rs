@@ -169,7 +169,7 @@ impl Connection {
         }
     }
 
-    /// The transport holds back what it took, for longer than [`Config::write_timeout`]: the connection is given up, for a
+    /// The transport holds back what it took, for longer than [`Config::write_timeout`](crate::Config::write_timeout): the connection is given up, for a
     /// driver whose transport has a buffer of its own.
     pub fn handle_write_stalled(&mut self, now: Instant) {
         if self.closing.is_none() {
@@ -204,7 +204,7 @@ impl Connection {
         }
     }
 
-    /// Our direction of the transport has been ended, as [`Step::Shutdown`] asked.
+    /// Our direction of the transport has been ended, as [`Step::Shutdown`](super::Step::Shutdown) asked.
     pub fn shutdown_done(&mut self) {
         if let Some(closing) = &mut self.closing {
             closing.shut = true;

@@ -170,7 +170,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a ping. Its pong comes as [`Event::Pong`].
+    /// Queues a ping. Its pong comes as [`Event::Pong`](super::Event::Pong).
     ///
     /// # Errors
     ///
