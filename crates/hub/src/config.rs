@@ -143,6 +143,9 @@ pub struct Limits {
     /// Rooms at once. Default 10,000. One that was empty for [`Timeouts::empty_room_grace`] makes
     /// place for a new one.
     pub rooms: usize,
+    /// Rooms that something is kept of on disk, and be it where they ended. Default a million: some hundred MB, and a second
+    /// of the writer's time every ten minutes. What is said in one more is `unavailable`.
+    pub kept_rooms: usize,
     /// Rooms that exist and were made from one address, or one /64 of IPv6. Default 1,000: far
     /// more than an office behind one address makes, and a tenth of all. Behind a proxy everybody
     /// has its address. Those that the right `api` made, as a back end does for its users, are not
@@ -197,6 +200,7 @@ impl Default for Limits {
             unauthenticated: None,
             unauthenticated_per_address: None,
             rooms: 10_000,
+            kept_rooms: 1_000_000,
             rooms_per_address: 1_000,
             rooms_per_connection: 100,
             bans: 10_000,

@@ -44,6 +44,11 @@ impl Table for Limits {
             slot: |limits| Count(&mut limits.rooms, SOME),
         },
         Row {
+            name: "limits.kept-rooms",
+            about: "Rooms of which something is kept on disk, for 90 days at least; what is said in one more is refused. Far more than are made in earnest, and a second's work every ten minutes",
+            slot: |limits| Count(&mut limits.kept_rooms, SOME),
+        },
+        Row {
             name: "limits.rooms-per-address",
             about: "Rooms that exist and were made from one address, or one /64 of IPv6: more than an office makes, and a tenth of all",
             slot: |limits| Count(&mut limits.rooms_per_address, SOME),

@@ -166,7 +166,7 @@ impl ServeArgs {
         };
         self.hub.apply(&mut config)?;
         bounds::check(&config.limits, &config.timeouts)?;
-        let store = self.store.options()?;
+        let store = self.store.options(config.limits.kept_rooms)?;
         let data = store.as_ref().map(|store| &*store.folder);
         private::check(
             config.static_dir.as_deref(),

@@ -110,7 +110,7 @@ enum DurabilityArg {
 
 impl StoreArgs {
     /// None if nothing is to be on disk.
-    pub(crate) fn options(self) -> Result<Option<Options>, Failure> {
+    pub(crate) fn options(self, max_rooms: usize) -> Result<Option<Options>, Failure> {
         if self.memory {
             return Ok(None);
         }
@@ -123,6 +123,7 @@ impl StoreArgs {
                 DurabilityArg::Full => Durability::Full,
                 DurabilityArg::Normal => Durability::Normal,
             },
+            max_rooms,
             rooms: self.keep_room.into_iter().map(|keep| keep.0).collect(),
             retention: Retention {
                 events: self.keep,

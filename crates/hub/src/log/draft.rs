@@ -66,6 +66,9 @@ pub enum AppendError {
     /// What is to be changed is somebody else's.
     #[error("only its author may change a message")]
     Forbidden,
+    /// The log has as many rooms as it may, and this would be one more. It is not stored.
+    #[error("the log has as many rooms as it may")]
+    TooManyRooms,
     /// The log has as much to do as it may have waiting. It is not stored.
     #[error("the log has too much to do right now")]
     Busy,

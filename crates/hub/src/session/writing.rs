@@ -140,7 +140,9 @@ impl From<AppendError> for Failure {
             }
             AppendError::NotFound => ErrorCode::NotFound,
             AppendError::Forbidden => ErrorCode::Forbidden,
-            AppendError::Busy | AppendError::Unavailable => ErrorCode::Unavailable,
+            AppendError::TooManyRooms | AppendError::Busy | AppendError::Unavailable => {
+                ErrorCode::Unavailable
+            }
             AppendError::Timeout => ErrorCode::Timeout,
         };
         Self::new(code, error.to_string())

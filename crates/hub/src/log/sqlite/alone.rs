@@ -56,6 +56,7 @@ pub(super) fn decide_alone(
         Ok(decided)
     })?;
     if decided.is_err() {
+        state.count_anew();
         match before {
             Some(room) => drop(touched.insert(Arc::clone(&draft.room), room)),
             None => drop(touched.remove(&draft.room)),
@@ -80,5 +81,6 @@ pub(super) fn probe(conn: &Connection, state: &mut State) -> rusqlite::Result<()
     };
     conn.execute_batch("SAVEPOINT probe")?;
     decide(conn, state, &mut HashMap::new(), &message)?;
+    state.count_anew();
     conn.execute_batch("ROLLBACK TO probe; RELEASE probe")
 }

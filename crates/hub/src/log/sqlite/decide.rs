@@ -47,6 +47,9 @@ pub(super) fn decide(
     {
         return Ok(Decided::Known(answer));
     }
+    if room.is_none() && !state.takes_room(conn)? {
+        return Ok(Decided::Known(Err(AppendError::TooManyRooms)));
+    }
     let next = (position_after(state.last_seq), state.stamps.next(draft.now));
     let (Some(seq), Some((ts, id))) = next else {
         return Ok(Decided::Known(Err(AppendError::Unavailable)));

@@ -150,6 +150,8 @@ pub struct Options {
     pub retention: Retention,
     /// What is kept of others. The first that fits a room counts.
     pub rooms: Vec<RoomRetention>,
+    /// Rooms that may be known. Default a million.
+    pub max_rooms: usize,
 }
 
 impl Options {
@@ -160,6 +162,7 @@ impl Options {
             durability: Durability::default(),
             retention: Retention::default(),
             rooms: Vec::new(),
+            max_rooms: 1_000_000,
         }
     }
 }
@@ -205,7 +208,7 @@ impl SqliteLog {
         // A full disk is no reason not to read what there is.
         (&lock).write_all(MADE).ok();
         let sweep = Sweep::read(&conn).map_err(failed)?;
-        let state = State::read(&conn).map_err(failed)?;
+        let state = State::read(&conn, options.max_rooms).map_err(failed)?;
         let erasures = Erasures::unfinished(&conn).map_err(failed)?;
         let wal = Wal::of(&mut conn, limits).map_err(failed)?;
         prepare(&mut conn);

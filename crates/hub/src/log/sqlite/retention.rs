@@ -1,7 +1,7 @@
 //! What is dropped, and when.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ pub(super) const MAX_DROPPED: u64 = 512;
 const CLOCK_NOTED: Duration = Duration::from_secs(60 * 60);
 /// Rooms looked at in one transaction: about as long.
 const MAX_ROOMS: usize = 256;
+/// Rooms that are remembered because marks were set there: some MiB. With more a pass looks at those of all.
+const MAX_MARKED: usize = 16_384;
 
 /// How much is kept of which room.
 #[derive(Debug, Clone)]
@@ -144,6 +146,10 @@ pub(super) struct Sweep {
     at: Instant,
     /// The room that is looked at next.
     room: i64,
+    /// The rooms whose marks this pass looks at. None is all.
+    looks_at: Option<HashSet<Arc<str>>>,
+    /// The rooms whose marks the next one looks at: those where some were set since.
+    marked: Option<HashSet<Arc<str>>>,
 }
 
 /// What a part of the pass did.
@@ -167,7 +173,17 @@ impl Sweep {
             noted: reached,
             at: Instant::now(),
             room: 0,
+            looks_at: None,
+            marked: None,
         })
+    }
+
+    /// Has the next pass look at the marks of a room.
+    pub(super) fn mark(&mut self, room: &Arc<str>) {
+        self.marked = self.marked.take().filter(|rooms| rooms.len() < MAX_MARKED);
+        if let Some(rooms) = &mut self.marked {
+            rooms.insert(Arc::clone(room));
+        }
     }
 
     /// Does some of it, one event or mark at least, and more until then. `system` is what the system's clock shows.
@@ -180,6 +196,9 @@ impl Sweep {
         is_followed: impl Fn(&str) -> bool,
     ) -> rusqlite::Result<Swept> {
         let now = self.now(conn, system)?;
+        if self.room == 0 {
+            self.looks_at = self.marked.replace(HashSet::new());
+        }
         let has_cids = !drop_cids(conn, now)?;
         let forgotten = empty::forget(conn, now, MAX_ROOMS, is_followed)?;
         let has_rooms = forgotten.len() == MAX_ROOMS;
@@ -195,10 +214,13 @@ impl Sweep {
             if surplus > 0 {
                 dropped = drop_first(conn, &mut room, surplus, until)?;
                 rows::update_room(conn, &room)?;
-                trimmed.push((name, room.floor));
+                trimmed.push((Arc::clone(&name), room.floor));
             }
             left -= dropped;
-            left -= marks::drop_surplus(conn, &room, left)?;
+            let looks_at = self.looks_at.as_ref();
+            if dropped > 0 || looks_at.is_none_or(|rooms| rooms.contains(&name)) {
+                left -= marks::drop_surplus(conn, &room, left)?;
+            }
             let may_have_more = left == 0 || dropped < surplus;
             if may_have_more {
                 self.room = room.id;

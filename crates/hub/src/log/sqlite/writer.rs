@@ -43,8 +43,8 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 const SPACE_BYTES: usize = MAX_BATCH_BYTES;
 /// Rooms whose row is remembered: some MiB. The rest are read again.
 const MAX_ROOMS: usize = 16_384;
-/// How often is looked for what has become too old. Ages are days.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often is looked for what has become too old. Ages are days, and of a million rooms all rows are read.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// A draft that waits for its commit, and whom to tell.
 #[derive(Debug)]
@@ -161,6 +161,9 @@ pub(super) struct State {
     pub(super) last_seq: u64,
     pub(super) stamps: Stamps,
     pub(super) rooms: HashMap<Arc<str>, RoomRow>,
+    /// How many rooms there are, if that is known.
+    kept: Option<u64>,
+    max_rooms: u64,
 }
 
 /// What a transaction did.
@@ -199,7 +202,7 @@ impl Failed {
 
 impl State {
     /// What the database says.
-    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn read(conn: &Connection, max_rooms: usize) -> rusqlite::Result<Self> {
         let head = "SELECT coalesce(max(head), 0) FROM rooms";
         let last_seq = conn.query_row(head, [], |row| rows::number(row, 0))?;
         let (forgotten_seq, forgotten_ts) = empty::forgotten(conn)?;
@@ -210,7 +213,25 @@ impl State {
             last_seq: last_seq.max(forgotten_seq),
             stamps: Stamps::after(last_ts.max(forgotten_ts)),
             rooms: HashMap::new(),
+            kept: None,
+            max_rooms: max_rooms as u64,
         })
+    }
+
+    /// Whether there may be one more room, which is counted then.
+    pub(super) fn takes_room(&mut self, conn: &Connection) -> rusqlite::Result<bool> {
+        let kept = match self.kept {
+            Some(kept) => kept,
+            None => conn.query_row("SELECT count(*) FROM rooms", [], |row| rows::number(row, 0))?,
+        };
+        let takes = kept < self.max_rooms;
+        self.kept = Some(kept + u64::from(takes));
+        Ok(takes)
+    }
+
+    /// Other rooms than were counted are there.
+    pub(super) const fn count_anew(&mut self) {
+        self.kept = None;
     }
 }
 
@@ -375,6 +396,9 @@ impl Writer {
                     answer.send(result).ok();
                 }
                 for (marking, is_raised) in marking.into_iter().zip(raised) {
+                    if is_raised == Some(true) {
+                        self.sweep.mark(&marking.mark.room);
+                    }
                     self.answer_mark(marking, is_raised);
                 }
                 for room in crowded {
@@ -578,6 +602,7 @@ impl Writer {
     fn undo(&mut self) {
         self.roll_back();
         self.state.rooms.clear();
+        self.state.count_anew();
     }
 
     fn roll_back(&mut self) {
@@ -705,6 +730,9 @@ impl Writer {
                 forgotten,
                 is_done,
             }) => {
+                if !forgotten.is_empty() {
+                    self.state.count_anew();
+                }
                 for room in forgotten {
                     self.state.rooms.remove(&room);
                 }

@@ -247,3 +247,79 @@ async fn a_mark_before_what_is_kept_goes_and_of_too_many_those_furthest_back() {
     assert_eq!(mark("u3").await.unwrap().seq, floor, "as if there was none");
     assert_eq!(mark("u9").await.unwrap().seq, 4);
 }
+
+/// Goal: rooms that nobody needs have an end, and those that are there go on.
+#[tokio::test]
+async fn one_room_more_than_may_be_kept_is_refused_until_one_is_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let options = Options {
+        max_rooms: 3,
+        ..Options::new(folder.path())
+    };
+    let says_in = |room: &str, cid: &str| Draft {
+        room: room.into(),
+        now: crate::hub::now(),
+        ..says("u1", cid, "x")
+    };
+    let subject = open_as(&options).unwrap();
+    let four = ["a", "b", "c", "d"].map(|room| subject.append(says_in(room, "1")));
+    assert_eq!(all(four).await[3], Err(AppendError::TooManyRooms));
+    for cid in ["2", "3"] {
+        let refused = subject.append(says_in("d", cid)).await;
+        assert_eq!(refused, Err(AppendError::TooManyRooms));
+        subject.append(says_in("a", cid)).await.unwrap();
+    }
+    drop(subject);
+    let conn = other(folder.path());
+    let ages = "UPDATE rooms SET kept = 0, floor = head, floor_chk = head_chk, head_ts = 1 WHERE name = 'b';
+        DELETE FROM log WHERE room = (SELECT id FROM rooms WHERE name = 'b')";
+    conn.execute_batch(ages).unwrap();
+    let subject = open_as(&options).unwrap();
+    until(|| count(&conn, "rooms") == 2).await;
+    subject.append(says_in("d", "4")).await.unwrap();
+    let refused = subject.append(says_in("e", "1")).await;
+    assert_eq!(refused, Err(AppendError::TooManyRooms));
+}
+
+/// Goal: a room where nothing happens costs a pass next to nothing.
+/// Method: marks that say nothing, put there by hand, of which a pass drops those of rooms that it looks at.
+#[tokio::test]
+async fn a_pass_looks_at_the_marks_of_rooms_where_some_were_set() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    for room in ["a", "b", "c"] {
+        let draft = Draft {
+            room: room.into(),
+            ..says("u1", "1", "x")
+        };
+        subject.append(draft).await.unwrap();
+    }
+    drop(subject);
+    let conn = other(folder.path());
+    let rules = Rules {
+        others: Retention::default(),
+        rooms: Vec::new(),
+    };
+    let mut sweep = Sweep::read(&conn).unwrap();
+    let mut pass = |marked: &[&str]| {
+        conn.execute(
+            "INSERT OR IGNORE INTO marks SELECT id, 'u2', 0 FROM rooms",
+            [],
+        )
+        .unwrap();
+        for room in marked {
+            sweep.mark(&Arc::from(*room));
+        }
+        let later = Instant::now() + Duration::from_secs(3_600);
+        let swept = sweep.go_on(&conn, &rules, 1, later, |_| true).unwrap();
+        assert!(swept.is_done);
+        count(&conn, "marks")
+    };
+    assert_eq!(pass(&[]), 0, "the first one looks at all");
+    assert_eq!(pass(&[]), 3);
+    assert_eq!(pass(&["b", "nowhere"]), 2);
+    assert_eq!(pass(&[]), 3);
+    let many: Vec<_> = (0..=16_384).map(|n| n.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert_eq!(pass(&many), 0, "too many to be remembered");
+}
