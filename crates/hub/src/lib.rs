@@ -26,6 +26,7 @@ mod export;
 mod http;
 mod hub;
 mod identity;
+mod level;
 pub mod log;
 mod logs;
 mod metrics;

@@ -1,6 +1,6 @@
 //! Log files, followed live.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, thread, time::Duration};
 
 use fullduplex::{CloseCode, Outgoing, ReadHalf, WebSocket, WriteHalf};
 use fullduplex_tail::{Backlog, FollowError, Item, Options, Reader, Source};
@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     config::{LogInput, LogSource},
     hub::{Shared, Told},
+    metrics::Metrics,
     session::{Alarm, HIGH_WATER, Heartbeat, Stop, token_expired},
     visits::{Visit, Visitor},
     wire::{event, log},
@@ -20,8 +21,6 @@ use crate::{
 /// Streams of logs that sessions may have open, all together: a hundred people with some each. What one keeps is its filter, a batch
 /// of lines and an event: some KiB usually, and a MiB or so at worst.
 const MAX_STREAMS: usize = 1_000;
-/// Regular expressions that look through lines at the same time: whatever they look for, they take the time of one processor.
-const SIFTS_AT_ONCE: usize = 1;
 
 /// The named sources.
 #[derive(Debug)]
@@ -47,7 +46,7 @@ impl Logs {
         Ok(Self {
             sources: logs,
             places: Arc::new(Semaphore::new(MAX_STREAMS)),
-            sifting: Arc::new(Semaphore::new(SIFTS_AT_ONCE)),
+            sifting: Arc::new(Semaphore::new(sifts_at_once())),
         })
     }
 
@@ -60,6 +59,11 @@ impl Logs {
         self.sources.iter().map(|(name, _)| &**name)
     }
 
+    /// The streams that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        MAX_STREAMS - self.places.available_permits()
+    }
+
     /// A place for a stream, if there is one.
     pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
@@ -70,6 +74,12 @@ impl Logs {
         let mut sources = self.sources.iter();
         sources.find_map(|(known, source)| (known == name).then_some(source))
     }
+}
+
+/// Regular expressions that look through lines at the same time: whatever they look for, half of the processors are for all else.
+fn sifts_at_once() -> usize {
+    let processors = thread::available_parallelism();
+    processors.map_or(1, |processors| (processors.get() / 2).max(1))
 }
 
 /// How many of the newest lines come first, all if none.
@@ -89,6 +99,7 @@ pub(crate) struct Viewer {
     /// When its token expires.
     end: Option<Instant>,
     told: Arc<Told>,
+    metrics: Arc<Metrics>,
 }
 
 impl Viewer {
@@ -109,6 +120,7 @@ impl Viewer {
             visit: hub.enter(visitor),
             end: None,
             told: Arc::clone(&hub.told),
+            metrics: Arc::clone(&hub.metrics),
         }))
     }
 
@@ -186,6 +198,11 @@ impl Viewer {
                 ));
             }
         };
+        match &item {
+            Item::Lines(lines) => self.metrics.tail_lines.add(lines.len() as u64),
+            Item::Skipped(lines) => self.metrics.tail_skipped.add(*lines),
+            Item::File(_) => {}
+        }
         match item {
             Item::Lines(lines) if self.is_text => {
                 for line in lines {

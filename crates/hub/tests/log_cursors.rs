@@ -246,3 +246,25 @@ async fn s65_lines_that_a_filter_leaves_out_move_the_cursor() {
         last = next;
     }
 }
+
+/// Goal: a stack trace in which somebody is cut off is seen to its end.
+#[tokio::test]
+async fn s65_the_lines_of_an_error_are_known_as_such_behind_any_of_them() {
+    let log = Log::new(1);
+    let hub = log.hub().await;
+    let filter = json!({"level": "error"});
+    let opened = client(&hub)
+        .await
+        .ok(json!({"op": "log.open", "log": "app", "backlog": 0, "filter": filter}))
+        .await;
+    let mut from = cursor(&opened);
+    log.append("ERROR a\n  at a\n  at b\nINFO c\n  at c\nERROR d\n  at d\n");
+    for expected in ["ERROR a", "  at a", "  at b", "ERROR d", "  at d"] {
+        let mut ana = client(&hub).await;
+        ana.follow(json!({"log": "app", "from": from, "filter": filter, "credit": 1}))
+            .await;
+        let event = ana.event_with_lines().await;
+        assert_eq!(lines_of(&event), [expected]);
+        from = cursor(&event);
+    }
+}

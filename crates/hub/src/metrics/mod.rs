@@ -57,6 +57,9 @@ pub(crate) struct Metrics {
     closes_received: Closes,
     lost: Counter,
     panics: Counter,
+    /// Of logs that are followed.
+    pub(crate) tail_lines: Counter,
+    pub(crate) tail_skipped: Counter,
     resumed: Counter,
     resets: [Counter; RESETS.len()],
 }
@@ -132,6 +135,7 @@ pub(crate) fn page(hub: &Shared) -> String {
     messages(&mut page, &hub.metrics, hub.rooms.deliveries());
     rooms(&mut page, hub.rooms.census());
     log(&mut page, &*hub.log);
+    tail(&mut page, hub);
     page.into_text()
 }
 
@@ -277,6 +281,24 @@ fn log(page: &mut Page, log: &dyn Log) {
         "Time of a transaction, of one message or many, its sync included.",
         &load.commits,
     );
+}
+
+fn tail(page: &mut Page, hub: &Shared) {
+    page.gauge(
+        "fdx_tail_streams",
+        "Logs that sessions follow, in each for itself.",
+    )
+    .is(hub.logs.open_streams());
+    page.counter(
+        "fdx_tail_lines_total",
+        "Lines of logs for who follows them, in a session or at /logs, each time for each.",
+    )
+    .is(hub.metrics.tail_lines.get());
+    page.counter(
+        "fdx_tail_skipped_lines_total",
+        "Lines of logs left out for who was too slow, or without credit for too long.",
+    )
+    .is(hub.metrics.tail_skipped.get());
 }
 
 #[cfg(test)]

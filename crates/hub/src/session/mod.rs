@@ -25,6 +25,7 @@ mod outbox;
 mod pace;
 mod parcel;
 mod people;
+mod place;
 mod plain;
 mod refusals;
 #[cfg(test)]
@@ -37,6 +38,8 @@ mod sieve;
 mod standing;
 mod status;
 mod stream;
+#[cfg(test)]
+mod stream_tests;
 mod streams;
 mod takeover;
 mod v1;

@@ -53,7 +53,7 @@ pub(super) async fn hub_with(config: Config) -> Arc<Shared> {
         bytes: config.limits.memory_bytes,
     };
     let log = MemoryLog::new(limits, Arc::clone(&rooms) as Arc<dyn Committed>);
-    let logs = Logs::open(&[]).await.unwrap();
+    let logs = Logs::open(&config.logs).await.unwrap();
     Arc::new(Shared::new(config, rooms, Arc::new(log).into(), logs).unwrap())
 }
 

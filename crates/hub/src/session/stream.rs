@@ -12,14 +12,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use fullduplex_tail::{Backlog, Bookmark, Item, Line, Reader, Resumed, Source};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task,
-};
+use fullduplex_tail::{Backlog, Item, Line, Reader, Resumed, Source};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::sieve::{Sieve, Sifted};
-use crate::wire::{following::Open, log};
+use super::{
+    place::Place,
+    sieve::{Sieve, Sifted},
+};
+use crate::{
+    hub::Shared,
+    level::Level,
+    wire::{following::Open, log},
+};
 
 /// Bytes of a file that are read for who comes back: some minutes of a busy log.
 const MAX_RESUMED: u64 = 64 << 20;
@@ -37,6 +41,8 @@ pub(super) struct Stream {
     reader: Option<Reader>,
     /// Lines that were read and not yet looked at.
     held: VecDeque<Line>,
+    /// That of the last line that was looked at, if the filter asks for levels.
+    level: Level,
     /// Lines that were looked at since the client was last told a cursor.
     untold: usize,
     /// What is waited for. Without it the stream can go on.
@@ -50,8 +56,10 @@ type Work = Pin<Box<dyn Future<Output = io::Result<Done>> + Send>>;
 
 /// What came of some work.
 enum Done {
-    /// And why not where it was to.
-    Begun(Reader, Option<&'static str>),
+    /// Where it was to, behind a line of this level.
+    Resumed(Reader, Level),
+    /// Not there, for this reason.
+    Anew(Reader, &'static str),
     Read(Reader, Item),
     Sifted(Sifted),
     /// The source has ended.
@@ -93,6 +101,7 @@ impl Stream {
             credit: open.credit,
             reader,
             held: VecDeque::new(),
+            level: Level::default(),
             untold: 0,
             work,
             event: None,
@@ -129,15 +138,14 @@ impl Stream {
     }
 
     /// Makes the next event if the client wants one, of lines that are there or else of one item more.
-    pub(super) fn go_on(
-        &mut self,
-        cx: &mut Context<'_>,
-        turns: &Arc<Semaphore>,
-    ) -> Result<(), End> {
+    pub(super) fn go_on(&mut self, cx: &mut Context<'_>, hub: &Shared) -> Result<(), End> {
         if self.event.is_some() || self.credit == 0 {
             return Ok(());
         }
-        let work = self.work.take().or_else(|| self.next_work(turns));
+        let work = self
+            .work
+            .take()
+            .or_else(|| self.next_work(&hub.logs.sifting));
         let Some(mut work) = work else {
             return Ok(());
         };
@@ -147,16 +155,19 @@ impl Stream {
         };
         match done? {
             Done::Ended => return Err(End::Ended),
-            Done::Begun(reader, anew) => {
+            Done::Resumed(reader, level) => {
                 self.reader = Some(reader);
-                self.event =
-                    anew.map(|reason| log::anew(&self.id, reason, self.cursor().as_deref()));
+                self.level = level;
+            }
+            Done::Anew(reader, reason) => {
+                self.reader = Some(reader);
+                self.event = Some(log::anew(&self.id, reason, self.cursor().as_deref()));
             }
             Done::Read(reader, item) => {
                 self.reader = Some(reader);
-                self.take_item(item);
+                self.take_item(item, hub);
             }
-            Done::Sifted(sifted) => self.take_sifted(&sifted),
+            Done::Sifted(sifted) => self.take_sifted(&sifted, hub),
         }
         Ok(())
     }
@@ -167,72 +178,67 @@ impl Stream {
         }
         let lines = self.held.iter().cloned().collect();
         let (sieve, turns) = (Arc::clone(&self.sieve), Arc::clone(turns));
-        Some(Box::pin(sift(lines, self.credit, sieve, turns)))
+        let sifted = sieve.sift(lines, self.credit, self.level, turns);
+        Some(Box::pin(async { sifted.await.map(Done::Sifted) }))
     }
 
-    fn take_item(&mut self, item: Item) {
-        match item {
-            Item::Lines(lines) => self.held = lines.into(),
-            Item::Skipped(lines) => self.event = Some(log::skip(Some(&self.id), lines)),
-            Item::File(what) => self.event = Some(log::file(Some(&self.id), what)),
-        }
+    fn take_item(&mut self, item: Item, hub: &Shared) {
+        self.event = Some(match item {
+            Item::Lines(lines) => {
+                self.held = lines.into();
+                return;
+            }
+            Item::Skipped(lines) => {
+                hub.metrics.tail_skipped.add(lines);
+                log::skip(Some(&self.id), lines)
+            }
+            Item::File(what) => log::file(Some(&self.id), what),
+        });
+        // What it was of is not what comes next.
+        self.level = Level::default();
     }
 
-    fn take_sifted(&mut self, Sifted { seen, wanted }: &Sifted) {
+    fn take_sifted(&mut self, sifted: &Sifted, hub: &Shared) {
+        let Sifted {
+            seen,
+            wanted,
+            level,
+        } = sifted;
         let Some(last) = self.held.drain(..seen).next_back() else {
             return;
         };
+        self.level = *level;
         self.credit -= wanted.len();
+        hub.metrics.tail_lines.add(wanted.len() as u64);
         self.untold += seen;
         if !wanted.is_empty() || self.untold >= MAX_UNTOLD {
             self.untold = 0;
             let texts = wanted.iter().map(|line| &**line.text());
-            let cursor = last.bookmark().to_string();
-            self.event = Some(log::stream_lines(&self.id, texts, &cursor));
+            let place = Place {
+                bookmark: last.bookmark(),
+                level: *level,
+            };
+            self.event = Some(log::stream_lines(&self.id, texts, &place.to_string()));
         }
     }
 }
 
 /// Goes on where a cursor says, if it is one and its line is there; else begins with some of the newest lines.
-async fn resume(
-    source: Arc<Source>,
-    cursor: Option<Bookmark>,
-    backlog: Backlog,
-) -> io::Result<Done> {
-    let reason = match cursor {
+async fn resume(source: Arc<Source>, place: Option<Place>, backlog: Backlog) -> io::Result<Done> {
+    let reason = match place {
         None => "mismatch",
-        Some(bookmark) => match source.resume(bookmark, MAX_RESUMED).await? {
-            Resumed::Complete(reader) => return Ok(Done::Begun(reader, None)),
+        Some(Place { bookmark, level }) => match source.resume(bookmark, MAX_RESUMED).await? {
+            Resumed::Complete(reader) => return Ok(Done::Resumed(reader, level)),
             Resumed::Changed => "changed",
             Resumed::TooFar => "too_far",
         },
     };
-    Ok(Done::Begun(source.reader(backlog), Some(reason)))
+    Ok(Done::Anew(source.reader(backlog), reason))
 }
 
 async fn read(mut reader: Reader) -> io::Result<Done> {
     let item = reader.next().await?;
     Ok(item.map_or(Done::Ended, |item| Done::Read(reader, item)))
-}
-
-/// Looks for `max` lines, in a thread of its own if that may take long.
-async fn sift(
-    lines: Vec<Line>,
-    max: usize,
-    sieve: Arc<Sieve>,
-    turns: Arc<Semaphore>,
-) -> io::Result<Done> {
-    if !sieve.is_costly() {
-        return Ok(Done::Sifted(sieve.sift(&lines, max)));
-    }
-    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-    let sift = move || {
-        let sifted = sieve.sift(&lines, max);
-        drop(turn);
-        sifted
-    };
-    let sifted = task::spawn_blocking(sift).await;
-    sifted.map(Done::Sifted).map_err(io::Error::other)
 }
 
 impl fmt::Debug for Stream {

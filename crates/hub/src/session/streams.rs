@@ -129,7 +129,7 @@ impl Session {
         };
         let (hub, outbox) = (&self.hub, &mut self.outbox);
         streams.open.retain_mut(|stream| {
-            let Err(end) = stream.go_on(cx, &hub.logs.sifting) else {
+            let Err(end) = stream.go_on(cx, hub) else {
                 return true;
             };
             let reason = match end {

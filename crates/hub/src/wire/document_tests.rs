@@ -9,7 +9,7 @@ use super::{
     asking::{Ask, Search},
     command::{Command, Frame, Id, Join},
     event,
-    following::{Filter, Follow, Open},
+    following::{Filter, Follow, Open, With},
     log, people, plain, reply, shown,
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         Author, Bounds, Changes, Chk, Cursor, Event, Forked, Gap, History, Mark, News, Notice,
         Person, Reset, User, Watch, What,
     },
+    level::Level,
     log::{Found, Page, Reaction, ReadMark, Shown, Span},
 };
 
@@ -135,12 +136,18 @@ fn follow_of(op: &str) -> Follow<'_> {
             log: "app".into(),
             from: None,
             backlog: Some(100),
-            filter: Filter::Text("error".into()),
+            filter: Filter {
+                least: Some(Level::Warn),
+                with: With::Text("disk".into()),
+            },
             credit: 500,
         }),
         "log.set" => Follow::Set {
             stream,
-            filter: Filter::Regex("(?i)error|warn".into()),
+            filter: Filter {
+                least: None,
+                with: With::Regex("(?i)full|failed".into()),
+            },
         },
         "log.close" => Follow::Close { stream },
         "credit" => Follow::Credit { stream, n: 500 },
@@ -654,7 +661,7 @@ fn what_the_document_says_of_streams_is_what_we_send() {
         found.unwrap_or_else(|| panic!("no {ev} of a stream"))
     };
     let stream = Some("l1");
-    let lines = ["error: disk full", "no error"].into_iter();
+    let lines = ["error: disk full", "  while writing to disk 1"].into_iter();
     assert!(CURSOR_OF_A_LOG.parse::<Bookmark>().is_ok());
     assert_same(
         &log::stream_lines("l1", lines, CURSOR_OF_A_LOG),

@@ -8,6 +8,7 @@ use super::{
     command::{bad, checked_length, fields},
     reply::Failure,
 };
+use crate::level::Level;
 
 /// The most lines that a stream may be owed: more than a client shows, and some seconds of a busy log.
 pub(crate) const MAX_CREDIT: usize = 100_000;
@@ -52,13 +53,22 @@ pub(crate) struct Open<'a> {
     pub(crate) credit: usize,
 }
 
-/// Which lines are wanted.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Filter<'a> {
-    All,
-    /// Those that have this in them, as it is written.
+/// Which lines are wanted: those that pass both.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter<'a> {
+    /// Of this level, or a higher one.
+    pub(crate) least: Option<Level>,
+    pub(crate) with: With<'a>,
+}
+
+/// What wanted lines have in them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum With<'a> {
+    #[default]
+    Anything,
+    /// This, as it is written.
     Text(Cow<'a, str>),
-    /// Those with something that this regular expression describes.
+    /// Something that this regular expression describes.
     Regex(Cow<'a, str>),
 }
 
@@ -97,6 +107,7 @@ struct Credit<'a> {
 
 #[derive(Deserialize)]
 struct FilterForm<'a> {
+    level: Option<Level>,
     #[serde(borrow)]
     text: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -141,23 +152,23 @@ impl<'a> Follow<'a> {
 
 impl<'a> Filter<'a> {
     fn new(form: Option<FilterForm<'a>>) -> Result<Self, Failure> {
-        let filter = match form {
-            None => return Ok(Self::All),
-            Some(FilterForm {
-                text: Some(text),
-                regex: None,
-            }) => Self::Text(text),
-            Some(FilterForm {
-                text: None,
-                regex: Some(regex),
-            }) => Self::Regex(regex),
-            Some(_) => return Err(bad("a filter has a text or a regex")),
+        let Some(FilterForm { level, text, regex }) = form else {
+            return Ok(Self::default());
         };
-        let (Self::Text(what) | Self::Regex(what)) = &filter else {
-            return Ok(filter);
+        let with = match (text, regex) {
+            (None, None) if level.is_none() => {
+                return Err(bad("a filter has a level, a text or a regex"));
+            }
+            (None, None) => With::Anything,
+            (Some(text), None) => With::Text(text),
+            (None, Some(regex)) => With::Regex(regex),
+            (Some(_), Some(_)) => return Err(bad("a filter has a text or a regex, not both")),
         };
-        checked_length(what, "a filter", MAX_FILTER_BYTES)?;
-        Ok(filter)
+        if let With::Text(what) | With::Regex(what) = &with {
+            checked_length(what, "a filter", MAX_FILTER_BYTES)?;
+        }
+        let least = level;
+        Ok(Self { least, with })
     }
 }
 
@@ -199,6 +210,10 @@ mod tests {
             ),
             (
                 r#"{"op":"log.set","stream":"l1","filter":{"text":"a","regex":"a"}}"#,
+                ErrorCode::BadRequest,
+            ),
+            (
+                r#"{"op":"log.set","stream":"l1","filter":{"level":"high"}}"#,
                 ErrorCode::BadRequest,
             ),
             (r#"{"op":"log.set"}"#, ErrorCode::BadRequest),
