@@ -29,7 +29,7 @@ in_both_ways! {
         assert_eq!(viewer.see(2).await, ["beginning and end", "next"]);
     }
 
-    async fn rotation_loses_and_repeats_no_line(options) {
+    async fn s53_rotation_loses_and_repeats_no_line(options) {
         let log = Log::with("");
         let source = log.follow(Options { settle: NEVER, ..options }).await;
         let mut viewer = Viewer::of(&source, Backlog::Last(0));
@@ -50,7 +50,7 @@ in_both_ways! {
         }
     }
 
-    async fn truncation_is_announced_and_reading_starts_over(options) {
+    async fn s54_truncation_is_announced_and_reading_starts_over(options) {
         let log = Log::with("");
         let source = log.follow(options).await;
         let mut viewer = Viewer::of(&source, Backlog::Last(0));
@@ -62,7 +62,7 @@ in_both_ways! {
         assert_eq!(viewer.see(4).await[3], "two");
     }
 
-    async fn a_file_written_anew_in_place_starts_over(options) {
+    async fn s55_a_file_written_anew_in_place_starts_over(options) {
         let log = Log::with("first\n");
         let source = log.follow(options).await;
         let mut viewer = Viewer::of(&source, Backlog::Last(1));
@@ -73,7 +73,7 @@ in_both_ways! {
         assert_eq!(viewer.see(3).await, expected);
     }
 
-    async fn a_deleted_file_is_gone_and_its_successor_is_back(options) {
+    async fn s56_a_deleted_file_is_gone_and_its_successor_is_back(options) {
         let log = Log::with("one\n");
         let source = log.follow(Options { settle: AT_ONCE, ..options }).await;
         let mut viewer = Viewer::of(&source, Backlog::Last(1));
@@ -123,7 +123,7 @@ in_both_ways! {
         assert_eq!(viewer.see(5).await[4], "four");
     }
 
-    async fn garbage_is_shown_safely_and_the_stream_survives(options) {
+    async fn s59_garbage_is_shown_safely_and_the_stream_survives(options) {
         let log = Log::with("");
         let source = log.follow(options).await;
         let mut viewer = Viewer::of(&source, Backlog::Last(0));
@@ -132,7 +132,7 @@ in_both_ways! {
         assert_eq!(viewer.see(3).await, ["a\u{fffd}\u{fffd}b", "\0\0", "é"]);
     }
 
-    async fn an_endless_line_is_cut(options) {
+    async fn s58_an_endless_line_is_cut(options) {
         let log = Log::with("");
         let source = log.follow(options).await;
         let mut viewer = Viewer::of(&source, Backlog::Last(0));
