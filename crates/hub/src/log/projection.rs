@@ -234,8 +234,12 @@ pub(super) fn may_be_unread(event: &Event, user: &str) -> bool {
     is_there && !event.from.is(user)
 }
 
-/// What of a message's text is searched.
+/// What of a message's text is searched: as SQLite cuts it, for which a text ends with a NUL.
 pub(super) fn searched(text: &str) -> &str {
+    let text = text.split('\0').next().unwrap_or(text);
+    if text.len() <= MAX_SEARCHED {
+        return text;
+    }
     let end = text.char_indices().nth(MAX_SEARCHED);
     end.map_or(text, |(end, _)| &text[..end])
 }

@@ -14,6 +14,7 @@ use crate::{
     log::{
         AppendError, Appended, Draft, MAX_EDITS,
         draft::{may_change, position_after},
+        projection::searched,
     },
 };
 
@@ -166,9 +167,9 @@ pub(super) fn apply(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
 }
 
 fn index(conn: &Connection, seq: u64, body: &str) -> rusqlite::Result<()> {
-    // As in `said`, from where it is taken out again.
-    conn.prepare_cached("INSERT INTO search (rowid, body) VALUES (?, substr(?, 1, 2000))")?
-        .execute(params![integer(seq), body])?;
+    // As `said` has it, from where it is taken out again.
+    conn.prepare_cached("INSERT INTO search (rowid, body) VALUES (?, ?)")?
+        .execute(params![integer(seq), searched(body)])?;
     Ok(())
 }
 

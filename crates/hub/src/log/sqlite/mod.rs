@@ -4,6 +4,7 @@
 //! the disk, and nobody waits for a timer. Others read. A message is answered and delivered after its commit, never before.
 
 mod alone;
+mod asker;
 mod copy;
 mod decide;
 mod empty;
@@ -250,7 +251,8 @@ impl SqliteLog {
         let started = thread::Builder::new().name("log writer".into()).spawn(work);
         let (watch, over) = mpsc::channel();
         let started = started.and_then(|writer| {
-            watch::watch(owed, Arc::clone(&queue), limits.write, over)?;
+            let readers = [&readers, &pagers, &searchers].map(Readers::watched);
+            watch::watch(owed, Arc::clone(&queue), readers, limits.write, over)?;
             Ok(writer)
         });
         let writer = started.map_err(|error| OpenError::Folder {

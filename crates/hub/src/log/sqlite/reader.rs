@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::{
+    asker::{Asker, UnderWay},
     queue::{Queue, Refused, Taken},
     watch::join,
 };
@@ -63,12 +64,20 @@ trait Job: Send {
     /// Whether nobody waits for it any more.
     fn is_void(&self) -> bool;
 
-    fn run(self: Box<Self>, conn: &mut Connection);
+    /// When it has to be done.
+    fn turn_by(&self) -> Instant;
+
+    /// Tells who waits that there was no time for it.
+    fn refuse(self: Box<Self>);
+
+    fn run(self: Box<Self>, conn: &mut Connection, under_way: &UnderWay);
 }
 
 /// What readers and those who ask them share.
-struct Shared {
+pub(super) struct Shared {
     jobs: Queue<Box<dyn Job>>,
+    /// Of each thread.
+    under_way: Vec<UnderWay>,
     /// Whether nobody is to be read for any more.
     is_closing: AtomicBool,
     late: Seldom,
@@ -76,13 +85,24 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(waiting: usize) -> Self {
+    fn new(desks: Desks) -> Self {
         Self {
-            jobs: Queue::new(waiting, usize::MAX),
+            jobs: Queue::new(desks.waiting, usize::MAX),
+            under_way: (0..desks.threads).map(|_| UnderWay::default()).collect(),
             is_closing: AtomicBool::new(false),
             late: Seldom::new(1),
             failed: Seldom::new(1),
         }
+    }
+
+    /// Answers for threads that hang in a slow disk, once something is later than it may be by so much. Says how many were told so.
+    pub(super) fn give_up_late(&self, late: Duration) -> usize {
+        let given_up = self.under_way.iter().filter(|one| one.give_up_late(late));
+        let given_up = given_up.count();
+        let waiting = self.jobs.take_while(|job| job.turn_by().elapsed() >= late);
+        let waited = waiting.len();
+        waiting.into_iter().for_each(Job::refuse);
+        given_up + waited
     }
 
     /// What to tell who waits for something that can't be read.
@@ -107,9 +127,9 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn start(path: &Path, desks: Desks) -> rusqlite::Result<Self> {
-        let shared = Arc::new(Shared::new(desks.waiting));
+        let shared = Arc::new(Shared::new(desks));
         let mut threads = Vec::new();
-        for _ in 0..desks.threads {
+        for at in 0..desks.threads {
             let mut conn = open(path)?;
             // Now it has all files that it will ever want by their names.
             conn.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))?;
@@ -118,7 +138,9 @@ impl Readers {
                 while let Taken::Items(jobs) = shared.jobs.take(1, usize::MAX, None) {
                     for job in jobs {
                         // Who waits for one that panics is told that it is lost; others are read for as before.
-                        catch_unwind(AssertUnwindSafe(|| job.run(&mut conn))).ok();
+                        let run = || job.run(&mut conn, &shared.under_way[at]);
+                        catch_unwind(AssertUnwindSafe(run)).ok();
+                        shared.under_way[at].end();
                     }
                 }
             };
@@ -139,6 +161,11 @@ impl Readers {
             Ok(()) => later,
             Err(error) => Answer::given(Err(error)),
         }
+    }
+
+    /// What somebody who watches over them has to know.
+    pub(super) fn watched(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// Where to ask them from elsewhere.
@@ -202,8 +229,24 @@ where
         self.answer.is_closed()
     }
 
-    fn run(self: Box<Self>, conn: &mut Connection) {
+    fn turn_by(&self) -> Instant {
+        self.turn_by
+    }
+
+    fn refuse(self: Box<Self>) {
+        self.shared.late.tell(|left_out| {
+            tracing::warn!(left_out, "the log has more to read than it can in time");
+        });
+        self.answer.send(Err(ReadError::Busy)).ok();
+    }
+
+    fn run(self: Box<Self>, conn: &mut Connection, under_way: &UnderWay) {
         if self.is_void() {
+            return;
+        }
+        let begun = Instant::now();
+        if begun >= self.turn_by {
+            self.refuse();
             return;
         }
         let Self {
@@ -213,30 +256,21 @@ where
             read,
             shared,
         } = *self;
-        let begun = Instant::now();
-        if begun >= turn_by {
-            shared.late.tell(|left_out| {
-                tracing::warn!(left_out, "the log has more to read than it can in time");
-            });
-            answer.send(Err(ReadError::Busy)).ok();
-            return;
-        }
-        let answer = Arc::new(answer);
+        let asker = Arc::new(Asker::new(answer));
         let deadline = turn_by.min(begun + turn);
+        under_way.begin(deadline, Arc::clone(&asker) as _);
         let is_over = {
-            let (awaited, shared) = (Arc::downgrade(&answer), Arc::clone(&shared));
+            let (asker, shared) = (Arc::downgrade(&asker), Arc::clone(&shared));
             move || {
                 shared.is_closing.load(Ordering::Relaxed)
-                    || awaited.upgrade().is_none_or(|answer| answer.is_closed())
+                    || asker.upgrade().is_none_or(|asker| !asker.waits())
                     || Instant::now() >= deadline
             }
         };
         let result = limited(conn, deadline - begun, is_over, read);
         let result = result.map_err(|error| shared.why(&error));
-        // Who does not wait any more needs no answer.
-        if let Some(answer) = Arc::into_inner(answer) {
-            answer.send(result).ok();
-        }
+        under_way.end();
+        asker.answer(result);
     }
 }
 
@@ -282,7 +316,10 @@ mod tests {
     /// Readers that nobody has started.
     fn asleep(waiting: usize) -> Readers {
         Readers {
-            shared: Arc::new(Shared::new(waiting)),
+            shared: Arc::new(Shared::new(Desks {
+                threads: 1,
+                waiting,
+            })),
             threads: Vec::new(),
         }
     }
@@ -294,7 +331,7 @@ mod tests {
             panic!("nothing to do");
         };
         for job in jobs {
-            job.run(conn);
+            job.run(conn, &readers.shared.under_way[0]);
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
     rows::{self, RoomRow},
     trim::{Crowded, trim},
     wal::Wal,
-    watch::Owed,
+    watch::{Answers, Owed},
 };
 use crate::{
     core::What,
@@ -103,9 +103,9 @@ impl Work {
 #[derive(Default)]
 struct Batch {
     drafts: Vec<Draft>,
-    answers: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
     handed_over: Vec<Instant>,
-    marking: Vec<Marking>,
+    marks: Vec<(Mark, Desk)>,
+    answers: Answers,
     requests: Vec<Request>,
 }
 
@@ -120,10 +120,18 @@ impl Batch {
                     since,
                 }) => {
                     batch.drafts.push(draft);
-                    batch.answers.push(answer);
+                    batch.answers.drafts.push(answer);
                     batch.handed_over.push(since);
                 }
-                Work::Mark(one) => batch.marking.push(one),
+                Work::Mark(Marking {
+                    mark,
+                    answer,
+                    readers,
+                    ..
+                }) => {
+                    batch.marks.push((mark, readers));
+                    batch.answers.marks.push(answer);
+                }
                 Work::Erase(one) => batch.requests.push(one),
             }
         }
@@ -272,20 +280,6 @@ impl Drop for Working<'_> {
     }
 }
 
-/// Tells those who were in a transaction that did not happen.
-fn refuse(
-    drafts: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
-    marking: Vec<Marking>,
-    error: AppendError,
-) {
-    for answer in drafts {
-        answer.send(Err(error)).ok();
-    }
-    for Marking { answer, .. } in marking {
-        answer.send(Err(ReadError::Unavailable)).ok();
-    }
-}
-
 /// What goes back into the queue: drafts, and then whom to forget, for those have said what was handed over before.
 fn put_together(
     left: impl IntoIterator<Item = Pending>,
@@ -350,14 +344,14 @@ impl Writer {
         let patience = self.limits.write.saturating_sub(oldest.elapsed());
         let Batch {
             drafts,
-            answers,
             mut handed_over,
-            marking,
+            marks,
+            answers,
             requests,
         } = Batch::of(batch);
         self.owed.begin(answers);
         let begun = Instant::now();
-        match self.store(&drafts, &marking, patience) {
+        match self.store(&drafts, &marks, patience) {
             Ok(Stored {
                 decided,
                 crowded,
@@ -371,7 +365,8 @@ impl Writer {
                 let deletes = |draft: &Draft| matches!(draft.what, What::Delete { .. });
                 self.wal.grew(stored.iter().any(deletes));
                 let mut answers = self.owed.end();
-                let later = answers.split_off(decided.len().min(answers.len()));
+                let known = decided.len().min(answers.drafts.len());
+                let later = answers.drafts.split_off(known);
                 let since = handed_over.split_off(decided.len());
                 let left: Vec<_> = drafts
                     .into_iter()
@@ -391,15 +386,14 @@ impl Writer {
                 for since in handed_over {
                     self.times.appends.record(since.elapsed());
                 }
-                for (answer, result) in answers.into_iter().zip(results) {
+                for (answer, result) in answers.drafts.into_iter().zip(results) {
                     // Who does not wait any more needs no answer.
                     answer.send(result).ok();
                 }
-                for (marking, is_raised) in marking.into_iter().zip(raised) {
-                    if is_raised == Some(true) {
-                        self.sweep.mark(&marking.mark.room);
-                    }
-                    self.answer_mark(marking, is_raised);
+                for (((mark, readers), is_raised), answer) in
+                    marks.into_iter().zip(raised).zip(answers.marks)
+                {
+                    self.answer_mark(mark, &readers, is_raised, answer);
                 }
                 for room in crowded {
                     self.crowded.add(&room);
@@ -411,7 +405,7 @@ impl Writer {
             }
             Err(failed) => {
                 let error = self.recover(&failed);
-                refuse(self.owed.end(), marking, error);
+                self.owed.end().refuse(error);
             }
         }
         for request in requests {
@@ -420,17 +414,20 @@ impl Writer {
     }
 
     /// Tells who set a read mark what it comes to, if it could be set.
-    fn answer_mark(&self, marking: Marking, is_raised: Option<bool>) {
-        let Marking {
-            mark,
-            answer,
-            readers,
-            ..
-        } = marking;
+    fn answer_mark(
+        &mut self,
+        mark: Mark,
+        readers: &Desk,
+        is_raised: Option<bool>,
+        answer: oneshot::Sender<Result<ReadMark, ReadError>>,
+    ) {
         let Some(is_raised) = is_raised else {
             answer.send(Err(ReadError::Unavailable)).ok();
             return;
         };
+        if is_raised {
+            self.sweep.mark(&mark.room);
+        }
         let get = move |conn: &Connection| {
             let mark = marks::get(conn, &mark.room, &mark.user)?;
             Ok(ReadMark { is_raised, ..mark })
@@ -451,7 +448,12 @@ impl Writer {
             1
         };
         // As the sweep: messages are worth a wait for a lock, this is not.
-        match transact(&self.conn, Duration::ZERO, || fill(&self.conn, bytes)) {
+        let Self { conn, state, .. } = self;
+        let tried = transact(conn, Duration::ZERO, || {
+            fill(conn, bytes)?;
+            probe(conn, state)
+        });
+        match tried {
             Ok(()) => {
                 self.trouble.is_over();
                 self.wal.grew(false);
@@ -495,16 +497,16 @@ impl Writer {
     fn store(
         &mut self,
         drafts: &[Draft],
-        marking: &[Marking],
+        marks: &[(Mark, Desk)],
         patience: Duration,
     ) -> Result<Stored, Failed> {
         if self.state.rooms.len() > MAX_ROOMS {
             self.state.rooms.clear();
         }
-        match self.store_together(drafts, marking, patience) {
+        match self.store_together(drafts, marks, patience) {
             Err(Failed::Before(error)) if may_be_of_one(&error) => {
                 self.undo();
-                self.store_alone(drafts, marking, patience)
+                self.store_alone(drafts, marks, patience)
             }
             stored => stored,
         }
@@ -513,7 +515,7 @@ impl Writer {
     fn store_together(
         &mut self,
         drafts: &[Draft],
-        marking: &[Marking],
+        marks: &[(Mark, Desk)],
         patience: Duration,
     ) -> Result<Stored, Failed> {
         let turn = self.limits.turn;
@@ -533,9 +535,9 @@ impl Writer {
             for room in touched.values() {
                 rows::update_room(conn, room)?;
             }
-            let raised = marking
+            let raised = marks
                 .iter()
-                .map(|one| marks::raise(conn, &one.mark).map(Some));
+                .map(|(mark, _)| marks::raise(conn, mark).map(Some));
             Ok(Stored {
                 raised: raised.collect::<Result<_, _>>()?,
                 decided,
@@ -547,7 +549,7 @@ impl Writer {
     fn store_alone(
         &mut self,
         drafts: &[Draft],
-        marking: &[Marking],
+        marks: &[(Mark, Desk)],
         patience: Duration,
     ) -> Result<Stored, Failed> {
         let turn = self.limits.turn;
@@ -578,9 +580,9 @@ impl Writer {
                     break;
                 }
             }
-            let mut raised = Vec::with_capacity(marking.len());
-            for one in marking {
-                let is_raised = alone(conn, || marks::raise(conn, &one.mark))?;
+            let mut raised = Vec::with_capacity(marks.len());
+            for (mark, _) in marks {
+                let is_raised = alone(conn, || marks::raise(conn, mark))?;
                 raised.push(is_raised.inspect_err(fails).ok());
             }
             Ok(Stored {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::log::{
-    MAX_EDITS, MAX_REACTIONS, ReadError,
+    MAX_EDITS, MAX_REACTIONS, MAX_SEARCHED, ReadError,
     projection_conformance::{a_message_is_edited_so_often, react},
 };
 
@@ -61,6 +61,28 @@ async fn a_reaction_is_answered_at_once_however_many_there_are() {
         assert_eq!(many.0, few.0);
         assert!(many.1 <= few.1 + 9, "{} steps instead of {}", many.1, few.1);
     }
+}
+
+/// Goal: what is put into the index is taken out again, whatever was said.
+/// Method: texts at the end of what is searched, and with a character that ends a text in C; then the index is compared with what it is of, which
+/// is nothing.
+#[tokio::test]
+async fn what_is_searched_of_a_text_goes_with_it() {
+    let folder = TempDir::new().unwrap();
+    let subject = open(folder.path()).unwrap();
+    for end in ["one", "é two", "a\0b", "\0"] {
+        for length in [0, MAX_SEARCHED - 4, MAX_SEARCHED] {
+            let body = format!("{}{end} end", "é".repeat(length));
+            let cid = format!("{end}{length}");
+            let target = subject.append(says("u1", &cid, &body)).await.unwrap().seq;
+            let delete = draft("u1", &format!("{cid} gone"), What::Delete { target });
+            subject.append(delete).await.unwrap();
+        }
+    }
+    drop(subject);
+    let conn = other(folder.path());
+    let check = "INSERT INTO search (search, rank) VALUES ('integrity-check', 1)";
+    conn.execute(check, []).unwrap();
 }
 
 /// Goal: with a message all its edits are scrubbed, in one transaction; so they are not without an end.

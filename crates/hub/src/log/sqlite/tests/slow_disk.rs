@@ -1,8 +1,9 @@
 //! A disk that takes its time.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, mpsc};
 
 use super::*;
+use crate::log::ReadError;
 
 /// A disk whose syncs last until it is let go.
 #[derive(Default)]
@@ -88,4 +89,48 @@ async fn a_slow_disk_does_not_hold_up_the_end() {
     disk.set(false);
     assert!(!first.await.unwrap().duplicate);
     until(|| open(folder.path()).is_ok()).await;
+}
+
+/// Goal: a session that reads goes on, though the disk does not: it takes no other command meanwhile, and no sign of life.
+/// Method: readers that hang until they are let go, and more to read than there are of them; a mark that is set meanwhile.
+#[tokio::test]
+async fn who_waits_for_what_can_not_be_read_is_answered_in_time() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(SlowDisk::default());
+    let limits = Limits {
+        write: Duration::from_millis(100),
+        read: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let (subject, log) = disk.log(folder.path(), limits);
+    settled(&subject).await;
+    let budget = log.limits.reading();
+    let mut let_go = Vec::new();
+    let hanging: Vec<_> = [&log.readers, &log.readers, &log.pagers, &log.searchers]
+        .map(|readers| {
+            let (end, ended) = mpsc::channel::<()>();
+            let_go.push(end);
+            readers.read(budget, move |_| Ok(ended.recv().is_ok()))
+        })
+        .into();
+    let room: Arc<str> = "general".into();
+    let waiting = log.bounds(&room);
+    assert_eq!(waiting.await, Err(ReadError::Busy));
+    for hanging in hanging {
+        assert_eq!(hanging.await, Err(ReadError::Unavailable));
+    }
+    drop(let_go);
+    disk.set(true);
+    let mark = log.set_mark(&room, &"u2".into(), 1);
+    taken(&log).await;
+    assert_eq!(mark.await, Err(ReadError::Unavailable));
+    disk.set(false);
+    until_read(&log, &room).await;
+}
+
+/// Waits until the readers go on.
+async fn until_read(log: &SqliteLog, room: &Arc<str>) {
+    while log.bounds(room).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
