@@ -34,7 +34,8 @@ pub struct Config {
     pub origins: AllowedOrigins,
     /// Names, besides loopback ones and those of allowed origins, that a `Host` header may carry
     /// on a loopback listener. Without a check any web page could reach the hub by a name of its
-    /// own that resolves to 127.0.0.1 (DNS rebinding).
+    /// own that resolves to 127.0.0.1 (DNS rebinding). With any, a listener on loopback counts as
+    /// one that others reach: they use that name.
     pub hosts: Vec<String>,
     /// Certificate and key, to speak TLS.
     pub tls: Option<TlsFiles>,
@@ -56,7 +57,7 @@ pub struct Config {
 impl Config {
     /// Whether others than this machine reach a hub that listens at this address: by themselves, or through a proxy.
     pub fn is_public(&self, address: SocketAddr) -> bool {
-        !address.ip().is_loopback() || !self.trusted_proxies.is_empty()
+        !address.ip().is_loopback() || !self.trusted_proxies.is_empty() || !self.hosts.is_empty()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -83,6 +83,8 @@ pub(crate) struct Told {
     pub(crate) ended: Seldom,
     pub(crate) refused: Seldom,
     pub(crate) failed: Seldom,
+    /// That there is a proxy which is not named.
+    pub(crate) proxy: OnceLock<()>,
     /// Who is banned, let in again, sent out of a room.
     pub(crate) moderated: Seldom,
 }

@@ -157,6 +157,7 @@ async fn other_origins_are_refused_unless_allowed() {
 async fn a_name_that_is_not_ours_is_misdirected_on_every_route() {
     let hub = Running::start(Config {
         hosts: vec!["box.test".into()],
+        access: Access::Open,
         ..Config::default()
     })
     .await;

@@ -180,6 +180,7 @@ async fn what_comes_of_a_cursor_is_counted() {
 async fn metrics_are_for_this_machine_and_not_for_whom_a_proxy_on_it_sends_on() {
     let config = Config {
         hosts: vec!["chat.example.com".to_owned()],
+        access: Access::Open,
         ..with_admin()
     };
     let hub = Running::start(config.clone()).await;

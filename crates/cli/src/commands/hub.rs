@@ -180,11 +180,11 @@ pub(crate) fn check(config: &Config, addr: SocketAddr) -> Result<(), Failure> {
 
 /// Where others come in.
 fn door(config: &Config, addr: SocketAddr) -> String {
-    if addr.ip().is_loopback() && config.is_public(addr) {
-        "the proxy of --trusted-proxy".to_owned()
-    } else {
-        addr.to_string()
+    if !addr.ip().is_loopback() || !config.is_public(addr) {
+        return addr.to_string();
     }
+    let proxy = "the proxy of --trusted-proxy";
+    config.hosts.first().map_or(proxy, |host| host).to_owned()
 }
 
 async fn new_hub(

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     certificates::{Certificates, text},
+    http::get,
     program::{Program, Url, run, soon},
 };
 
@@ -160,6 +161,36 @@ async fn behind_a_proxy_it_needs_the_same_also_on_loopback() {
     let refused = run(&[&tail[..], &["/nowhere"]].concat(), "").await;
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("--logs-open"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_names_its_host_is_reached_by_others_also_on_loopback() {
+    let serve = ["serve", "--memory", "--listen", "127.0.0.1:0"];
+    let serve = [&serve[..], &["--host", "chat.example.com"]].concat();
+    let refused = run(&serve, "").await;
+    assert_eq!(refused.code, Some(2));
+    for named in ["reaches chat.example.com", "--auth-secret", "--open"] {
+        assert!(refused.stderr.contains(named), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_on_this_machine_that_is_not_named_is_told_of_once() {
+    for (flags, is_told) in [
+        (&[][..], true),
+        (&["--open", "--trusted-proxy", "10.0.0.0/8"], true),
+        (&["--open", "--trusted-proxy", "127.0.0.1"], false),
+    ] {
+        let (server, url) = Program::listen(&[&["serve"], flags].concat()).await;
+        get(url.addr(), "/healthz", "").await;
+        for header in ["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1"] {
+            get(url.addr(), "/healthz", &format!("{header}\r\n")).await;
+        }
+        server.terminate();
+        let said = server.end().await.stderr;
+        let told = said.matches("pass --trusted-proxy").count();
+        assert_eq!(told, usize::from(is_told), "{flags:?}: {said}");
+    }
 }
 
 #[tokio::test]

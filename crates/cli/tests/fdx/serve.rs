@@ -109,6 +109,7 @@ async fn a_folder_takes_the_place_of_the_pages_but_not_of_the_rest() {
 #[tokio::test]
 async fn a_loopback_listener_answers_to_its_own_names_and_those_of_the_flags() {
     let flags = [
+        "--open",
         "--host",
         "box.local",
         "--allow-origin",

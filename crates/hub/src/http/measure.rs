@@ -5,14 +5,22 @@ use std::time::Duration;
 use axum::{extract::Request, response::Response};
 use http::{StatusCode, header};
 
-use super::{Connection, refusal};
-use crate::traffic::Traffic;
+use super::{Connection, operator, refusal};
+use crate::hub::Shared;
 
 /// Finds out who is behind a proxy, and answers 429 to who asks too much.
-pub(super) fn refuse(traffic: &Traffic, request: &mut Request) -> Option<Response> {
+pub(super) fn refuse(hub: &Shared, request: &mut Request) -> Option<Response> {
     let mut connection = request.extensions_mut().remove::<Connection>()?;
-    connection.client = traffic.client(connection.peer.ip(), request.headers());
-    connection.is_tls |= traffic.is_over_tls(connection.peer.ip(), request.headers());
+    let (traffic, peer) = (&hub.traffic, connection.peer.ip());
+    if !traffic.is_proxy(peer) && operator::is_sent_on(peer, request.headers()) {
+        hub.told.proxy.get_or_init(|| {
+            tracing::warn!(
+                "a proxy on this machine sends requests on, and all of them count as its own; if they come from others, pass --trusted-proxy {peer}"
+            );
+        });
+    }
+    connection.client = traffic.client(peer, request.headers());
+    connection.is_tls |= traffic.is_over_tls(peer, request.headers());
     if let Err(wait) = traffic.request(connection.client) {
         return Some(too_many(wait, "Too many requests from your address."));
     }

@@ -220,7 +220,7 @@ fn refusal(status: StatusCode, text: impl Into<String>) -> Response {
 /// Has a request answered if it may be, and counts the answer. One layer for all, as each holds what is in it once more.
 async fn attend(State(desk): Reception, mut request: Request, next: Next) -> Response {
     let is_event_source = comeback::is_event_source(&request);
-    let refused = measure::refuse(&desk.shared.traffic, &mut request);
+    let refused = measure::refuse(&desk.shared, &mut request);
     let response = match refused.or_else(|| desk.hosts.refuse(&request)) {
         None => next.run(request).await,
         Some(refused) => refused,

@@ -83,8 +83,14 @@ fn is_for_operator(desk: &Desk, connection: &Connection, headers: &HeaderMap) ->
 
 /// Whether somebody on this machine asks for this machine. A proxy asks for the name that browsers know, or says for whom it asks.
 fn is_from_here(peer: IpAddr, headers: &HeaderMap) -> bool {
-    let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(name));
-    peer.to_canonical().is_loopback() && !is_forwarded && hosts::names_loopback(headers)
+    peer.to_canonical().is_loopback()
+        && !is_sent_on(peer, headers)
+        && hosts::names_loopback(headers)
+}
+
+/// Whether somebody on this machine sends a request on for somebody else, and says so.
+pub(super) fn is_sent_on(peer: IpAddr, headers: &HeaderMap) -> bool {
+    peer.to_canonical().is_loopback() && FORWARDED.iter().any(|name| headers.contains_key(name))
 }
 
 #[cfg(test)]
