@@ -26,10 +26,17 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// has more addresses has them to spread load, and any ten of them will do.
 const MAX_ADDRESSES: usize = 10;
 
-/// Connects to whichever address of the host answers first. `host` is a name or an address, without brackets.
+/// Connects to whichever address of the host answers first, as clients do (RFC 8305): one that does not answer costs 250 ms. For what is no
+/// WebSocket; there is no deadline in here. `host` is a name or an address, without brackets.
 ///
-/// There is no deadline in here. Dropped, it leaves no socket.
-pub(crate) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+/// # Errors
+///
+/// The name can't be resolved, or none of its addresses can be connected to.
+///
+/// # Cancel safety
+///
+/// Dropped, it leaves no socket.
+pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let addresses = lookup_host((host, port)).await.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot resolve {host:?}: {error}"))
     })?;

@@ -73,7 +73,7 @@
 //! | [`Sender::send`], [`Sender::feed`] | all or nothing: while it waits for room the message is dropped with it, later it is queued and leaves |
 //! | [`Sender::reserve`] | its place among those that wait is lost |
 //! | [`Sender::flush`], [`Sender::close`], [`Sender::closed`] | nothing: the writing and the closing go on |
-//! | [`connect`], [`Client::connect`], `connect_unix`, [`connect_over`](Client::connect_over) | closes the socket |
+//! | [`connect`], [`Client::connect`], `connect_unix`, [`connect_over`](Client::connect_over), [`dial`] | closes the socket |
 //! | [`Reconnect::next`] | nothing: the wait or the attempt goes on with the next call |
 //! | [`Acceptor::handshake`], [`Acceptor::accept`] | closes the stream |
 //! | [`Handshake::accept`], [`accept_with`](Handshake::accept_with), [`reject`](Handshake::reject) | closes the stream |
@@ -154,6 +154,7 @@ pub use broadcast::{Broadcast, Delivery};
 pub use bundle::{Bundle, Forwarded};
 pub use client::{Client, ConnectError, Http2Error, Retry, connect};
 pub use cork::corked;
+pub use dial::dial;
 pub use error::{Error, HandshakeError};
 pub use event::Event;
 pub use fullduplex_proto::{

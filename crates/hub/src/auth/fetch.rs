@@ -6,10 +6,7 @@ use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode, Uri, header, uri::Scheme};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsConnector,
     rustls::{ClientConfig, pki_types::ServerName},
@@ -107,7 +104,7 @@ impl Server {
     }
 
     async fn get(&self) -> Result<Vec<u8>, FetchError> {
-        let stream = TcpStream::connect((&*self.host, self.port)).await?;
+        let stream = fullduplex::dial(&self.host, self.port).await?;
         match &self.tls {
             Some((config, name)) => {
                 let connector = TlsConnector::from(Arc::clone(config));
