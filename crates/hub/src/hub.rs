@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     io,
+    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     StartError,
-    auth::{Bans, Gate, Guests},
+    auth::{Bans, Denied, Gate, Guests},
     config::Config,
     core::SessionId,
     identity::Identities,
@@ -82,14 +83,23 @@ pub(crate) struct Shared {
 pub(crate) struct Told {
     pub(crate) ended: Seldom,
     pub(crate) refused: Seldom,
+    /// Tokens that are no good.
+    pub(crate) denied: Seldom,
     pub(crate) failed: Seldom,
     /// That there is a proxy which is not named.
     pub(crate) proxy: OnceLock<()>,
-    /// Who is banned, let in again, sent out of a room.
-    pub(crate) moderated: Seldom,
 }
 
 impl Told {
+    /// Somebody was not let in. Of tokens that are no good there is a line, for who looks out for guesses.
+    pub(crate) fn denied(&self, address: IpAddr, denied: Denied) {
+        if let Denied::Refused(why) = denied {
+            self.denied.tell(|left_out| {
+                tracing::info!(%address, %why, left_out, "token refused");
+            });
+        }
+    }
+
     /// Older lines of a log can't be read.
     pub(crate) fn log_failed(&self, log: &str, error: &io::Error) {
         self.failed.tell(|left_out| {

@@ -9,12 +9,7 @@
 
 mod support;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fullduplex::CloseFrame;
 use fullduplex_hub::{
@@ -29,6 +24,7 @@ use serde_json::json;
 use support::{
     PATIENCE, Running, UPGRADE,
     admin::{ADMIN, with_admin},
+    lines::Lines,
     within,
 };
 use tokio::{
@@ -337,36 +333,9 @@ async fn a_hub_whose_log_takes_nothing_is_not_ready_and_says_why_to_its_operator
     counted(&hub, &["fdx_log_takes_messages 0"]).await;
 }
 
-/// Where log lines go in a test.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn s26_who_has_something_erased_is_in_the_log_also_when_nobody_waits_for_the_end() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    // For this thread, which is the only one that the hub has here.
-    let logging = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false);
-    let _logging = tracing::subscriber::set_default(logging.finish());
+    let (lines, _logging) = Lines::capture();
     let (hub, mut asked) = full(with_admin()).await;
     let asking = hub.ask("DELETE", "/api/v1/users/ana/messages");
     let erasing = tokio::select! {

@@ -59,7 +59,11 @@ pub(super) async fn admit(
         desk.shared.let_in(who)?;
         Ok(grant)
     });
-    let grant = granted.map_err(|denied| answer(&denied))?;
+    let address = connection.client.address;
+    let grant = granted.map_err(|denied| {
+        desk.shared.told.denied(address, denied);
+        answer(&denied)
+    })?;
     connection.newcomer.let_in();
     Ok(grant)
 }

@@ -1,6 +1,11 @@
 //! The routes that become WebSocket connections.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -25,7 +30,7 @@ use crate::{
     logs::Viewer,
     metrics::Kind,
     session::{Dialect, HEARTBEATS, Session},
-    traffic::TooMany,
+    traffic::{Client, TooMany},
     visits::Visitor,
     wire::{SUBPROTOCOL_CHAT, SUBPROTOCOL_V1, command::MAX_BACKLOG},
 };
@@ -402,7 +407,12 @@ where
     let (response, upgrade) = handshake.accept::<Body>();
     // Boxed, or its place would be kept for as long as the connection lasts.
     let upgrade = Box::pin(upgrade);
-    let Connection { peer, place, .. } = connection;
+    let Connection {
+        peer,
+        client: Client { address, .. },
+        place,
+        ..
+    } = connection;
     let hub = Arc::clone(&desk.shared);
     desk.shared.spawn(async move {
         match upgrade.await {
@@ -412,7 +422,7 @@ where
                 let outcome = handled(ws, session).await;
                 hub.metrics.closed(kind, &outcome);
                 let ended = &hub.told.ended;
-                ended.tell(|left_out| log_end(peer, &path, since, &outcome, left_out));
+                ended.tell(|left_out| log_end((peer, address), &path, since, &outcome, left_out));
             }
             Err(error) => tracing::debug!(%peer, path, %error, "no upgrade"),
         }
@@ -429,13 +439,14 @@ fn unavailable(why: &'static str) -> Response {
 fn refuse(desk: &Desk, connection: &Connection, rejection: &Rejection) -> Response {
     desk.shared.metrics.handshakes_refused.add(1);
     desk.shared.told.refused.tell(|left_out| {
-        tracing::info!(peer = %connection.peer, %rejection, left_out, "handshake refused");
+        let (peer, address) = (connection.peer, connection.client.address);
+        tracing::info!(%peer, %address, %rejection, left_out, "handshake refused");
     });
     upgrade::rejection_response(rejection)
 }
 
 fn log_end(
-    peer: std::net::SocketAddr,
+    (peer, address): (SocketAddr, IpAddr),
     path: &str,
     since: Instant,
     outcome: &Outcome,
@@ -447,6 +458,7 @@ fn log_end(
     };
     tracing::info!(
         %peer,
+        %address,
         path,
         seconds = since.elapsed().as_secs_f32(),
         code = frame.map_or(1006, |frame| frame.code().get()),

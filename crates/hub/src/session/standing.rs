@@ -168,6 +168,7 @@ impl Session {
         };
         let id = checking.id.as_ref();
         let judged = judged
+            .inspect_err(|denied| self.hub.told.denied(self.rooms.address(), *denied))
             .map_err(Failed::Denied)
             .and_then(|grant| self.judge(grant));
         match judged {

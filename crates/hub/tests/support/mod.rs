@@ -9,6 +9,7 @@
 pub mod admin;
 pub mod http;
 pub mod kinds;
+pub mod lines;
 pub mod log;
 pub mod tokens;
 

@@ -114,9 +114,7 @@ pub(super) async fn add(
             hub.bans.check_share(&whom, room, by)?;
         }
         let ban = hub.ban(whom, room, until, by)?;
-        hub.told.moderated.tell(|left_out| {
-            tracing::info!(by = ?ban.by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, left_out, "banned");
-        });
+        tracing::info!(by = ?ban.by, whom = %ban.whom, room = ?ban.room, until = ?ban.until, "banned");
         hub.bans.settle()?;
         Ok(ban)
     });
@@ -144,9 +142,7 @@ pub(super) async fn lift(
     change(hub, caller, move |hub, caller| {
         may_decide(caller, &ban.whom, ban.room.as_deref())?;
         hub.bans.remove(id)?;
-        hub.told.moderated.tell(|left_out| {
-            tracing::info!(?by, whom = %ban.whom, room = ?ban.room, left_out, "no longer banned");
-        });
+        tracing::info!(?by, whom = %ban.whom, room = ?ban.room, "no longer banned");
         Ok(())
     })
     .await?;
@@ -171,9 +167,7 @@ pub(super) async fn put_out(
         let why = "this user is not in this room";
         return Err(Problem::new(ErrorCode::NotFound, why));
     }
-    hub.told.moderated.tell(|left_out| {
-        tracing::info!(?by, %whom, room, left_out, "sent out of a room");
-    });
+    tracing::info!(?by, %whom, room, "sent out of a room");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -41,7 +41,9 @@ impl FromRequestParts<Arc<Desk>> for Caller {
         let (user_id, grant) = if is_guest {
             (guest(parts, &hub)?, hub.gate.initial())
         } else {
-            let grant = bearer::grant(desk, &parts.uri, &parts.headers).await?;
+            let grant = bearer::grant(desk, &parts.uri, &parts.headers).await;
+            let told = |denied: &Denied| hub.told.denied(client.address, *denied);
+            let grant = grant.inspect_err(told)?;
             (grant.user_id().cloned(), grant)
         };
         let caller = Self {
