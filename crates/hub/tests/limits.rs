@@ -13,13 +13,13 @@ mod support;
 use std::time::Duration;
 
 use fullduplex::{Client, CloseCode, WebSocket};
-use fullduplex_hub::{Config, Limits, Rate, Rates, TrustedProxies, auth::Access};
+use fullduplex_hub::{AllowedOrigins, Config, Limits, Rate, Rates, TrustedProxies, auth::Access};
 use serde_json::json;
 use support::{
     Running, UPGRADE, V1,
     admin::{ADMIN, with_admin},
     behind_a_proxy,
-    http::GUEST,
+    http::{GUEST, MESSAGES},
     text,
     tokens::{bearer, guarded, of, shown},
     within,
@@ -305,6 +305,35 @@ async fn behind_a_proxy_that_says_https_only_pages_that_came_over_tls_are_ours()
             .err()
             .and_then(|error| error.status());
         assert_eq!(status, (!is_ours).then_some(403), "{origin} {proto}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_may_asks_too_much_and_can_read_when_it_may_again() {
+    let mut config = proxied(Rates {
+        requests_per_address: Rate::new(1, 1),
+        ..Rates::default()
+    });
+    config.origins = AllowedOrigins::List(vec!["https://app.example".into()]);
+    let hub = Running::start(config).await;
+    for (origin, named) in [
+        ("https://app.example", Some("https://app.example")),
+        ("http://evil.example", None),
+    ] {
+        let headers = format!("Origin: {origin}\r\n");
+        let refused = within(async {
+            loop {
+                let answer = hub.get(MESSAGES, &headers).await;
+                if answer.status == 429 {
+                    break answer;
+                }
+            }
+        })
+        .await;
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(refused.header("access-control-allow-origin"), named);
+        let exposed = refused.header("access-control-expose-headers");
+        assert_eq!(exposed, named.map(|_| "retry-after"));
     }
 }
 

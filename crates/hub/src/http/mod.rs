@@ -221,6 +221,7 @@ fn refusal(status: StatusCode, text: impl Into<String>) -> Response {
 async fn attend(State(desk): Reception, mut request: Request, next: Next) -> Response {
     let is_event_source = comeback::is_event_source(&request);
     let refused = measure::refuse(&desk.shared, &mut request);
+    let refused = refused.map(|answer| desk.pages.show_early(&request, answer));
     let response = match refused.or_else(|| desk.hosts.refuse(&request)) {
         None => next.run(request).await,
         Some(refused) => refused,

@@ -97,6 +97,25 @@ impl Pages {
             Others::These(_) => Err(refused(&origin.to_string())),
         }
     }
+
+    /// Lets a page elsewhere read an answer, if it may and there is one.
+    fn show(&self, origin: Option<HeaderValue>, mut response: Response) -> Response {
+        if let Some(origin) = origin {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            if self.with_cookies {
+                let allowed = HeaderValue::from_static("true");
+                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+            }
+        }
+        varied(response)
+    }
+
+    /// Lets the page that a request comes from read an answer that is given before the request gets anywhere, if it is an allowed one.
+    pub(in crate::http) fn show_early(&self, request: &Request, response: Response) -> Response {
+        self.show(self.judge(request).unwrap_or_default(), response)
+    }
 }
 
 fn is_ours(origin: &Origin, request: &Request) -> bool {
@@ -136,20 +155,11 @@ pub(super) async fn check(State(desk): State<Arc<Desk>>, request: Request, next:
         && request
             .headers()
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match origin {
+    let response = match origin {
         Some(_) if is_preflight => preflight(),
         _ => next.run(request).await,
     };
-    if let Some(origin) = origin {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-        if desk.pages.with_cookies {
-            let allowed = HeaderValue::from_static("true");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
-        }
-    }
-    varied(response)
+    desk.pages.show(origin, response)
 }
 
 fn preflight() -> Response {
