@@ -33,9 +33,10 @@ pub struct Config {
     /// Which pages of other sites may connect.
     pub origins: AllowedOrigins,
     /// Names, besides loopback ones and those of allowed origins, that a `Host` header may carry
-    /// on a loopback listener. Without a check any web page could reach the hub by a name of its
-    /// own that resolves to 127.0.0.1 (DNS rebinding). With any, a listener on loopback counts as
-    /// one that others reach: they use that name.
+    /// on a loopback listener, and on any other once there are some; there addresses are good, too.
+    /// Without a check any web page could reach the hub by a name of its own that resolves to
+    /// 127.0.0.1 (DNS rebinding). With any, a listener on loopback counts as one that others reach:
+    /// they use that name.
     pub hosts: Vec<String>,
     /// Certificate and key, to speak TLS.
     pub tls: Option<TlsFiles>,

@@ -86,6 +86,10 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest file of certificates or keys. 1 MiB: a long chain has some 20 KiB.
 const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
+/// Where bans are in a data folder.
+#[cfg(feature = "sqlite")]
+pub(crate) const BANS_FILE: &str = "bans.json";
+
 /// A hub that listens.
 #[derive(Debug)]
 pub struct Hub {
@@ -210,7 +214,7 @@ impl Hub {
     ) -> Result<Self, StartError> {
         config
             .bans
-            .get_or_insert_with(|| log.folder.join("bans.json"));
+            .get_or_insert_with(|| log.folder.join(BANS_FILE));
         Self::with_log(config, listener, |committed| {
             let log = log::sqlite::SqliteLog::open(log, committed)?;
             Ok(Arc::new(log).into())
@@ -329,7 +333,7 @@ async fn look_after(listener: Option<TcpListener>, desk: &Arc<Desk>) -> ! {
     match listener {
         Some((address, listener)) => {
             let config = &desk.shared.config;
-            let router = http::operator_router(desk, Hosts::new(config, address.ip()));
+            let router = http::operator_router(desk, Hosts::of_operators(config, address.ip()));
             server::accept_operators(&listener, &config.timeouts, &router).await
         }
         None => std::future::pending().await,

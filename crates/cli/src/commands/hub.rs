@@ -32,7 +32,7 @@ pub(crate) struct HubArgs {
     access: AccessArgs,
     #[command(flatten)]
     origin: OriginArgs,
-    /// Answers to this name, too, while listening on loopback (repeatable)
+    /// Answers to this name, too, and off loopback to no others from then on (repeatable)
     #[arg(
         long = "host",
         value_name = "NAME",

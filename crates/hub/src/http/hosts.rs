@@ -18,16 +18,21 @@ use crate::config::{AllowedOrigins, Config};
 /// 127.0.0.1. For the browser they are then same-origin, and only `Host` tells.
 #[derive(Debug)]
 pub(crate) enum Hosts {
-    /// The listener is reachable anyhow, or any page may connect anyhow.
+    /// The listener is reachable anyhow and none was named, or any page may connect anyhow.
     Any,
     /// Loopback names, and these.
-    LoopbackAnd(HashSet<String>),
+    LoopbackAnd {
+        names: HashSet<String>,
+        /// And addresses: no page can have one as a name of its own, and balancers ask for them.
+        addresses: bool,
+    },
 }
 
 impl Hosts {
     /// The rule for a listener at `address`.
     pub(crate) fn new(config: &Config, address: IpAddr) -> Self {
-        if !address.is_loopback() {
+        let addresses = !address.is_loopback();
+        if addresses && config.hosts.is_empty() {
             return Self::Any;
         }
         let origins = match &config.origins {
@@ -45,7 +50,19 @@ impl Hosts {
             )
         });
         let named = config.hosts.iter().map(|host| host.to_ascii_lowercase());
-        Self::LoopbackAnd(of_origins.chain(named).collect())
+        Self::LoopbackAnd {
+            names: of_origins.chain(named).collect(),
+            addresses,
+        }
+    }
+
+    /// The rule for the operators' listener at `address`: off loopback it is for whoever reaches it.
+    pub(crate) fn of_operators(config: &Config, address: IpAddr) -> Self {
+        if address.is_loopback() {
+            Self::new(config, address)
+        } else {
+            Self::Any
+        }
     }
 
     /// # Errors
@@ -88,8 +105,10 @@ impl Hosts {
     fn is_ours(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::LoopbackAnd(others) => {
-                is_loopback(host) || others.contains(&host.to_ascii_lowercase())
+            Self::LoopbackAnd { names, addresses } => {
+                is_loopback(host)
+                    || names.contains(&host.to_ascii_lowercase())
+                    || *addresses && address_of(host).is_some()
             }
         }
     }
@@ -118,12 +137,14 @@ fn host_of(value: &str) -> Option<String> {
 /// Browsers take `localhost` and every name below it for this machine, without asking anybody.
 fn is_loopback(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
     name == "localhost"
         || name.ends_with(".localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+        || address_of(host).is_some_and(|address| address.is_loopback())
+}
+
+fn address_of(host: &str) -> Option<IpAddr> {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse().ok()
 }
 
 /// See [`Hosts::refuse`].
@@ -143,11 +164,36 @@ mod tests {
     use super::*;
 
     fn allows(config: &Config, host: &str) -> bool {
+        judges(&Hosts::new(config, [127, 0, 0, 1].into()), host)
+    }
+
+    fn judges(hosts: &Hosts, host: &str) -> bool {
         let request = Request::builder().uri("/").header("host", host);
         let request = request.body(axum::body::Body::empty()).unwrap();
-        Hosts::new(config, [127, 0, 0, 1].into())
-            .judge(&request)
-            .is_ok()
+        hosts.judge(&request).is_ok()
+    }
+
+    #[test]
+    fn off_loopback_names_count_once_there_are_some_and_addresses_are_nobodys_own() {
+        let mut config = Config::default();
+        let address = [192, 0, 2, 1].into();
+        assert!(judges(&Hosts::new(&config, address), "evil.example"));
+        config.hosts = vec!["chat.example".into()];
+        let hosts = Hosts::new(&config, address);
+        for good in [
+            "chat.example:8080",
+            "192.0.2.1",
+            "[2001:db8::1]:80",
+            "localhost",
+        ] {
+            assert!(judges(&hosts, good), "{good}");
+        }
+        assert!(!judges(&hosts, "evil.example"));
+        assert!(!judges(&hosts, "192.0.2.1.evil.example"));
+        let operators = Hosts::of_operators(&config, address);
+        assert!(judges(&operators, "chat-1.internal:9090"));
+        let operators = Hosts::of_operators(&config, [127, 0, 0, 1].into());
+        assert!(!judges(&operators, "evil.example"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ use super::{
     PageQuery, PageSize, Projection, ReadError, ReadMark, SearchQuery, Sought, Start, Tail,
     stamp::new_epoch,
 };
-use crate::seldom::Seldom;
+use crate::{BANS_FILE, seldom::Seldom};
 
 /// The database in a data folder.
 const FILE: &str = "hub.db";
@@ -494,7 +494,7 @@ fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
 /// Takes the right to read them from others, should files that were there before have given it.
 fn narrow(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    for name in ["hub.db", "hub.db-wal", "hub.db-shm", LOCK] {
+    for name in ["hub.db", "hub.db-wal", "hub.db-shm", LOCK, BANS_FILE] {
         use std::os::unix::fs::PermissionsExt as _;
         match fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

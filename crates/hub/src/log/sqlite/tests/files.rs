@@ -64,7 +64,9 @@ async fn files_that_were_there_before_are_closed_to_others() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = TempDir::new().unwrap();
     drop(open(folder.path()).unwrap());
-    let files = ["hub.db", "hub.lock"].map(|name| folder.path().join(name));
+    // Such as one that was copied back.
+    fs::write(folder.path().join("bans.json"), "").unwrap();
+    let files = ["hub.db", "hub.lock", "bans.json"].map(|name| folder.path().join(name));
     for file in &files {
         fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
     }
