@@ -12,9 +12,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// A text that is no network.
+/// A text that is no network that proxies could be in, or all of them, where anybody would be believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is neither an address nor a network like 10.0.0.0/8")]
+#[error("\"{0}\" is neither an address nor a network like 10.0.0.0/8 that has only proxies")]
 pub struct NoNetwork(String);
 
 impl TrustedProxies {
@@ -28,7 +28,8 @@ impl TrustedProxies {
             let text = text.as_ref();
             let single = || IpAddr::from_str(text).map(IpNet::from);
             let network = IpNet::from_str(text).or_else(|_| single());
-            network.map_err(|_| NoNetwork(text.to_owned()))
+            let some = network.ok().filter(|network| network.prefix_len() > 0);
+            some.ok_or_else(|| NoNetwork(text.to_owned()))
         };
         networks
             .into_iter()
@@ -142,5 +143,8 @@ mod tests {
     fn what_is_no_network_is_refused_by_name() {
         let why = TrustedProxies::parse(["10.0.0.0/8", "10.0.0.0/99"]).unwrap_err();
         assert!(why.to_string().starts_with("\"10.0.0.0/99\" is neither"));
+        for everybody in ["0.0.0.0/0", "::/0", "10.0.0.0/0"] {
+            assert!(TrustedProxies::parse([everybody]).is_err(), "{everybody}");
+        }
     }
 }
