@@ -114,6 +114,12 @@ impl Prepared {
         self.plain.frame.clone()
     }
 
+    /// The frame as a server sends it where it is [compressed](Self::compressed), shared. Who asks first compresses it; where that makes it
+    /// no shorter, it is the one that all others get.
+    pub fn compressed_frame(&self) -> Bytes {
+        self.deflated().unwrap_or_else(|| self.plain.clone()).frame
+    }
+
     /// The payload alone, shared.
     pub fn payload(&self) -> Bytes {
         self.plain.payload()

@@ -617,6 +617,15 @@ fn p92_a_prepared_frame_goes_compressed_to_those_who_can_take_it_and_plain_to_ot
                 "{params:?}: {}",
                 bytes.len()
             );
+            // Who writes it past the connection has to know, and to have the same bytes.
+            let foretold = server.connection.compresses_prepared(2000);
+            assert_eq!(foretold, is_compressed);
+            let frame = if foretold {
+                prepared.compressed_frame()
+            } else {
+                prepared.frame()
+            };
+            assert_eq!(frame, bytes);
             assert_eq!(
                 client.receive_bytes(&bytes),
                 [Event::Message(message.clone())]
@@ -626,10 +635,16 @@ fn p92_a_prepared_frame_goes_compressed_to_those_who_can_take_it_and_plain_to_ot
             .connection
             .send(client.now, prepared.clone())
             .unwrap();
+        assert!(!client.connection.compresses_prepared(2000));
         assert_eq!(
             server.receive_bytes(&client.transmit_bytes()),
             [Event::Message(message.clone())]
         );
+    }
+    // What gets no shorter has one frame, and so has what is too short.
+    for payload in [common::noise(2000), vec![b'x'; 10]] {
+        let prepared = Prepared::compressed(&Message::binary(payload), &no_takeover());
+        assert_eq!(prepared.compressed_frame(), prepared.frame());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use bytes::{Bytes, BytesMut};
-use fullduplex_proto::Prepared;
+use fullduplex_proto::{Connection, Prepared};
 
 use crate::round::MAX_ROUND;
 
@@ -14,10 +14,14 @@ use crate::round::MAX_ROUND;
 #[derive(Debug)]
 pub struct Bundle {
     frames: Vec<Prepared>,
-    /// One connection can send it like another, and queue it when it does not leave.
+    /// A connection can queue it when it does not leave.
     forwardable: bool,
+    /// Of those that may be compressed, the lengths of the shortest and the longest.
+    compressible: Option<(usize, usize)>,
     /// The frames one behind the other, when they are first needed.
-    bytes: OnceLock<Bytes>,
+    plain: OnceLock<Bytes>,
+    /// The same with all compressed that may be.
+    compressed: OnceLock<Bytes>,
 }
 
 /// What became of a [`Bundle`].
@@ -29,8 +33,8 @@ pub enum Forwarded {
     /// It is sent, and leaves with the next operation as far as the transport has not taken it.
     Queued,
     /// It is not sent: something waits before it, or the transport takes nothing, or it is more than copying. That it is with
-    /// over 64 KiB, with messages that may be compressed, on a client, and inside [`corked`](crate::corked). For all that there is
-    /// [`send_many`](crate::WebSocket::send_many).
+    /// over 64 KiB, on a client, where only some of the messages that may be compressed are long enough for this connection, and inside
+    /// [`corked`](crate::corked). For all that there is [`send_many`](crate::WebSocket::send_many).
     Refused,
 }
 
@@ -39,10 +43,15 @@ impl Bundle {
     pub fn new(frames: impl IntoIterator<Item = Prepared>) -> Self {
         let frames: Vec<_> = frames.into_iter().collect();
         let cost: usize = frames.iter().map(Prepared::queue_cost).sum();
+        let compressible = frames.iter().filter(|frame| frame.may_be_compressed());
+        let lengths = compressible.map(|frame| frame.payload().len());
+        let shortest = lengths.clone().min();
         Self {
-            forwardable: cost <= MAX_ROUND && !frames.iter().any(Prepared::may_be_compressed),
+            forwardable: cost <= MAX_ROUND && !frames.is_empty(),
+            compressible: shortest.zip(lengths.max()),
             frames,
-            bytes: OnceLock::new(),
+            plain: OnceLock::new(),
+            compressed: OnceLock::new(),
         }
     }
 
@@ -51,22 +60,35 @@ impl Bundle {
         &self.frames
     }
 
-    /// All in one, if it can be forwarded at all.
-    pub(crate) fn bytes(&self) -> Option<&Bytes> {
-        let join = || join(&self.frames);
-        (self.forwardable && !self.frames.is_empty()).then(|| self.bytes.get_or_init(join))
+    /// All in one, as this connection would send it, if that can be forwarded at all.
+    pub(crate) fn bytes(&self, connection: &Connection) -> Option<&Bytes> {
+        if !self.forwardable {
+            return None;
+        }
+        let compresses = |len| connection.compresses_prepared(len);
+        match self.compressible {
+            Some((shortest, _)) if compresses(shortest) => {
+                let join = || join(&self.frames, Prepared::compressed_frame);
+                Some(self.compressed.get_or_init(join))
+            }
+            // Some are compressed and some are not, by a threshold that is the connection's own.
+            Some((_, longest)) if compresses(longest) => None,
+            Some(_) | None => Some(
+                self.plain
+                    .get_or_init(|| join(&self.frames, Prepared::frame)),
+            ),
+        }
     }
 }
 
 /// Frames one behind the other. One is not copied.
-pub(crate) fn join(frames: &[Prepared]) -> Bytes {
+pub(crate) fn join(frames: &[Prepared], bytes_of: impl Fn(&Prepared) -> Bytes) -> Bytes {
     if let [one] = frames {
-        return one.frame();
+        return bytes_of(one);
     }
-    let len = frames.iter().map(Prepared::len).sum();
-    let mut bytes = BytesMut::with_capacity(len);
-    for prepared in frames {
-        bytes.extend_from_slice(&prepared.frame());
+    let mut bytes = BytesMut::with_capacity(frames.iter().map(Prepared::len).sum());
+    for frame in frames {
+        bytes.extend_from_slice(&bytes_of(frame));
     }
     bytes.freeze()
 }

@@ -151,7 +151,9 @@ impl Round {
         let Some(outbox) = self.outbox(place) else {
             return false;
         };
-        let bytes = self.bytes.get_or_init(|| bundle::join(&self.frames().all));
+        let bytes = self
+            .bytes
+            .get_or_init(|| bundle::join(&self.frames().all, Prepared::frame));
         outbox.write_round(self, bytes);
         true
     }

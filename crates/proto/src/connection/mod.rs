@@ -145,14 +145,21 @@ impl Connection {
         !self.is_mute() && self.transmit.has_control()
     }
 
-    /// Whether a [frame](crate::Prepared::frame) of so many bytes, sent now, would leave at once and as it is, unless it [may be
-    /// compressed](crate::Prepared::may_be_compressed). Then a driver may write it without queueing it here.
+    /// Whether a frame of so many bytes, sent now, would leave at once and as it is. Then a driver may write it without queueing it here: the
+    /// [plain](crate::Prepared::frame) one, or the [compressed](crate::Prepared::compressed_frame) one where this connection
+    /// [compresses](Self::compresses_prepared).
     pub fn forwards(&self, len: usize) -> bool {
         self.closing.is_none()
             && self.role == Role::Server
             && len <= self.config.limits.fragment
             && self.transmit.is_empty()
             && !self.transmit.in_parts()
+    }
+
+    /// Whether a message of so many bytes that was [prepared to be compressed](crate::Prepared::compressed) leaves compressed. Longer ones
+    /// do, then, too.
+    pub fn compresses_prepared(&self, len: usize) -> bool {
+        self.transmit.compresses_prepared(self.role, len)
     }
 
     /// Whether the transport is to be read: until its end was reported.

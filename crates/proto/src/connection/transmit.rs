@@ -211,19 +211,17 @@ impl Transmit {
 
     /// What is to be queued of it, and whether it is compressed.
     fn form(&mut self, now: Instant, outgoing: Outgoing, role: Role) -> (Form, bool) {
-        let deflater = self.deflater.as_mut();
         let (message, compressed) = match outgoing {
             Outgoing::Prepared(p) => {
-                let len = p.payload_len();
-                let compressed = deflater
-                    .filter(|deflater| role == Role::Server && deflater.takes_prepared(len))
-                    .and_then(|_| p.deflated());
+                let takes = self.compresses_prepared(role, p.payload_len());
+                let compressed = if takes { p.deflated() } else { None };
                 let is_compressed = compressed.is_some();
                 let frame = compressed.unwrap_or(p.plain);
                 return (Form::Frame(p.opcode, frame), is_compressed);
             }
             Outgoing::Uncompressed(message) => (message, None),
             Outgoing::Message(message) => {
+                let deflater = self.deflater.as_mut();
                 let compressed = deflater.and_then(|d| d.message(now, message.as_bytes()));
                 (message, compressed)
             }
@@ -232,6 +230,12 @@ impl Transmit {
         let opcode = message.kind().into();
         let payload = compressed.unwrap_or_else(|| message.into_bytes());
         (Form::Payload(opcode, payload), is_compressed)
+    }
+
+    /// Whether a message of this length leaves as it was compressed for many.
+    pub(super) fn compresses_prepared(&self, role: Role, len: usize) -> bool {
+        let deflater = self.deflater.as_ref();
+        role == Role::Server && deflater.is_some_and(|deflater| deflater.takes_prepared(len))
     }
 
     /// Queues the next part of a message.

@@ -206,7 +206,8 @@ impl Kind {
 /// A compressor and what it remembers.
 struct Context {
     kind: Kind,
-    zlib: Zlib,
+    /// Boxed, as connections that have none are many.
+    zlib: Box<Zlib>,
 }
 
 impl Context {
@@ -218,7 +219,7 @@ impl Context {
         };
         Self {
             kind,
-            zlib: Zlib::new_with_config(config),
+            zlib: Box::new(Zlib::new_with_config(config)),
         }
     }
 

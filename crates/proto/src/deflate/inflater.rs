@@ -18,7 +18,7 @@ const END: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 thread_local! {
     /// A decompressor, and room for a history: lent to one message after the other. It has a window of 32 KiB, so a
     /// smaller one that was agreed on bounds what is remembered from message to message, not within one.
-    static SHARED: Cell<Option<Zlib>> = const { Cell::new(None) };
+    static SHARED: Cell<Option<Box<Zlib>>> = const { Cell::new(None) };
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -153,7 +153,8 @@ impl Inflater {
             if !self.takeover {
                 self.history = ROOM.take();
             }
-            self.begin(borrow())?
+            let shared = SHARED.take();
+            self.begin(shared.unwrap_or_else(|| Box::new(Zlib::new(false, MAX_WINDOW_BITS))))?
         };
         loop {
             if stream.ended {
@@ -182,7 +183,7 @@ impl Inflater {
     }
 
     /// Makes a decompressor know the history and nothing else.
-    fn begin(&self, mut zlib: Zlib) -> Result<Stream, Violation> {
+    fn begin(&self, mut zlib: Box<Zlib>) -> Result<Stream, Violation> {
         zlib.reset(false);
         let known = self.history.len().saturating_sub(self.window());
         if let Some(known) = self.history.get(known..)
@@ -227,7 +228,8 @@ impl Inflater {
 
 /// The message that is being decompressed.
 struct Stream {
-    zlib: Zlib,
+    /// Boxed, as connections that inflate nothing right now are many.
+    zlib: Box<Zlib>,
     /// Compressed bytes behind those after which the sink stopped.
     waiting: Bytes,
     /// The last chunk was full: there may be more without further input.
@@ -260,10 +262,4 @@ impl std::fmt::Debug for Stream {
             .field("waiting", &self.waiting.len())
             .finish_non_exhaustive()
     }
-}
-
-fn borrow() -> Zlib {
-    SHARED
-        .take()
-        .unwrap_or_else(|| Zlib::new(false, MAX_WINDOW_BITS))
 }

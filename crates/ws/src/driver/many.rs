@@ -54,7 +54,8 @@ impl Driver {
 
     /// Writes messages that many get, if they can leave as they are and the transport takes some of them.
     pub(crate) fn forward(&mut self, bundle: &Bundle) -> Forwarded {
-        let Some(bytes) = bundle.bytes().filter(|_| self.owed.is_none()) else {
+        let bytes = bundle.bytes(&self.connection);
+        let Some(bytes) = bytes.filter(|_| self.owed.is_none()) else {
             return Forwarded::Refused;
         };
         let written = self.write_before_queueing(bytes, bytes.len());
