@@ -25,9 +25,9 @@ async function cost(peer, message) {
 }
 
 /** As `dial`, and with the server's answer to the offer. */
-async function offer(t, url, deflate) {
-  const peer = await dial(t, url, [], {
-    perMessageDeflate: { threshold: 0, ...deflate },
+async function offer(t, url, deflate, protocols = []) {
+  const peer = await dial(t, url, protocols, {
+    perMessageDeflate: deflate && { threshold: 0, ...deflate },
     finishRequest: (request, socket) => {
       request.on('upgrade', (response) => (socket.answer = response.headers['sec-websocket-extensions']));
       request.end();
@@ -96,6 +96,55 @@ test('fdx echo does not compress for who does not offer it, offers what cannot b
   ]) {
     assert.equal(peer.socket.extensions, '');
     assert.ok((await cost(peer, 'y'.repeat(MEBIBYTE))) > 2 * MEBIBYTE);
+  }
+});
+
+/** [what a client of a room offers, what is answered]; none without an offer. */
+const MEMBERS = [
+  [undefined, undefined],
+  [{}, NO_TAKEOVER],
+  [{ clientMaxWindowBits: 8 }, `${NO_TAKEOVER}; client_max_window_bits=8`],
+  // A window that nothing can be compressed for.
+  [{ serverMaxWindowBits: 8 }, undefined],
+];
+for (let bits = 9; bits <= 15; bits++) MEMBERS.push([{ serverMaxWindowBits: bits }, `${NO_TAKEOVER}; server_max_window_bits=${bits}`]);
+
+/** Short, long, and long of a kind that gets no shorter. */
+const SAID = ['short', 'übergröße, 你好, 👋🏽;'.repeat(300), randomBytes(6000).toString('base64'), 'x'.repeat(15_000), 'short again'];
+
+test('in a room of fdx serve --deflate all are told the same, compressed or not, and each page comes to each', async (t) => {
+  const hub = await listen(t, 'serve', '--deflate');
+  const members = [];
+  for (const [offered, answered] of MEMBERS) {
+    for (const [path, protocols] of [['/ws', ['fdx.v1.json']], ['/ws?room=general', []], ['/ws?room=general&mode=text', []]]) {
+      const peer = await offer(t, hub.ws + path, offered ?? false, protocols);
+      assert.equal(peer.answer, answered && `permessage-deflate; ${answered}`);
+      peer.isText = path.includes('text');
+      if (protocols.length > 0) {
+        peer.socket.send(JSON.stringify({ op: 'hello', id: 1, name: 'Ana' }));
+        peer.socket.send(JSON.stringify({ op: 'join', id: 2, room: 'general', backlog: 0, presence: 'none' }));
+        for (let reply = {}; reply.re !== 2; reply = await peer.json());
+      }
+      members.push(peer);
+    }
+  }
+  for (const body of SAID) {
+    members[1].socket.send(JSON.stringify({ username: 'Bo', message: body }));
+    for (const peer of members) {
+      if (peer.isText) {
+        assert.equal(await peer.next(), `Bo: ${body}`);
+      } else {
+        const told = await peer.json();
+        assert.equal(told.body ?? told.message, body);
+      }
+    }
+  }
+  for (const peer of members.filter(({ socket }) => socket.protocol !== '')) {
+    const before = peer.socket._socket.bytesRead;
+    const { ok } = JSON.parse(await peer.ask(JSON.stringify({ op: 'history', id: 3, room: 'general' })));
+    assert.deepEqual(ok.events.map(({ body }) => body), SAID);
+    const came = peer.socket._socket.bytesRead - before;
+    assert.equal(came < 10_000, peer.answer !== undefined, `${peer.answer}: ${came}`);
   }
 });
 

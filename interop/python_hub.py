@@ -79,7 +79,8 @@ class Hub(unittest.IsolatedAsyncioTestCase):
         """The server is also stopped once, and comes back with the same data."""
         with tempfile.TemporaryDirectory() as data:
             async with relay() as way:
-                async with fdx("serve", "--data", data) as url:
+                # Like a browser, it offers to compress.
+                async with fdx("serve", "--deflate", "--data", data) as url:
                     way.target = int(url.rpartition(":")[2])
                     async with client(way.port, "Ana") as ana, client(way.port, "Bo") as bo:
                         for each in (ana, bo):

@@ -4,10 +4,11 @@ FDX names the binary; without it `target/release/fdx` is taken.
 """
 
 import asyncio
+import json
 import os
 import re
 import unittest
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from websockets.asyncio.client import connect
@@ -121,6 +122,22 @@ class Client(unittest.IsolatedAsyncioTestCase):
             heard = [await asyncio.wait_for(ws.recv(), SOON) for ws in (ana, bo)]
             self.assertEqual(heard[0], heard[1])
             self.assertIn('"message":"<hi> & 你好"', heard[0])
+
+    async def test_with_deflate_all_in_a_room_hear_the_same(self):
+        async with AsyncExitStack() as stack:
+            url = await stack.enter_async_context(fdx("serve", "--deflate"))
+            members = []
+            for params in [None, *DEFLATES]:
+                offers = None if params is None else [ClientPerMessageDeflateFactory(**{"client_max_window_bits": True, **params})]
+                ws = await stack.enter_async_context(connect(url + "/ws", compression=None, extensions=offers))
+                agreed = None if params is None else answer({**NO_TAKEOVER, **params}, ("client_max_window_bits", 15))
+                self.assertEqual(ws.response.headers.get("Sec-WebSocket-Extensions"), agreed)
+                members.append(ws)
+            for said in ("short", "all work and no play " * 400, "你好 👋🏽" * 400, os.urandom(1 << 13).hex(), "short"):
+                await members[-1].send(json.dumps({"username": "Ana", "message": said}))
+                for ws in members:
+                    heard = json.loads(await asyncio.wait_for(ws.recv(), SOON))
+                    self.assertEqual(heard["message"], said)
 
     async def test_text_chat_reaches_both(self):
         async with fdx("serve") as url, connect(url + "/ws?mode=text") as ana, connect(url + "/ws?mode=text") as bo:

@@ -30,15 +30,21 @@ async function hold(path) {
 }
 
 test('text and binary come back as what they were', async (t) => {
-  const [hub, browser] = [await listen(t, 'serve'), await launch(t)];
-  const page = await visit(browser, hub.http);
+  const browser = await launch(t);
   const messages = ['', 'hello', 'übergröße 你好 👋🏽', 'x'.repeat(60_000), [], [0, 1, 255], Array(60_000).fill(7)];
-  const seen = await page.evaluate(converse, { path: '/echo', messages, close: [1000, 'Goodbye, server!'] });
-  assert.deepEqual(seen.received, messages);
-  assert.equal(seen.code, 1000);
-  assert.equal(seen.wasClean, true);
-  assert.equal(seen.extensions, '');
-  await hub.match(/1000.*Goodbye, server!/);
+  for (const [flags, extensions] of [
+    [[], ''],
+    [['--deflate'], 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'],
+  ]) {
+    const hub = await listen(t, 'serve', ...flags);
+    const page = await visit(browser, hub.http);
+    const seen = await page.evaluate(converse, { path: '/echo', messages, close: [1000, 'Goodbye, server!'] });
+    assert.deepEqual(seen.received, messages);
+    assert.equal(seen.code, 1000);
+    assert.equal(seen.wasClean, true);
+    assert.equal(seen.extensions, extensions);
+    await hub.match(/1000.*Goodbye, server!/);
+  }
 });
 
 test('with fdx echo compression is agreed on, and all comes back as what it was', async (t) => {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use fullduplex::Deflate;
 use fullduplex_tail::Source;
 
 use crate::{
@@ -16,6 +17,9 @@ pub struct Config {
     pub site: Site,
     /// What `/ws` speaks when a client does not say.
     pub plain: PlainMode,
+    /// Whether `/ws` and `/echo` compress with clients that offer it (permessage-deflate), without a memory of earlier messages. Off by
+    /// default: most messages are too short to gain by it, and how long they get tells something about them.
+    pub deflate: bool,
     /// Whether plain JSON clients get HTML's special characters escaped, for old pages that insert
     /// messages as HTML. Off by default: everybody else would see the escapes.
     pub escape_html: bool,
@@ -59,6 +63,11 @@ impl Config {
     /// Whether others than this machine reach a hub that listens at this address: by themselves, or through a proxy.
     pub fn is_public(&self, address: SocketAddr) -> bool {
         !address.ip().is_loopback() || !self.trusted_proxies.is_empty() || !self.hosts.is_empty()
+    }
+
+    /// How what rooms say is compressed, if it is.
+    pub(crate) fn compression(&self) -> Option<Deflate> {
+        self.deflate.then(Deflate::for_server)
     }
 }
 

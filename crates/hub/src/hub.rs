@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     rooms::{Rooms, opening::Opening},
     seldom::Seldom,
-    session::{Open, Refusals},
+    session::{Encoder, Open, Refusals},
     signal::Signal,
     traffic::Traffic,
     users::Users,
@@ -45,6 +45,7 @@ pub(crate) enum Unready {
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) encoder: Encoder,
     pub(crate) traffic: Traffic,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) log: Arc<dyn Log>,
@@ -132,6 +133,7 @@ impl Shared {
             metrics: Arc::new(Metrics::new()),
             told: Arc::default(),
             traffic: Traffic::new(&config),
+            encoder: Encoder::new(&config),
             config,
             rooms,
             identities: Identities::new(log.secret()),

@@ -247,7 +247,7 @@ impl Hub {
         let followers = Arc::new(Semaphore::new(config.limits.followers()));
         let echoes = Arc::new(Semaphore::new(config.limits.echo_connections));
         let logs = Logs::open(&config.logs).await?;
-        let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
+        let rooms = Arc::new(Rooms::new(&config));
         let store = make_log(Arc::clone(&rooms) as Arc<dyn Committed>)?;
         let shared = Arc::new(Shared::new(config, rooms, store, logs)?);
         let desk = Arc::new(Desk {

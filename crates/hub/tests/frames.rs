@@ -112,7 +112,7 @@ async fn s13_a_message_over_the_limit_is_refused_by_what_its_header_says() {
 }
 
 #[tokio::test]
-async fn s13_nothing_is_inflated_for_a_hub_agrees_to_no_compression() {
+async fn s13_nothing_is_inflated_by_a_hub_that_is_not_told_to_compress() {
     let hub = Running::start(Config::default()).await;
     let refused = within(
         hub.client("/ws")

@@ -59,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// What /ws speaks with clients that do not say
     #[arg(long, value_name = "MODE", default_value = "json")]
     plain: Plain,
+    /// Compresses with clients that offer it (permessage-deflate), on /ws what has 512 bytes or more
+    #[arg(long)]
+    deflate: bool,
     /// Escapes HTML in plain JSON messages, for old pages that insert them as HTML
     #[arg(long, help_heading = "Pages")]
     escape_html: bool,
@@ -157,6 +160,7 @@ impl ServeArgs {
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
         let mut config = Config {
             plain: self.plain.into(),
+            deflate: self.deflate,
             escape_html: self.escape_html,
             logs: self.logs,
             limits: self.limits.0,

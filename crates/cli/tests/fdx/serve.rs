@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use fullduplex::{Client, Message, WebSocket};
+use fullduplex::{Client, Deflate, Message, WebSocket};
 use tempfile::TempDir;
 
 use crate::{
@@ -50,6 +50,29 @@ async fn the_page_both_chats_and_the_echo_are_there() {
         soon("the echo", echo.recv()).await.unwrap(),
         Some(Message::binary(vec![0]))
     );
+}
+
+#[tokio::test]
+async fn it_compresses_if_it_is_to_however_that_is_said() {
+    for (flags, variable, compresses) in [
+        (&[][..], "", false),
+        (&["--deflate"], "", true),
+        (&[], "true", true),
+        (&["--deflate"], "false", true),
+        (&["--deflate=false"], "true", false),
+    ] {
+        let default = ["serve", "--memory", "--listen", "0"];
+        let mut serve = command(&[&default[..], flags].concat());
+        serve.env("FDX_DEFLATE", variable);
+        let serve = Program::spawn(&mut serve);
+        let url = serve.listening().await;
+        for path in ["/ws", "/echo"] {
+            let offering = Client::new(&url.ws(path)).unwrap();
+            let offering = offering.deflate(Deflate::for_client());
+            let (ws, _) = soon("a connection", offering.connect()).await.unwrap();
+            assert_eq!(ws.deflate().is_some(), compresses, "{flags:?} {variable}");
+        }
+    }
 }
 
 #[tokio::test]

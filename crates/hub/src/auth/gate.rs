@@ -254,7 +254,7 @@ mod tests {
     /// A hub that fetches the keys of an issuer.
     async fn hub() -> (Arc<Shared>, Issuer) {
         let config = Config::default();
-        let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
+        let rooms = Arc::new(Rooms::new(&config));
         let limits = MemoryLimits {
             room_events: 1,
             events: 1,

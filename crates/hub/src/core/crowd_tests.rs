@@ -23,6 +23,7 @@ const LISTED: usize = 200;
 const LIMITS: ShardLimits = ShardLimits {
     ring_entries: 16,
     ring_bytes: 1 << 20,
+    copies: 1,
     shard_bytes: 1 << 20,
     listed_users: LISTED,
     empty_room_ttl: MINUTE,

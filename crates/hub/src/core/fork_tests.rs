@@ -11,6 +11,7 @@ use super::*;
 const LIMITS: ShardLimits = ShardLimits {
     ring_entries: 6,
     ring_bytes: 1 << 20,
+    copies: 1,
     shard_bytes: 1 << 20,
     listed_users: 2,
     empty_room_ttl: Duration::from_secs(10),

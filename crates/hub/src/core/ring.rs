@@ -17,6 +17,8 @@ pub(crate) struct Gap {
 /// The newest events of a room, oldest first, bounded in number and bytes.
 #[derive(Debug)]
 pub(crate) struct Ring<F> {
+    /// How often each frame may be there: plain, and compressed, which is never longer.
+    copies: usize,
     entries: VecDeque<Arc<Entry<F>>>,
     bytes: usize,
     /// The newest position that is not in here any more, or never was.
@@ -35,8 +37,9 @@ pub(crate) struct Ring<F> {
 }
 
 impl<F> Ring<F> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(copies: usize) -> Self {
         Self {
+            copies,
             entries: VecDeque::new(),
             bytes: 0,
             dropped: Mark::START.seq,
@@ -82,7 +85,7 @@ impl<F> Ring<F> {
         }
         self.head = entry.event.mark();
         self.has_edits |= is_edit(&entry.event);
-        self.bytes += entry.weight();
+        self.bytes += self.weight(&entry);
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > 1 && (self.entries.len() > max_entries || self.bytes > max_bytes)
         {
@@ -153,7 +156,7 @@ impl<F> Ring<F> {
             let Some(event) = events.pop() else { return };
             let entry = Entry::new(event);
             self.has_edits |= is_edit(&entry.event);
-            self.bytes += entry.weight();
+            self.bytes += self.weight(&entry);
             self.entries.push_front(Arc::new(entry));
             self.before.pop_back();
         }
@@ -191,7 +194,8 @@ impl<F> Ring<F> {
             let mut event = entry.event.clone();
             event.erase();
             let scrubbed = Entry::new(event);
-            self.bytes = self.bytes - entry.weight() + scrubbed.weight();
+            self.bytes -= self.copies * entry.weight();
+            self.bytes += self.copies * scrubbed.weight();
             *entry = Arc::new(scrubbed);
         }
     }
@@ -258,9 +262,14 @@ impl<F> Ring<F> {
         self.entries.range(start..)
     }
 
+    /// What an entry is charged with.
+    const fn weight(&self, entry: &Entry<F>) -> usize {
+        self.copies * entry.weight()
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
-            self.bytes -= entry.weight();
+            self.bytes -= self.weight(&entry);
             let Mark { seq, chk } = entry.event.mark();
             (self.dropped, self.dropped_chk) = (seq, Some(chk));
         }
@@ -270,4 +279,47 @@ impl<F> Ring<F> {
 /// Whether it says what a message says now.
 const fn is_edit(event: &Event) -> bool {
     matches!(event.what, What::Edit { body: Some(_), .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::Author;
+
+    fn entry(seq: u64) -> Entry<()> {
+        Entry::new(Event {
+            room: "a".into(),
+            seq,
+            prev: seq - 1,
+            id: "x".into(),
+            ts: 0,
+            from: Author::PlainText,
+            what: What::message("x".repeat(1000)),
+            cid: None,
+        })
+    }
+
+    #[test]
+    fn frames_that_may_be_there_twice_are_charged_twice_and_given_back() {
+        let (mut once, mut twice) = (Ring::new(1), Ring::new(2));
+        let max_bytes = 4 * entry(1).weight();
+        for (ring, copies, kept) in [(&mut once, 1, 4), (&mut twice, 2, 2)] {
+            for seq in 1..=10 {
+                ring.push(entry(seq), 100, max_bytes);
+            }
+            assert_eq!((ring.from(0).len(), ring.bytes()), (kept, max_bytes));
+            let bounds = Bounds {
+                epoch: "e".into(),
+                floor: Mark::START,
+                head: ring.head(),
+            };
+            let before = (1..=ring.dropped()).map(|seq| entry(seq).event).collect();
+            ring.fill(&bounds, before, false, 100, usize::MAX);
+            ring.scrub(10);
+            let weights: usize = ring.from(0).map(|entry| entry.weight()).sum();
+            assert_eq!((ring.from(0).len(), ring.bytes()), (10, copies * weights));
+            ring.trim(10);
+            assert_eq!(ring.bytes(), 0);
+        }
+    }
 }

@@ -53,7 +53,12 @@ pub(crate) struct Room<F, W> {
 pub(crate) struct Birth(pub(super) u64);
 
 impl<F, W: Wake + Clone> Room<F, W> {
-    pub(crate) fn new(name: Arc<str>, birth: Birth, made_from: Option<IpAddr>) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        birth: Birth,
+        made_from: Option<IpAddr>,
+        copies: usize,
+    ) -> Self {
         Self {
             name,
             birth,
@@ -62,7 +67,7 @@ impl<F, W: Wake + Clone> Room<F, W> {
             epoch: None,
             fork: None,
             floor: Mark::START,
-            ring: Ring::new(),
+            ring: Ring::new(copies),
             members: Members::new(),
             presence: Presence::default(),
             presence_told: None,

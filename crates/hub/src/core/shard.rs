@@ -34,6 +34,8 @@ pub(crate) struct ShardLimits {
     pub(crate) ring_entries: usize,
     /// Bytes kept per room.
     pub(crate) ring_bytes: usize,
+    /// How often each frame of these may be there: plain, and perhaps compressed.
+    pub(crate) copies: usize,
     /// Bytes kept by all rooms of this shard together.
     pub(crate) shard_bytes: usize,
     /// Users above which a room is counted and not listed.
@@ -569,7 +571,12 @@ impl<F, W: Wake + Clone> Shard<F, W> {
         let name: Arc<str> = name.into();
         self.births += 1;
         let birth = Birth(self.births);
-        let room = Some(Room::new(Arc::clone(&name), birth, made_from));
+        let room = Some(Room::new(
+            Arc::clone(&name),
+            birth,
+            made_from,
+            self.limits.copies,
+        ));
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot.0] = room;
             slot

@@ -89,6 +89,15 @@ impl Rules {
             subprotocols: [SUBPROTOCOL_V1, SUBPROTOCOL_CHAT].map(str::to_owned).into(),
             preference: Preference::Server,
             no_common_subprotocol: NoCommonSubprotocol::RefuseIfOffered,
+            deflate: config.compression(),
+            ..options.clone()
+        };
+        let echo_options = ServerOptions {
+            // Who tries a client wants to see what it does with compressed messages, be they ever so short.
+            deflate: config.compression().map(|mut deflate| {
+                deflate.threshold = 0;
+                deflate
+            }),
             ..options.clone()
         };
         let text = rules(config, config.limits.frame, Accept::TextOnly);
@@ -100,7 +109,7 @@ impl Rules {
             chat: Acceptor::new()
                 .options(chat_options)
                 .config(chat_rules(config)),
-            echo: Acceptor::new().options(options.clone()).config(any),
+            echo: Acceptor::new().options(echo_options).config(any),
             logs: Acceptor::new().options(options).config(text),
         })
     }

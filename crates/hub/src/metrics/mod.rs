@@ -319,7 +319,7 @@ mod tests {
         let mut config = Config::default();
         config.limits.rooms = 2 * ROOMS;
         config.limits.rooms_per_address = 2 * ROOMS;
-        let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
+        let rooms = Arc::new(Rooms::new(&config));
         let limits = MemoryLimits {
             room_events: 1,
             events: 1,

@@ -10,7 +10,7 @@ use fullduplex::{Bundle, Prepared};
 use super::{RoomRef, ShardSeat, Shards};
 use crate::{
     core::{Form, History, Need, Round, SessionId},
-    session::{Followed, HIGH_WATER, MAX_BATCH, bundle},
+    session::{Encoder, Followed, HIGH_WATER, MAX_BATCH},
 };
 
 /// Bytes of messages in one round: half of what a connection takes in one go, for what a dialect adds.
@@ -103,7 +103,7 @@ impl Delivery {
         self.round.next()
     }
 
-    pub(crate) fn bundle(&self, form: Form, escape_html: bool) -> &Bundle {
-        self.bundles[form as usize].get_or_init(|| bundle(&self.round.entries, form, escape_html))
+    pub(crate) fn bundle(&self, form: Form, encoder: &Encoder) -> &Bundle {
+        self.bundles[form as usize].get_or_init(|| encoder.bundle(&self.round.entries, form))
     }
 }

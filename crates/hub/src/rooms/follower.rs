@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use axum::body::Bytes;
 use fullduplex::Prepared;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,8 +18,8 @@ use super::{
 };
 use crate::{
     core::{
-        Batch, Cursor, Departure, Entry, Forked, Gap, History, JoinRefused, NoCursor, RoomState,
-        Watch,
+        Batch, Cursor, Departure, Entry, Forked, Form, Gap, History, JoinRefused, NoCursor,
+        RoomState, Watch,
     },
     hub::Shared,
     log::{Answer, PageSize, ReadError, Start, Tail},
@@ -118,6 +119,11 @@ impl Follower {
     /// The position of the next event it needs.
     pub(crate) const fn position(&self) -> u64 {
         self.cursor
+    }
+
+    /// An event in `fdx.v1.json`.
+    pub(crate) fn said_by(&self, entry: &Entry<Prepared>) -> Bytes {
+        self.hub.encoder.frame(entry, Form::V1).payload()
     }
 
     /// The cursor of who has read an event of the room.

@@ -23,7 +23,7 @@ use tokio::{sync::Notify, time::Instant};
 use self::{delivery::DueRoom, lane::Lanes};
 use crate::{
     auth::Names,
-    config::{Limits, Timeouts},
+    config::Config,
     core::{
         Batch, Begin, Birth, Bounds, Census, Cursor, DEFAULT_ROOM, Departure, Event, Forked, Gap,
         History, JoinRefused, Joined, Mark, Member, Newest, Opened, Person, Quota, Reset,
@@ -141,11 +141,15 @@ impl Rooms {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub(crate) fn new(limits: &Limits, timeouts: &Timeouts) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let Config {
+            limits, timeouts, ..
+        } = config;
         let fair_part = limits.total_ring_bytes / SHARDS;
         let shard_limits = ShardLimits {
             ring_entries: limits.ring_events,
             ring_bytes: limits.ring_bytes.min(fair_part),
+            copies: if config.deflate { 2 } else { 1 },
             shard_bytes: fair_part,
             listed_users: limits.listed_users,
             empty_room_ttl: timeouts.empty_room,

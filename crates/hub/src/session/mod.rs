@@ -14,6 +14,7 @@ mod away;
 mod away_tests;
 mod bye;
 mod catch_up;
+mod encoder;
 mod heartbeat;
 mod joining;
 #[cfg(test)]
@@ -47,13 +48,14 @@ mod writing;
 
 use std::{collections::VecDeque, future::Future, sync::Arc, task::Context, time::Duration};
 
-use fullduplex::{Bundle, CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
+use fullduplex::{CloseCode, CloseFrame, Forwarded, Message, Prepared, WebSocket};
 use tokio::time::Instant;
 
 pub(crate) use self::{
     alarm::Alarm,
     asking::{page_size, search_query},
     bye::jitter,
+    encoder::Encoder,
     heartbeat::{Heartbeat, INTERVALS as HEARTBEATS},
     listed::{Ended, Listed},
     open::Open,
@@ -73,7 +75,7 @@ use crate::{
     rooms::{RoomRef, Visitor, delivery::Delivery},
     traffic::Client,
     users::Present,
-    wire::{self, event},
+    wire::event,
 };
 
 /// Bytes handed to a connection before they must be flushed: what one write takes.
@@ -286,7 +288,7 @@ impl Session {
                     self.ready.push_back(room);
                 }
             } else if let Some(event) = self.next_of_streams() {
-                parcel.push(event);
+                parcel.push(encoder::uncompressed(event));
             } else {
                 break;
             }
@@ -378,8 +380,7 @@ impl Session {
             if parcel.is_full() {
                 return packed;
             }
-            let frame = notice.frame(|notice| prepare(event::notice(notice)));
-            parcel.push(frame.clone());
+            parcel.push(self.hub.encoder.notice(notice));
             if let Some(place) = self.rooms.get_mut(room) {
                 place.notices = notice.number;
             }
@@ -393,7 +394,7 @@ impl Session {
 
     /// The frame of an entry in this session's dialect.
     fn frame(&self, entry: &Entry<Prepared>) -> Prepared {
-        frame(entry, self.dialect.form(), self.hub.config.escape_html)
+        self.hub.encoder.frame(entry, self.dialect.form())
     }
 
     /// Gets what a room has for all, if that is what comes next here, too. None if it needs none of it.
@@ -405,7 +406,7 @@ impl Session {
             Need::All | Need::Other => return Some(Forwarded::Refused),
             Need::Nothing => return None,
         }
-        let bundle = delivery.bundle(self.dialect.form(), self.hub.config.escape_html);
+        let bundle = delivery.bundle(self.dialect.form(), &self.hub.encoder);
         let forwarded = ws.forward(bundle);
         if forwarded != Forwarded::Refused {
             place.cursor = delivery.next_cursor();
@@ -475,35 +476,4 @@ impl Session {
         self.say_bye();
         Ok(())
     }
-}
-
-/// Entries as all sessions of a dialect get them.
-pub(crate) fn bundle(entries: &[Arc<Entry<Prepared>>], form: Form, escape_html: bool) -> Bundle {
-    let said = entries.iter().filter(|entry| form.says(&entry.event.what));
-    let frames = said.map(|entry| frame(entry, form, escape_html));
-    match form {
-        Form::V1 | Form::Json => Bundle::new(frames),
-        Form::Text => Bundle::new(plain::in_lines(&frames.collect::<Vec<_>>())),
-    }
-}
-
-/// The frame of an entry, made if nobody needed it before.
-fn frame(entry: &Entry<Prepared>, form: Form, escape_html: bool) -> Prepared {
-    let encode = |entry: &Entry<Prepared>| {
-        prepare(match form {
-            Form::V1 => event::durable(&entry.event),
-            Form::Json => wire::plain::json(&entry.event, escape_html),
-            Form::Text => wire::plain::text(&entry.event),
-        })
-    };
-    entry.frame(form, encode).clone()
-}
-
-/// The frame of an entry in `fdx.v1.json`.
-pub(crate) fn v1_frame(entry: &Entry<Prepared>) -> Prepared {
-    frame(entry, Form::V1, false)
-}
-
-fn prepare(text: String) -> Prepared {
-    Prepared::new(&Message::Text(text.into()))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use fullduplex::Outgoing;
+
 use super::HIGH_WATER;
 
 /// Replies, and messages on their way into the log, that one session may have waiting. Enough for
@@ -15,23 +17,24 @@ const MAX_BYTES: usize = HIGH_WATER;
 /// bounds no further command is read, so they are passed by what one command causes, at most.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    replies: VecDeque<String>,
+    replies: VecDeque<Outgoing>,
     bytes: usize,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, reply: String) {
+    pub(super) fn push(&mut self, reply: impl Into<Outgoing>) {
+        let reply = reply.into();
         self.bytes += reply.len();
         self.replies.push_back(reply);
     }
 
-    pub(super) fn extend(&mut self, reply: Option<String>) {
+    pub(super) fn extend(&mut self, reply: Option<impl Into<Outgoing>>) {
         if let Some(reply) = reply {
             self.push(reply);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<String> {
+    pub(super) fn pop(&mut self) -> Option<Outgoing> {
         let reply = self.replies.pop_front()?;
         self.bytes -= reply.len();
         Some(reply)
@@ -57,7 +60,7 @@ mod tests {
         outbox.push("x".repeat(MAX_BYTES - 1));
         assert!(outbox.has_room(MAX_REPLIES - 2));
         assert!(!outbox.has_room(MAX_REPLIES - 1));
-        outbox.push("x".into());
+        outbox.push("x");
         assert!(!outbox.has_room(0));
         assert_eq!(outbox.pop().map(|reply| reply.len()), Some(MAX_BYTES - 1));
         assert!(outbox.has_room(0));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fullduplex::{CloseCode, Prepared};
 
-use super::{HIGH_WATER, Parcel, Session, Stop, prepare, standing::FORBIDDEN};
+use super::{Encoder, HIGH_WATER, Parcel, Session, Stop, standing::FORBIDDEN};
 use crate::{
     auth::Right,
     core::{
@@ -174,7 +174,7 @@ impl Session {
                 // It is stepped over.
                 1
             } else {
-                let (frame, count) = in_lines_at_once(&frames);
+                let (frame, count) = in_lines_at_once(&frames, &self.hub.encoder);
                 parcel.push(frame);
                 count
             };
@@ -189,10 +189,10 @@ impl Session {
 }
 
 /// The texts of frames as lines, as few frames as hold them.
-pub(super) fn in_lines(mut frames: &[Prepared]) -> Vec<Prepared> {
+pub(super) fn in_lines(mut frames: &[Prepared], encoder: &Encoder) -> Vec<Prepared> {
     let mut packed = Vec::new();
     while !frames.is_empty() {
-        let (frame, count) = in_lines_at_once(frames);
+        let (frame, count) = in_lines_at_once(frames, encoder);
         packed.push(frame);
         frames = &frames[count..];
     }
@@ -200,10 +200,10 @@ pub(super) fn in_lines(mut frames: &[Prepared]) -> Vec<Prepared> {
 }
 
 /// The first of them, and how many lines it has.
-fn in_lines_at_once(frames: &[Prepared]) -> (Prepared, usize) {
+fn in_lines_at_once(frames: &[Prepared], encoder: &Encoder) -> (Prepared, usize) {
     match fitting(frames) {
         1 => (frames[0].clone(), 1),
-        count => (prepare(joined(&frames[..count])), count),
+        count => (encoder.prepare(joined(&frames[..count])), count),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn hub() -> Arc<Shared> {
 }
 
 pub(super) async fn hub_with(config: Config) -> Arc<Shared> {
-    let rooms = Arc::new(Rooms::new(&config.limits, &config.timeouts));
+    let rooms = Arc::new(Rooms::new(&config));
     let limits = MemoryLimits {
         room_events: Limits::default().ring_events,
         events: config.limits.memory_events,

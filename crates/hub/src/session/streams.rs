@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, task::Context};
 
 use super::{
-    Session,
+    Session, encoder,
     sieve::Sieve,
     stream::{End, Stream},
 };
@@ -111,7 +111,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let sieve = Sieve::new(filter)?;
         let event = self.stream(stream)?.set_filter(sieve);
-        self.outbox.extend(event);
+        self.outbox.extend(event.map(encoder::uncompressed));
         self.reply(id, &reply::Done {});
         Ok(())
     }

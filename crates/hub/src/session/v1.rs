@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    BAD_HELLO, Heartbeat, Session, Stop,
+    BAD_HELLO, Heartbeat, Session, Stop, encoder,
     joining::{self, Door, Outcome},
     standing::expires_ms,
 };
@@ -217,7 +217,8 @@ impl Session {
             features: [],
             rooms: rooms.map(joining::forms),
         };
-        let reply = reply::success(id, &welcome);
+        // It may have a guest's secret, beside names that others chose.
+        let reply = reply::success(id, &welcome).map(encoder::uncompressed);
         self.outbox.extend(reply);
     }
 

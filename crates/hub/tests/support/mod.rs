@@ -374,10 +374,12 @@ pub async fn deaf(hub: &Running, resource: &str, headers: &str) -> TcpStream {
 
 /// The next message or control frame of a server: its opcode and payload. None at the end.
 pub async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
-    let (first, mut payload) = one_frame(stream).await?;
+    let (first, mut payload) = first_byte_and_payload(stream).await?;
     let mut last = first;
     while last & 0x80 == 0 {
-        let (next, rest) = one_frame(stream).await.expect("the rest of the message");
+        let (next, rest) = first_byte_and_payload(stream)
+            .await
+            .expect("the rest of the message");
         assert_eq!(next & 0x0f, 0, "nothing comes between these fragments");
         payload.extend(rest);
         last = next;
@@ -386,7 +388,7 @@ pub async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
 }
 
 /// The first byte of the next frame, and its payload.
-async fn one_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub async fn first_byte_and_payload(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let first = within(stream.read_u8()).await.ok()?;
     let len = match within(stream.read_u8()).await.unwrap() {
         126 => usize::from(within(stream.read_u16()).await.unwrap()),

@@ -23,6 +23,7 @@ const SESSIONS: u64 = 5;
 const LIMITS: ShardLimits = ShardLimits {
     ring_entries: 6,
     ring_bytes: 8 * 1024,
+    copies: 1,
     shard_bytes: 9 * 1024,
     listed_users: 2,
     empty_room_ttl: Duration::from_secs(10),

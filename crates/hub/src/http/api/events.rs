@@ -11,7 +11,7 @@ use crate::{
     core::{Cursor, NoCursor},
     log::ReadError,
     rooms::follower::{Followed, Follower, Next},
-    session::{Ended, HIGH_WATER, v1_frame},
+    session::{Ended, HIGH_WATER},
     visits::Visitor,
     wire::{
         reply::{ErrorCode, Resume},
@@ -106,7 +106,7 @@ impl Events {
             match self.follower.next_by(rest, late).await? {
                 Some(Next::Events(entries)) => {
                     for entry in entries {
-                        let frame = v1_frame(&entry).payload();
+                        let frame = self.follower.said_by(&entry);
                         self.bytes += frame.len();
                         self.frames.push(frame);
                         self.cursor = self.follower.cursor_of(&entry);

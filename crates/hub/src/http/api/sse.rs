@@ -29,7 +29,7 @@ use crate::{
     core::{Cursor, NoCursor},
     hub::Shared,
     rooms::follower::{Followed, Follower, Next},
-    session::{Alarm, Ended, MAX_BATCH, jitter, v1_frame},
+    session::{Alarm, Ended, MAX_BATCH, jitter},
     visits::{Visit, Visitor},
     wire::{
         event,
@@ -189,7 +189,7 @@ impl Events {
             Next::Events(entries) => {
                 for entry in entries {
                     let cursor = self.follower.cursor_of(entry);
-                    let frame = v1_frame(entry).payload();
+                    let frame = self.follower.said_by(entry);
                     let frame = String::from_utf8_lossy(&frame);
                     let kind = event::kind(&entry.event.what);
                     push_block(&mut text, Some(&cursor), kind, &frame);
