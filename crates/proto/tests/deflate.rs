@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Flush, Raw, agree, endpoint, no_takeover, pair, takeover, text};
 use fullduplex_proto::{
-    Config, DeflateParams, Event, Limits, Message, MessageKind, Prepared, Role,
+    Config, Deflate, DeflateParams, Event, Limits, Message, MessageKind, Prepared, Role,
 };
 use fullduplex_testkit::{Endpoint, wire};
 
@@ -643,7 +643,7 @@ fn p92_a_prepared_frame_goes_compressed_to_those_who_can_take_it_and_plain_to_ot
     }
     // What gets no shorter has one frame, and so has what is too short.
     for payload in [common::noise(2000), vec![b'x'; 10]] {
-        let prepared = Prepared::compressed(&Message::binary(payload), &no_takeover());
+        let prepared = Prepared::compressed(&Message::binary(payload), &Deflate::for_server());
         assert_eq!(prepared.compressed_frame(), prepared.frame());
     }
 }
