@@ -13,7 +13,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use fullduplex::{CloseCode, ConnectError};
 use fullduplex_hub::{
-    AllowedOrigins, Config, Hub, LogInput, LogSource, StartError, Timeouts, TrustedProxies,
+    AllowedOrigins, Config, Hub, LogInput, LogSource, StartError, TrustedProxies,
     auth::{Access, AdminToken, KeySource, Tokens},
 };
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ use support::{
     Running, closed,
     http::MESSAGES,
     log::Log,
-    text,
-    tokens::{SECRET, bearer, claims, guarded, now, sign, token},
-    within,
+    pass, text,
+    tokens::{LIFE, SECRET, bearer, claims, guarded, sign, token},
+    unhurried, within,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -43,6 +43,15 @@ impl Guarded {
         Self::with(|_| ()).await
     }
 
+    /// Where nothing but the end of tokens has a time.
+    async fn unhurried(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(|config| {
+            config.timeouts = unhurried();
+            change(config);
+        })
+        .await
+    }
+
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (mut config, folder) = guarded(Config::default());
         tokens(&mut config).rules.leeway = Duration::ZERO;
@@ -60,6 +69,11 @@ fn tokens(config: &mut Config) -> &mut Tokens {
         Access::Loopback | Access::Open => panic!("it asks for tokens"),
     }
 }
+
+/// How long before the end of its token a client is told, by default.
+const SOON: Duration = Duration::from_secs(60);
+/// Until then.
+const BEFORE: Duration = LIFE.checked_sub(SOON).unwrap();
 
 /// A token for everything in `general`.
 fn of(sub: &str) -> String {
@@ -308,35 +322,41 @@ async fn a_new_token_changes_what_one_may_at_once() {
 
 #[tokio::test]
 async fn s48_who_is_told_that_the_token_expires_renews_it_or_is_closed() {
-    let Guarded { hub, _folder } = Guarded::start().await;
-    let short = sign(&claims("ana", &[("general", "read,write")], 2));
-    let mut ana = hub.member_with(&short, "general").await;
-    let mut late = hub.member_with(&short, "general").await;
+    let Guarded { hub, _folder } = Guarded::unhurried(|_| ()).await;
+    let mut ana = hub.member_with(&of("ana"), "general").await;
+    let mut late = hub.member_with(&of("ana"), "general").await;
+    pass(BEFORE).await;
     for client in [&mut ana, &mut late] {
         let in_ms = client.event("expiring").await["in_ms"].as_u64().unwrap();
-        assert!((1..=2_000).contains(&in_ms), "{in_ms}");
+        assert!((1..=60_000).contains(&in_ms), "{in_ms}");
     }
     ana.ok(json!({"op": "auth", "token": of("ana")})).await;
+    pass(SOON).await;
     assert_eq!(
         late.closed().await,
         (code(4101), "the token has expired".into())
     );
     ana.say("general", "c1", "still here").await;
-    assert_eq!(hub.v1().await.end_after(&hello(&short)).await.0, code(4101));
+    let expired = sign(&claims("ana", &[("general", "read,write")], 0));
+    let end = hub.v1().await.end_after(&hello(&expired)).await;
+    assert_eq!(end.0, code(4101));
 }
 
 #[tokio::test]
 async fn a_client_is_told_once_and_in_time() {
-    let timeouts = Timeouts {
-        expiring: Duration::from_secs(1),
-        ..Timeouts::default()
-    };
-    let Guarded { hub, _folder } = Guarded::with(|config| config.timeouts = timeouts).await;
-    let mut ana = hub
-        .member_with(&sign(&claims("ana", &[("general", "read")], 3)), "general")
-        .await;
+    let Guarded { hub, _folder } = Guarded::unhurried(|config| {
+        config.timeouts.expiring = SOON / 2;
+    })
+    .await;
+    let mut ana = hub.member_with(&of("ana"), "general").await;
+    pass(BEFORE).await;
+    ana.ok(json!({"op": "ping"})).await;
+    let told = ana.take_events();
+    assert!(told.iter().all(|event| event["ev"] != "expiring"));
+    pass(SOON / 2).await;
     let in_ms = ana.event("expiring").await["in_ms"].as_u64().unwrap();
-    assert!((1..=1_000).contains(&in_ms), "{in_ms}");
+    assert!((1..=30_000).contains(&in_ms), "{in_ms}");
+    pass(SOON / 2).await;
     let next = within(ana.ws.recv()).await;
     assert!(matches!(next, Ok(None)), "{next:?}");
     assert_eq!(ana.closed().await.0, code(4101));
@@ -344,7 +364,7 @@ async fn a_client_is_told_once_and_in_time() {
 
 #[tokio::test]
 async fn plain_clients_show_a_token_with_the_handshake() {
-    let Guarded { hub, _folder } = Guarded::start().await;
+    let Guarded { hub, _folder } = Guarded::unhurried(|_| ()).await;
     let with = |path: &str, token: &str| {
         let bearer = format!("Bearer {token}");
         hub.client(path).header("Authorization", &bearer).unwrap()
@@ -393,8 +413,9 @@ async fn plain_clients_show_a_token_with_the_handshake() {
     assert!(text(&mut reader).await.contains("three"));
     reader.send(r#"{"message":"four"}"#).await.unwrap();
     assert_eq!(closed(&mut reader).await.0, code(4003));
-    let short = sign(&claims("eve", &[("general", "read")], 2));
+    let short = sign(&claims("eve", &[("general", "read")], 600));
     let (mut short, _) = within(with("/ws", &short).connect()).await.unwrap();
+    pass(LIFE).await;
     let next = within(short.recv()).await;
     assert!(matches!(next, Ok(None)), "nothing but messages: {next:?}");
     assert_eq!(closed(&mut short).await.0, code(4101));
@@ -409,7 +430,7 @@ async fn logs_are_for_tokens_with_the_right_for_them_and_echo_for_any() {
         name: "app".into(),
         input: LogInput::File(file),
     };
-    let Guarded { hub, _folder } = Guarded::with(|config| config.logs = vec![log]).await;
+    let Guarded { hub, _folder } = Guarded::unhurried(|config| config.logs = vec![log]).await;
     let mut may = claims("ana", &[], 600);
     may.rights = vec!["log".into()];
     let upgrade = |token: &str| bearer(token) + support::UPGRADE;
@@ -449,13 +470,13 @@ async fn logs_are_for_tokens_with_the_right_for_them_and_echo_for_any() {
         hub.get(list, &bearer(&sign(&may))).await.body,
         r#"{"sources":[{"name":"app"}]}"#
     );
-    may.exp = Some(now() + 2);
     let client = hub.client("/logs/app?mode=text");
     let client = client
         .header("Authorization", &format!("Bearer {}", sign(&may)))
         .unwrap();
     let (mut viewer, _) = within(client.connect()).await.unwrap();
     assert_eq!(text(&mut viewer).await, "one");
+    pass(LIFE).await;
     assert_eq!(closed(&mut viewer).await.0, code(4101));
     let client = hub
         .client("/echo")
@@ -463,17 +484,15 @@ async fn logs_are_for_tokens_with_the_right_for_them_and_echo_for_any() {
     let (mut echo, _) = within(client.unwrap().connect()).await.unwrap();
     echo.send("hello").await.unwrap();
     assert_eq!(text(&mut echo).await, "hello");
-    let short = format!("Bearer {}", sign(&claims("bo", &[], 2)));
-    let client = hub.client("/echo").header("Authorization", &short).unwrap();
-    let (mut short, _) = within(client.connect()).await.unwrap();
-    assert_eq!(closed(&mut short).await.0, code(4101));
+    pass(LIFE).await;
+    assert_eq!(closed(&mut echo).await.0, code(4101));
 }
 
 #[tokio::test]
 async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it() {
     let log = Log::new(1);
     let source = log.source();
-    let Guarded { hub, _folder } = Guarded::with(|config| config.logs = vec![source]).await;
+    let Guarded { hub, _folder } = Guarded::unhurried(|config| config.logs = vec![source]).await;
     let [list, open] = [
         json!({"op": "log.list"}),
         json!({"op": "log.open", "log": "app"}),
@@ -504,16 +523,16 @@ async fn streams_of_logs_are_for_tokens_with_the_right_for_them_and_end_with_it(
     ana.ok(json!({"op": "auth", "token": of("ana")})).await;
     ana.event("log.end").await;
     assert_eq!(ana.err(open.clone()).await, "forbidden");
-    may.exp = Some(now() + 2);
     let mut short = hub.member_with(&sign(&may), "general").await;
     short.ok(open).await;
+    pass(LIFE).await;
     assert_eq!(short.closed().await.0, code(4101));
 }
 
 #[tokio::test]
 async fn by_http_a_token_says_the_same() {
     let admin = "f00ba400f00ba400f00ba400f00ba400";
-    let Guarded { hub, _folder } = Guarded::with(|config| {
+    let Guarded { hub, _folder } = Guarded::unhurried(|config| {
         config.admin = Some(AdminToken::new(admin.as_bytes()).unwrap());
     })
     .await;
@@ -556,26 +575,31 @@ async fn by_http_a_token_says_the_same() {
     );
     assert_eq!(expired.header("www-authenticate"), Some("Bearer"));
     // A stream ends with the token.
-    let short = sign(&claims("cy", &[("general", "read")], 2));
-    let stream = hub.get("/sse/general", &bearer(&short)).await;
-    assert!(
-        stream.status == 200 && stream.body.contains("\"hi\""),
-        "{stream:?}"
-    );
+    let mut stream = hub.sse("/sse/general?backlog=1", &bearer(&of("cy"))).await;
+    stream.event("ok").await;
+    assert_eq!(stream.bodies(1).await, ["hi"]);
+    pass(LIFE).await;
+    assert_eq!(stream.next().await, None);
     assert_eq!(hub.get("/sse/general", &bearer(&ana)).await.status, 403);
 }
 
 #[tokio::test]
 async fn a_poll_that_is_held_is_answered_when_its_token_expires() {
-    let Guarded { hub, _folder } = Guarded::start().await;
+    let Guarded { hub, _folder } = Guarded::unhurried(|_| ()).await;
     let messages = "/api/v1/rooms/general/messages";
-    let short = sign(&claims("cy", &[("general", "read")], 2));
+    // Less than it would be held for.
+    let short = sign(&claims("cy", &[("general", "read")], 30));
     let bearer = bearer(&short);
     let first = format!("{messages}?wait=0");
     let first = hub.get(&first, &bearer).await.json();
     let cursor = first["cursor"].as_str().unwrap();
     let held = format!("{messages}?wait=60&after={cursor}");
-    let held = hub.get(&held, &bearer).await;
+    let expires = async {
+        // By the time that this is answered, so is what came before it.
+        hub.get("/healthz", "").await;
+        pass(Duration::from_secs(30)).await;
+    };
+    let (held, ()) = tokio::join!(hub.get(&held, &bearer), expires);
     assert_eq!((held.status, &held.json()["events"]), (200, &json!([])));
 }
 
@@ -797,10 +821,10 @@ async fn s49_while_no_keys_can_be_had_nobody_is_let_in_not_even_as_a_guest() {
 
 #[tokio::test]
 async fn a_token_that_expires_while_the_body_of_a_request_is_on_its_way_is_no_longer_good() {
-    let Guarded { hub, _folder } = Guarded::start().await;
-    let ana = bearer(&sign(&claims("ana", &[("*", "read,write")], 2)));
+    let Guarded { hub, _folder } = Guarded::unhurried(|_| ()).await;
+    let ana = bearer(&of("ana"));
     let held = hub.begin_post(MESSAGES, &ana, &json!({"body": "x"})).await;
-    within(async { while hub.get(MESSAGES, &ana).await.status == 200 {} }).await;
+    pass(LIFE).await;
     let refused = held.go_on().await;
     assert_eq!(refused.problem(), (401, "token_expired".into()));
 }

@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::UNIX_EPOCH};
 
 use fullduplex_hub::{
     TrustedProxies,
@@ -230,11 +230,14 @@ async fn s27_who_is_banned_while_the_body_of_a_request_is_on_its_way_changes_not
 async fn a_ban_may_end() {
     let (config, _folder) = guarded(with_admin());
     let hub = Running::start(config).await;
+    let now = || UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let earliest = now() + 1_000;
     let made = hub.ban(&json!({"user": "ana", "seconds": 1})).await;
-    let length = made["until"].as_u64().unwrap() - made["since"].as_u64().unwrap();
-    assert!((900..=1_000).contains(&length), "{made}");
+    let until = made["until"].as_u64().unwrap().into();
+    assert!((earliest..=now() + 1_000).contains(&until), "{made}");
     let is_let_in = async || hub.get(MESSAGES, &bearer(&of("ana"))).await.status == 200;
-    assert!(!is_let_in().await);
+    // A slow machine may come to it when it is over.
+    assert!(!is_let_in().await || now() >= until);
     within(async { while !is_let_in().await {} }).await;
     let listed = hub.ask("GET", "/api/v1/bans").await.json();
     assert_eq!(listed["bans"], json!([]));

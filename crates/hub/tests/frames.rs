@@ -33,21 +33,30 @@ async fn close_code(hub: &Running, frames: &[Frame]) -> u16 {
     }
 }
 
-#[tokio::test]
-async fn s12_who_says_nothing_after_the_handshake_or_before_it_ends_is_closed() {
-    let timeouts = Timeouts {
-        hello: Duration::from_millis(100),
-        request_head: Duration::from_millis(100),
-        ..Timeouts::default()
-    };
-    let hub = Running::start(Config {
+async fn hub_with(timeouts: Timeouts) -> Running {
+    Running::start(Config {
         timeouts,
         ..Config::default()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn s12_who_says_nothing_after_the_handshake_or_before_it_ends_is_closed() {
     assert_eq!(Timeouts::default().hello, Duration::from_secs(10));
     assert_eq!(Timeouts::default().request_head, Duration::from_secs(10));
-    assert_eq!(close_code(&hub, &[]).await, 4000);
+    // One after the other: who is to come to the `hello` has all the time before it.
+    let short = Duration::from_millis(100);
+    let hub = hub_with(Timeouts {
+        hello: short,
+        ..Timeouts::default()
+    });
+    assert_eq!(close_code(&hub.await, &[]).await, 4000);
+    let hub = hub_with(Timeouts {
+        request_head: short,
+        ..Timeouts::default()
+    });
+    let hub = hub.await;
     for head in ["", "GET /ws HTTP/1.1\r\nHost: loc"] {
         let mut stream = tokio::net::TcpStream::connect(hub.addr).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();

@@ -389,6 +389,13 @@ async fn the_log_page_is_whole_beside_a_folder() {
 
 #[tokio::test]
 async fn slow_and_endless_requests_are_cut_and_the_next_client_is_served() {
+    let hub = Running::start(Config::default()).await;
+    let endless = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",
+        "x".repeat(20_000)
+    );
+    let answer = hub.raw(&endless).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     let timeouts = Timeouts {
         request_head: Duration::from_millis(200),
         ..Timeouts::default()
@@ -402,16 +409,10 @@ async fn slow_and_endless_requests_are_cut_and_the_next_client_is_served() {
     for unfinished in ["", "GET / HTTP/1.1\r\nHost: localhost\r\nX: "] {
         hub.raw(unfinished).await;
     }
-    let endless = format!(
-        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",
-        "x".repeat(20_000)
-    );
-    let answer = hub.raw(&endless).await;
-    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    // One that is kept open, but not used, is not kept for ever.
-    hub.raw("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .await;
-    assert_eq!(hub.get("/healthz", "").await.status, 200);
+    // One that is kept open, but not used, is not kept for ever; where a machine is slow, its request may come too late as well.
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let served = async { while !hub.raw(request).await.starts_with("HTTP/1.1 200 ") {} };
+    within(served).await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fullduplex::{Client, CloseCode, WebSocket};
 use fullduplex_hub::{AllowedOrigins, Config, Limits, Rate, Rates, TrustedProxies, auth::Access};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     Running, UPGRADE, V1,
     admin::{ADMIN, with_admin},
@@ -59,7 +59,20 @@ async fn member(hub: &Running, address: &str, name: &str) -> V1 {
     client
 }
 
-fn send(cid: usize) -> serde_json::Value {
+/// Says this until it is refused, which takes a burst, and more where a machine is slow.
+async fn refused_in_the_end(client: &mut V1, command: &Value) {
+    let refused = async {
+        loop {
+            let reply = client.call(command.clone()).await;
+            if reply["ok"].is_null() {
+                return reply;
+            }
+        }
+    };
+    assert_eq!(within(refused).await["err"]["code"], "rate_limited");
+}
+
+fn send(cid: usize) -> Value {
     json!({"op": "send", "room": "general", "cid": cid.to_string(), "body": "x"})
 }
 
@@ -73,7 +86,7 @@ async fn s10_a_flood_is_refused_with_when_to_come_back_then_ended_and_others_do_
     let mut flooder = member(&hub, ONE, "flooder").await;
     let mut other = member(&hub, OTHER, "other").await;
     let (mut stored, mut refused) = (0, 0);
-    for cid in 0..20 {
+    for cid in 0..60 {
         let reply = flooder.call(send(cid)).await;
         if reply["ok"].is_object() {
             stored += 1;
@@ -85,11 +98,8 @@ async fn s10_a_flood_is_refused_with_when_to_come_back_then_ended_and_others_do_
     }
     assert!(stored >= 5 && refused > 0);
     let read = json!({"op": "read", "room": "general", "seq": 1});
-    assert_eq!(
-        flooder.err(read).await,
-        "rate_limited",
-        "a mark is kept, too"
-    );
+    // A mark is kept, too.
+    refused_in_the_end(&mut flooder, &read).await;
     other.say("general", "c", "hello").await;
     for cid in 0..600 {
         // Written without waiting for what comes of it, as floods are.
@@ -113,12 +123,9 @@ async fn s10_commands_of_any_kind_have_a_rate_and_the_reply_says_when() {
     }))
     .await;
     let mut client = member(&hub, ONE, "ana").await;
-    let mut refused = 0;
-    for _ in 0..6 {
-        let reply = client.call(json!({"op": "ping"})).await;
-        refused += usize::from(reply["err"]["code"] == "rate_limited");
+    for _ in 0..2 {
+        refused_in_the_end(&mut client, &json!({"op": "ping"})).await;
     }
-    assert!(refused >= 2);
 }
 
 #[tokio::test]
@@ -130,27 +137,27 @@ async fn s10_a_plain_client_that_floods_waits_loses_nothing_and_others_do_not_wa
     .await;
     let mut flooder = plain(&hub, ONE).await;
     let mut other = plain(&hub, OTHER).await;
-    for n in 0..5 {
+    // A minute's worth.
+    for n in 0..60 {
         let message = json!({"email": "", "username": "f", "message": n.to_string()});
         within(flooder.send(message.to_string())).await.unwrap();
     }
-    let mut seen = Vec::new();
-    for _ in 0..3 {
-        seen.push(text(&mut other).await);
-    }
     let mine = r#"{"email":"","username":"o","message":"mine"}"#;
-    within(other.send(mine)).await.unwrap();
-    for _ in 0..3 {
-        seen.push(text(&mut other).await);
+    let mut flood = 0;
+    let mut is_mine_seen = false;
+    while !is_mine_seen || flood < 5 {
+        if flood == 3 {
+            within(other.send(mine)).await.unwrap();
+        }
+        let seen = text(&mut other).await;
+        if seen == mine {
+            is_mine_seen = true;
+        } else {
+            assert!(seen.contains(&format!("\"message\":\"{flood}\"")), "{seen}");
+            flood += 1;
+        }
     }
-    assert!(seen[..5].contains(&mine.to_owned()), "{seen:?}");
-    let flood: Vec<_> = seen.iter().filter(|message| *message != mine).collect();
-    for (n, message) in flood.iter().enumerate() {
-        assert!(
-            message.contains(&format!("\"message\":\"{n}\"")),
-            "{flood:?}"
-        );
-    }
+    assert!(flood < 60, "all had to be waited for");
 }
 
 #[tokio::test]
@@ -171,13 +178,23 @@ async fn s10_plain_clients_with_one_users_token_have_one_rate() {
         within(busy.send(message)).await.unwrap();
         text(&mut other).await;
     }
-    for message in [r#"{"message":"3"}"#, r#"{"message":"4"}"#] {
-        within(again.send(message)).await.unwrap();
+    // A minute's worth.
+    for n in 3..63 {
+        let message = json!({"message": n.to_string()});
+        within(again.send(message.to_string())).await.unwrap();
     }
     assert!(text(&mut other).await.contains("\"3\""));
     within(other.send(r#"{"message":"mine"}"#)).await.unwrap();
-    assert!(text(&mut other).await.contains("\"mine\""));
-    assert!(text(&mut other).await.contains("\"4\""));
+    let mut next = 4;
+    loop {
+        let seen = text(&mut other).await;
+        if seen.contains("\"mine\"") {
+            break;
+        }
+        assert!(seen.contains(&format!("\"{next}\"")), "{seen}");
+        next += 1;
+    }
+    assert!(next < 63, "all had to be waited for");
 }
 
 #[tokio::test]
@@ -237,22 +254,31 @@ async fn s11_requests_of_one_address_have_a_rate() {
         let headers = format!("X-Forwarded-For: 6.6.6.6, {address}\r\n");
         hub.get("/healthz", &headers).await
     };
-    let mut refused = None;
-    for _ in 0..5 {
-        let answer = ask("2001:db8::1").await;
-        if answer.status == 429 {
-            refused = Some(answer);
+    // All of one /64.
+    let mut addresses = (1_u16..).map(|n| format!("2001:db8::{n:x}"));
+    let refused = async {
+        loop {
+            let answer = ask(&addresses.next().unwrap()).await;
+            if answer.status != 200 {
+                return answer;
+            }
         }
-    }
-    assert_eq!(refused.unwrap().header("retry-after"), Some("1"));
+    };
+    let refused = within(refused).await;
     assert_eq!(
-        ask("2001:db8::ffff").await.status,
-        429,
-        "it is the same /64"
+        (refused.status, refused.header("retry-after")),
+        (429, Some("1"))
     );
     assert_eq!(ask("2001:db8:0:1::1").await.status, 200);
-    let refused = within(from("2001:db8::2", hub.client("/ws")).connect()).await;
-    assert_eq!(refused.unwrap_err().status(), Some(429));
+    let refused = async {
+        loop {
+            let client = from(&addresses.next().unwrap(), hub.client("/ws"));
+            if let Err(refused) = client.connect().await {
+                return refused;
+            }
+        }
+    };
+    assert_eq!(within(refused).await.status(), Some(429));
 }
 
 #[tokio::test]
@@ -267,15 +293,19 @@ async fn messages_by_http_have_the_same_rates_and_a_busy_room_is_no_reason_to_ch
         let path = format!("/api/v1/rooms/{room}/messages");
         hub.post(&path, &headers, &json!({"body": "x"})).await
     };
-    let mut refused = None;
-    for _ in 0..4 {
-        let answer = post("busy").await;
-        if answer.status == 429 {
-            refused = Some(answer);
+    let refused = async {
+        loop {
+            let answer = post("busy").await;
+            if answer.status != 201 {
+                return answer;
+            }
         }
-    }
-    let refused = refused.unwrap();
-    assert_eq!(refused.header("retry-after"), Some("1"));
+    };
+    let refused = within(refused).await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, Some("1"))
+    );
     assert_eq!(refused.json()["code"], "rate_limited");
     assert!(refused.json()["retry_ms"].as_u64().unwrap() <= 1_001);
     assert_eq!(post("quiet").await.status, 201);

@@ -9,12 +9,10 @@
 
 mod support;
 
-use std::time::Duration;
-
 use fullduplex::CloseCode;
-use fullduplex_hub::{Config, Limits, PlainMode, Timeouts};
+use fullduplex_hub::{Config, Limits, PlainMode};
 use serde_json::{Value, json};
-use support::{Running, closed, deaf, frame, text, within};
+use support::{Running, closed, deaf, frame, text, unhurried, within};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 fn code(code: u16) -> CloseCode {
@@ -335,15 +333,8 @@ fn filler(n: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_is_cut_and_a_hundred_others_never_wait_for_it() {
     const MESSAGES: usize = 2_000;
-    // However slow this machine is, the deaf one gets to read its Close.
-    let long = Duration::from_secs(60);
-    let timeouts = Timeouts {
-        write: long,
-        close: long,
-        ..Timeouts::default()
-    };
     let hub = Running::start(Config {
-        timeouts,
+        timeouts: unhurried(),
         ..Config::default()
     })
     .await;
@@ -375,6 +366,7 @@ async fn read_late(limits: Limits) -> (Vec<u64>, Vec<u64>, Vec<(u64, u64)>) {
     const MESSAGES: u64 = 2_500;
     let hub = Running::start(Config {
         limits,
+        timeouts: unhurried(),
         ..Config::default()
     })
     .await;

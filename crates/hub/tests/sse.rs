@@ -9,30 +9,12 @@
 
 mod support;
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{collections::BTreeSet, ops::Range};
 
-use fullduplex_hub::{
-    AllowedOrigins, Config, Limits, Rate, Rates, Timeouts, TrustedProxies, auth::Access,
-};
+use fullduplex_hub::{AllowedOrigins, Config, Limits, Rate, Rates, TrustedProxies, auth::Access};
 use serde_json::json;
-use support::{Answer, Running, bodies, within};
+use support::{Answer, HOUR, Running, bodies, pass, unhurried, within};
 use tokio::io::AsyncWriteExt;
-
-fn soon() -> Timeouts {
-    Timeouts {
-        stream_heartbeat: Duration::from_millis(50),
-        write: Duration::from_millis(50),
-        ..Timeouts::default()
-    }
-}
-
-/// Nothing but what is said wakes a stream, and nobody is taken for gone, however long a busy machine takes.
-fn unhurried() -> Timeouts {
-    Timeouts {
-        stream_heartbeat: Duration::from_secs(3_600),
-        ..Timeouts::default()
-    }
-}
 
 #[tokio::test]
 async fn a_stream_begins_with_where_it_is_and_goes_on_with_what_comes() {
@@ -171,19 +153,16 @@ async fn a_cursor_that_leads_nowhere_is_a_reset_with_its_reason_and_the_newest_f
 
 #[tokio::test]
 async fn where_nothing_is_said_a_comment_is_for_as_long_as_it_is_taken() {
-    let timeouts = Timeouts {
-        // The life of connections that carry none.
-        http: Duration::from_millis(100),
-        ..soon()
-    };
     let hub = Running::start(Config {
-        timeouts,
+        timeouts: unhurried(),
         ..Config::default()
     })
     .await;
     let mut stream = hub.sse("/sse/general", "").await;
     stream.event("ok").await;
+    // Longer than connections live that carry none.
     for _ in 0..6 {
+        pass(HOUR).await;
         stream.event("hb").await;
     }
     hub.say("general", "still there").await;
@@ -197,19 +176,24 @@ async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
         ..Limits::default()
     };
     let hub = Running::start(Config {
-        timeouts: soon(),
+        timeouts: unhurried(),
         limits,
         ..Config::default()
     })
     .await;
     let mut deaf = hub.narrow_sse("/sse/general").await;
     deaf.event("ok").await;
+    // It takes what it is told for a while.
+    let body = "x".repeat(16_000);
+    for _ in 0..10 {
+        hub.say("general", &body).await;
+        pass(HOUR).await;
+    }
     let refused = hub.get("/sse/general", "").await;
     assert_eq!(refused.problem(), (503, "unavailable".into()));
     assert_eq!(refused.header("retry-after"), Some("5"));
-    let body = "x".repeat(16_000);
     within(async {
-        // Until its socket is full it takes what it is not told of.
+        // Until its socket is full.
         while hub
             .get("/api/v1/rooms/general/messages?limit=1&wait=0", "")
             .await
@@ -217,6 +201,7 @@ async fn who_takes_nothing_is_cut_off_and_leaves_its_place() {
             == 503
         {
             hub.say("general", &body).await;
+            pass(HOUR).await;
         }
     })
     .await;

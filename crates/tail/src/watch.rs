@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(20);
+    const DEADLINE: Duration = Duration::from_secs(60);
 
     async fn expect_sign(watch: &mut Watch, of: &str) {
         let sign = tokio::time::timeout(DEADLINE, watch.changed()).await;

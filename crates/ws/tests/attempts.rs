@@ -21,7 +21,7 @@ use std::{
 
 use common::{
     poll_times,
-    raw::{acceptance, within},
+    raw::{PATIENCE, acceptance, pass, within},
 };
 use fullduplex::{
     Client, ConnectError, Retry, WebSocket,
@@ -31,6 +31,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+
+/// How long an attempt may take that is not answered.
+const LIMIT: Duration = PATIENCE.checked_div(2).unwrap();
 
 /// A server that answers each request by a function of it.
 struct Stub {
@@ -76,6 +79,14 @@ impl Stub {
 
     fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// Lets the time of an attempt pass when there were so many requests.
+    async fn is_late_for(&self, requests: usize) {
+        while self.requests().len() < requests {
+            tokio::task::yield_now().await;
+        }
+        pass(LIMIT).await;
     }
 
     /// The values of a header over all requests, `-` where it is missing.
@@ -314,8 +325,9 @@ async fn p33_one_deadline_covers_all_redirects_and_challenges() {
     let stub =
         Stub::new(|_| "HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 9\r\n\r\n".into());
     let stub = stub.await;
-    let client = stub.client("/").max_redirects(1).timeout(limit);
-    let error = connect(&client).await.unwrap_err();
+    let client = stub.client("/").max_redirects(1).timeout(LIMIT);
+    let (error, ()) = tokio::join!(connect(&client), stub.is_late_for(1));
+    let error = error.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout), "{error}");
     assert_eq!(stub.requests().len(), 1);
 
@@ -639,10 +651,16 @@ async fn p91_a_client_comes_back_after_refusals_and_after_the_end_of_its_connect
     })
     .await;
     let moment = Duration::from_millis(1);
-    let client = stub.client("/").timeout(Duration::from_millis(500));
+    let client = stub.client("/").timeout(LIMIT);
     let mut connections = client.reconnect().first_delay(moment);
     for requests in [3, 5] {
-        let (mut ws, _response) = within(connections.next()).await.unwrap();
+        let unanswered = async {
+            if requests == 3 {
+                stub.is_late_for(2).await;
+            }
+        };
+        let (connected, ()) = tokio::join!(within(connections.next()), unanswered);
+        let (mut ws, _response) = connected.unwrap();
         assert_eq!(stub.requests().len(), requests);
         assert!(within(ws.send("hello")).await.is_ok());
     }

@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::raw::{
-    Raw, TEXT, acceptance, answers, echo_server, is_accepted, plain_refusal, refusal, request,
-    serves_the_next_client, within,
+    Raw, TEXT, acceptance, answers, echo_server, is_accepted, pass, plain_refusal, refusal,
+    request, serves_the_next_client, within,
 };
 use fullduplex::Acceptor;
 use fullduplex_testkit::wire;
@@ -79,37 +79,23 @@ async fn p09_header_bombs_get_431_or_414_before_they_are_read_to_their_end() {
 
 #[tokio::test]
 async fn p10_slow_headers_get_408_at_the_total_deadline_whatever_trickles_in() {
-    let acceptor = Acceptor::new().handshake_timeout(Duration::from_millis(300));
-    let addr = echo_server(acceptor).await;
+    const HOUR: Duration = Duration::from_secs(3600);
+    let addr = echo_server(Acceptor::new().handshake_timeout(HOUR)).await;
     let expected = plain_refusal("408 Request Timeout", "the request did not arrive in time");
 
-    let mut silent = Raw::connect(addr).await;
-    assert_eq!(silent.rest_as_text().await, expected);
-
-    let raw = Raw::connect(addr).await;
-    let (mut reading, mut writing) = raw.stream.into_split();
-    let trickling = tokio::spawn(async move {
-        // Enough bytes that the deadline passes many times over, if only one did not start it anew.
-        for byte in request(addr, &"X: y\r\n".repeat(60)).bytes() {
-            if tokio::io::AsyncWriteExt::write_u8(&mut writing, byte)
-                .await
-                .is_err()
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let mut answer = vec![0; expected.len()];
-    within(tokio::io::AsyncReadExt::read_exact(
-        &mut reading,
-        &mut answer,
-    ))
-    .await
-    .unwrap();
-    assert_eq!(String::from_utf8(answer).unwrap(), expected);
-    assert!(!trickling.is_finished(), "the request was still on its way");
-    trickling.abort();
+    let silent = Raw::connect(addr).await;
+    let mut trickling = Raw::connect(addr).await;
+    // By then both are accepted; and by the next time, what was sent is read.
+    serves_the_next_client(addr).await;
+    for byte in request(addr, "").bytes().take(4) {
+        pass(HOUR / 5).await;
+        trickling.send([byte]).await;
+        serves_the_next_client(addr).await;
+    }
+    pass(HOUR / 5).await;
+    for mut late in [silent, trickling] {
+        assert_eq!(late.rest_as_text().await, expected);
+    }
     serves_the_next_client(addr).await;
 }
 

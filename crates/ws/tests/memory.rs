@@ -232,7 +232,10 @@ fn a_servers_idle_connection_with_task_and_socket_costs_less_than_1400_bytes_bef
     let runtime = runtime();
     let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
     let addr = server.local_addr().unwrap();
-    runtime.spawn(server.serve(echo));
+    let mut config = Config::default();
+    // On a slow machine a connection is idle for longer than by default; the timer is there.
+    config.keepalive_interval = Some(std::time::Duration::from_secs(600));
+    runtime.spawn(server.acceptor(Acceptor::new().config(config)).serve(echo));
     // The first connection also pays for what the server makes once.
     let (opened, mut is_open) = oneshot::channel();
     let first = std::thread::spawn(move || opened.send(client_open(addr)).unwrap());

@@ -311,7 +311,7 @@ async fn a_client_has_no_room_that_others_wait_for() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_thread_makes_a_handler_wait_in_that_poll_only() {
     let (ws, wire) = server(Config::default()).await;
     wire.push([wire::text("question")]);

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use common::raw::{Raw, TEXT, acceptance, bound, plain_refusal, refusal, request, within};
+use common::raw::{Raw, TEXT, acceptance, bound, pass, plain_refusal, refusal, request, within};
 use fullduplex::{
     Acceptor, CloseCode, Error, HandshakeError, Server, WebSocket,
     handshake::{Acceptance, Rejection, Request},
@@ -26,6 +26,9 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
 };
+
+/// How long a request may take. No test waits for it.
+const HOUR: Duration = Duration::from_secs(3600);
 
 type Judged<T> = Result<(Acceptance, T), Rejection>;
 
@@ -47,7 +50,7 @@ where
     Fut: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let (server, addr) = bound().await;
-    let acceptor = Acceptor::new().handshake_timeout(Duration::from_millis(300));
+    let acceptor = Acceptor::new().handshake_timeout(HOUR);
     tokio::spawn(server.acceptor(acceptor).serve_with(judge, handler));
     addr
 }
@@ -172,6 +175,7 @@ async fn a_judgement_that_does_not_end_is_dropped_and_answered_503() {
     // Nobody waits for it.
     let mut other = asks(addr, "/plain", "Cookie: user=anna\r\n").await;
     assert_eq!(other.head().await, acceptance("Set-Cookie: seen=1\r\n"));
+    pass(HOUR).await;
     assert_eq!(
         raw.rest_as_text().await,
         plain_refusal("503 Service Unavailable", "The answer took too long.")

@@ -348,7 +348,7 @@ async fn a_reader_that_waits_writes_the_close_of_a_message_that_was_abandoned() 
     message.write("half").await.unwrap();
     drop(message);
     let closed = wire.script.until(|_| wire.frames().len() == 2);
-    timeout(PATIENCE / 6, closed).await.unwrap();
+    timeout(PATIENCE, closed).await.unwrap();
     assert_eq!(wire.frames()[1], wire::close(1011, "message abandoned"));
     receiving.abort();
 }

@@ -4,7 +4,10 @@
 //! Method: clients that send, retry and come back as the protocol asks them to, and `kill -9`. `FDX_CRASHES` says how often, `FDX_CLIENTS`
 //! how many there are.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use fullduplex_hub::log::MAX_MISSED;
 use serde_json::{Value, json};
@@ -66,6 +69,9 @@ struct Talker {
     room: String,
     stage: watch::Receiver<Stage>,
     tell: mpsc::UnboundedSender<Told>,
+    /// Where it has told of that.
+    joined: Option<Phase>,
+    has_finished: bool,
     epoch: String,
     cursor: Option<String>,
     /// The room as this client has it.
@@ -85,23 +91,47 @@ enum Told {
 }
 
 impl Talker {
+    fn new(
+        number: usize,
+        stage: watch::Receiver<Stage>,
+        tell: mpsc::UnboundedSender<Told>,
+    ) -> Self {
+        Self {
+            number,
+            name: format!("client {number}"),
+            room: room(number),
+            stage,
+            tell,
+            joined: None,
+            has_finished: false,
+            epoch: String::new(),
+            cursor: None,
+            seen: Vec::new(),
+            waiting: VecDeque::new(),
+            sent: 0,
+            acknowledged: HashMap::new(),
+            said: 0,
+        }
+    }
+
     async fn run(mut self) -> Self {
-        let mut begun = None;
+        let (mut begun, mut budget) = (None, 0);
         loop {
             let Stage { phase, url, .. } = self.stage.borrow_and_update().clone();
             if phase == Phase::Read && self.has_all() {
                 return self;
             }
-            if phase != Phase::Down && begun != Some(phase) {
-                begun = Some(phase);
-                let budget = self.said + QUOTA;
-                // However it ends: the next server is waited for.
-                self.talk(&Url(url), budget).await;
-            }
-            let is_same = self.stage.borrow().phase == phase;
-            if is_same {
+            if phase == Phase::Down {
                 self.stage.changed().await.unwrap();
+                continue;
             }
+            if begun != Some(phase) {
+                begun = Some(phase);
+                budget = self.said + QUOTA;
+            }
+            // However it ends: it tries again, as long as that server may be there.
+            self.talk(&Url(url), budget).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -135,9 +165,11 @@ impl Talker {
         }
         let reason = &joined["reason"];
         assert_eq!(joined["resume"], "ok", "{}: {reason}", self.name);
-        self.tell.send(Told::Joined(self.stage.borrow().phase)).ok();
+        let phase = self.stage.borrow().phase;
+        if self.joined.replace(phase) != Some(phase) {
+            self.tell.send(Told::Joined(phase)).ok();
+        }
         self.sent = 0;
-        let mut has_finished = false;
         loop {
             let phase = self.stage.borrow().phase;
             let may_begin = if let Phase::Talk(_) = phase {
@@ -157,32 +189,33 @@ impl Talker {
                 self.sent += 1;
             }
             match phase {
-                Phase::Finish(_) if self.waiting.is_empty() && !has_finished => {
-                    has_finished = true;
+                Phase::Finish(_) if self.waiting.is_empty() && !self.has_finished => {
+                    self.has_finished = true;
                     self.tell.send(Told::Finished).ok();
                 }
                 Phase::Read if self.has_all() => return Some(()),
                 _ => {}
             }
             tokio::select! {
-                frame = client.next() => self.take(&frame?),
+                frame = client.next() => self.take(&frame?)?,
                 changed = self.stage.changed() => changed.unwrap(),
             }
         }
     }
 
-    fn take(&mut self, frame: &Value) {
+    /// None if this connection is of no more use.
+    fn take(&mut self, frame: &Value) -> Option<()> {
         if frame["ev"] == "msg" {
             assert_eq!(frame["prev"], self.head(), "nothing is missing");
             self.cursor = Some(cursor(&self.epoch, frame));
             self.seen.push(frame.clone());
         }
         let Some(cid) = frame["re"].as_str() else {
-            return;
+            return Some(());
         };
         if frame["err"]["code"] == "timeout" {
             // To be sent again, on the next connection.
-            return;
+            return None;
         }
         let seq = frame["ok"]["seq"]
             .as_u64()
@@ -191,6 +224,7 @@ impl Talker {
         self.sent -= 1;
         self.acknowledged.insert(cid.to_owned(), seq);
         self.tell.send(Told::Acknowledged).ok();
+        Some(())
     }
 }
 
@@ -213,20 +247,7 @@ async fn s31_nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed_u
     let (tell, mut told) = mpsc::unbounded_channel();
     let mut talkers = JoinSet::new();
     for n in 0..clients {
-        let talker = Talker {
-            number: n,
-            name: format!("client {n}"),
-            room: room(n),
-            stage: stages.clone(),
-            tell: tell.clone(),
-            epoch: String::new(),
-            cursor: None,
-            seen: Vec::new(),
-            waiting: VecDeque::new(),
-            sent: 0,
-            acknowledged: HashMap::new(),
-            said: 0,
-        };
+        let talker = Talker::new(n, stages.clone(), tell.clone());
         talkers.spawn(talker.run());
     }
     for crash in 0..crashes {

@@ -176,6 +176,7 @@ async fn log_lines_are_objects_for_machines_notes_and_warnings_among_them() {
 #[tokio::test]
 async fn who_is_refused_again_and_again_does_not_fill_the_log() {
     let (serve, url) = Program::listen(&["serve"]).await;
+    let begun = Instant::now();
     let evil = "Origin: https://evil.example\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for _ in 0..1_000 {
@@ -185,8 +186,9 @@ async fn who_is_refused_again_and_again_does_not_fill_the_log() {
     serve.terminate();
     let told = serve.end().await.stderr;
     let lines = told.matches("handshake refused").count();
-    // A hundred in ten seconds.
-    assert!((100..=500).contains(&lines), "{lines} lines of 1,000");
+    // A hundred in ten seconds, the first of which may be over soon.
+    let at_most = 100 * usize::try_from(2 + begun.elapsed().as_secs() / 10).unwrap();
+    assert!((100..=at_most).contains(&lines), "{lines} lines of 1,000");
 }
 
 #[tokio::test]

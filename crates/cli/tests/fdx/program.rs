@@ -16,8 +16,8 @@ use tokio::{
     time::timeout,
 };
 
-/// For anything that should happen at once; generous, because machines may be busy.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// For anything that should happen at once; generous, because machines may be busy, and thousands connect to one server.
+pub(crate) const SOON: Duration = Duration::from_mins(2);
 
 /// Waits for what should happen at once.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use fullduplex::{CloseCode, CloseFrame, Error, Message, WebSocket};
@@ -122,7 +122,7 @@ impl Terminal {
                 return status;
             }
             assert!(Instant::now() < deadline, "it does not end");
-            thread::yield_now();
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }

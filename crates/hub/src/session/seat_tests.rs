@@ -58,7 +58,7 @@ pub(super) async fn hub_with(config: Config) -> Arc<Shared> {
 }
 
 /// How long anything may take that must happen. Less than a client may take for its `hello`: after that a session looks anyway.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(9);
 
 const HELLO: &str = r#"{"op":"hello","id":0}"#;
 const NAMED: &str = r#"{"op":"hello","id":1,"name":"Ana"}"#;

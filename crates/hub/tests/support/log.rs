@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-use super::{Running, V1, within};
+use super::{Running, V1, unhurried, within};
 
 /// A log in a file.
 pub struct Log {
@@ -56,6 +56,7 @@ impl Log {
 pub async fn following(sources: impl Into<Vec<LogSource>>) -> Running {
     Running::start(Config {
         logs: sources.into(),
+        timeouts: unhurried(),
         ..Config::default()
     })
     .await

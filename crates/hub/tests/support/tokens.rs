@@ -1,6 +1,6 @@
 //! Hubs that ask for tokens, and who comes with one.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fullduplex::Client;
 use fullduplex_hub::{
@@ -14,8 +14,8 @@ use super::{Running, V1};
 
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// For how many seconds a token is good whose end no test waits for.
-const LONG: u64 = 600;
+/// How long a token is good for, where a test does not say.
+pub const LIFE: Duration = Duration::from_secs(600);
 
 /// The same for who has a token. The folder has the secret.
 pub fn guarded(config: Config) -> (Config, TempDir) {
@@ -54,14 +54,14 @@ pub fn sign(claims: &Claims) -> String {
 
 /// A token of a user with these rights in rooms.
 pub fn token(sub: &str, rooms: &[(&str, &str)]) -> String {
-    sign(&claims(sub, rooms, LONG))
+    sign(&claims(sub, rooms, LIFE.as_secs()))
 }
 
 /// A token for everything but administering, in all rooms.
 pub fn of(sub: &str) -> String {
     sign(&Claims {
         rights: vec!["log".into()],
-        ..claims(sub, &[("*", "read,write")], LONG)
+        ..claims(sub, &[("*", "read,write")], LIFE.as_secs())
     })
 }
 

@@ -35,7 +35,7 @@ async fn a_deleted_message_leaves_no_word_in_any_file() {
     let folder = TempDir::new().unwrap();
     let limits = Limits {
         erase: Duration::from_millis(10),
-        ..Limits::default()
+        ..patient()
     };
     let (subject, log) = limited(folder.path(), limits);
     // Some have most in common with the next word, some little.
@@ -145,7 +145,7 @@ async fn say_secrets(subject: &Subject) -> Vec<String> {
 async fn s26_an_erasure_that_fails_in_the_middle_is_whole_for_readers_and_goes_on() {
     for is_restarted in [false, true] {
         let folder = TempDir::new().unwrap();
-        let (subject, log) = limited(folder.path(), Limits::default());
+        let (subject, log) = limited(folder.path(), patient());
         let secrets = say_secrets(&subject).await;
         let user = Arc::from("u1");
         let mark = log.set_mark(&"general".into(), &user, 9).await.unwrap();
@@ -195,7 +195,7 @@ async fn s26_an_erasure_that_fails_in_the_middle_is_whole_for_readers_and_goes_o
             drop((subject, log));
             assert_eq!(erasing.await, Err(AppendError::Timeout));
             unstick(&conn);
-            limited(folder.path(), Limits::default())
+            limited(folder.path(), patient())
         } else {
             unstick(&conn);
             assert_eq!(erasing.await, Ok(600));
@@ -261,7 +261,7 @@ async fn s26_what_is_being_erased_can_not_be_changed_any_more() {
 #[tokio::test]
 async fn s26_an_erasure_that_can_not_go_on_hinders_neither_messages_nor_others() {
     let folder = TempDir::new().unwrap();
-    let (subject, log) = limited(folder.path(), Limits::default());
+    let (subject, log) = limited(folder.path(), patient());
     let secrets = say_secrets(&subject).await;
     let conn = other(folder.path());
     stick(&conn, 0);
@@ -287,7 +287,7 @@ async fn s26_an_erasure_that_can_not_go_on_hinders_neither_messages_nor_others()
         all([stuck, again]).await,
         [Err(AppendError::Timeout), Err(AppendError::Timeout)]
     );
-    let (subject, log) = limited(folder.path(), Limits::default());
+    let (subject, log) = limited(folder.path(), patient());
     // With the answer to the second one, the erasure was tried.
     settled(&subject).await;
     assert_eq!(log.health(), Health::Well);
@@ -300,7 +300,7 @@ async fn s26_an_erasure_that_can_not_go_on_hinders_neither_messages_nor_others()
 #[tokio::test]
 async fn s26_all_who_ask_for_the_same_user_are_answered_and_few_may_wait() {
     let folder = TempDir::new().unwrap();
-    let (subject, log) = limited(folder.path(), Limits::default());
+    let (subject, log) = limited(folder.path(), patient());
     say_secrets(&subject).await;
     let conn = other(folder.path());
     stick(&conn, 0);
@@ -324,7 +324,7 @@ async fn s26_all_who_ask_for_the_same_user_are_answered_and_few_may_wait() {
 #[tokio::test]
 async fn s26_a_reaction_that_is_set_again_while_the_user_is_forgotten_stays() {
     let folder = TempDir::new().unwrap();
-    let (subject, log) = limited(folder.path(), Limits::default());
+    let (subject, log) = limited(folder.path(), patient());
     let said = subject.append(says("u2", "0", "said")).await.unwrap().seq;
     let reacts = async |cid: &str, emoji: &str, on| {
         let draft = draft("u1", cid, react(said, emoji, on));

@@ -240,7 +240,7 @@ async fn a_mark_before_what_is_kept_goes_and_of_too_many_those_furthest_back() {
     let head = conn.query_row("SELECT head FROM rooms", [], |row| rows::number(row, 0));
     assert_eq!(head, Ok(4));
     // The first at 0, and at each of the others; all of them too many.
-    let (subject, log) = limited(folder.path(), Limits::default());
+    let (subject, log) = limited(folder.path(), patient());
     until(|| count(&conn, "marks") == 100_000).await;
     let mark = |user: &str| log.mark(&"general".into(), &user.into());
     let floor = subject.bounds().await.floor.seq;

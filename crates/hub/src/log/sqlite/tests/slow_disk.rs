@@ -57,16 +57,18 @@ async fn who_waits_for_a_slow_disk_is_answered_in_time() {
     let disk = Arc::new(SlowDisk::default());
     let limits = Limits {
         write: Duration::from_millis(100),
-        ..Limits::default()
+        ..patient()
     };
     let (subject, log) = disk.log(folder.path(), limits);
     let [first, second] = disk.hang(&subject, &log).await;
     assert_eq!(second.await, Err(AppendError::Busy), "it is not stored");
     assert_eq!(first.await, Err(AppendError::Timeout), "nobody knows");
     disk.set(false);
+    drop((subject, log));
+    let subject = open(folder.path()).unwrap();
     assert!(!subject.say("c3").await.duplicate);
     assert!(subject.say("c2").await.duplicate, "it was stored, then");
-    assert_eq!(subject.seen.all().len(), 4);
+    assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 4);
 }
 
 #[tokio::test]
@@ -75,7 +77,7 @@ async fn a_slow_disk_does_not_hold_up_the_end() {
     let disk = Arc::new(SlowDisk::default());
     let limits = Limits {
         close: Duration::from_millis(50),
-        ..Limits::default()
+        ..patient()
     };
     let (subject, log) = disk.log(folder.path(), limits);
     let [first, second] = disk.hang(&subject, &log).await;

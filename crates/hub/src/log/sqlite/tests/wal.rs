@@ -7,7 +7,7 @@ async fn s34_the_write_ahead_log_grows_up_to_its_limit_while_another_program_rea
     let folder = TempDir::new().unwrap();
     let limits = Limits {
         wal_pages: 64,
-        ..Limits::default()
+        ..patient()
     };
     let (subject, _log) = limited(folder.path(), limits);
     subject.say("first").await;
@@ -65,15 +65,22 @@ async fn s32_a_write_ahead_log_cut_anywhere_opens_with_all_that_was_acknowledged
     const HEAD: u64 = 32;
     const FRAME: u64 = 24 + 4096;
     let folder = TempDir::new().unwrap();
-    let data = folder.path().join("data");
-    let subject = open(&data).unwrap();
-    subject.say("c0").await;
-    until(|| wal_size(&data) == 0).await;
-    let mut ends = vec![wal_size(&data)];
-    for n in 1..=3 {
-        subject.say(&format!("c{n}")).await;
-        ends.push(wal_size(&data));
-    }
+    let mut data = folder.path().to_owned();
+    let (_subject, ends) = loop {
+        data.push("data");
+        let subject = open(&data).unwrap();
+        subject.say("c0").await;
+        until(|| wal_size(&data) == 0).await;
+        let mut ends = vec![wal_size(&data)];
+        for n in 1..=3 {
+            subject.say(&format!("c{n}")).await;
+            ends.push(wal_size(&data));
+        }
+        // Where a machine stands still for a while, the log is emptied again meanwhile.
+        if ends.is_sorted_by(|end, next| end < next) {
+            break (subject, ends);
+        }
+    };
     let read = |name: &str| fs::read(data.join(name)).unwrap();
     let (database, wal) = (read(FILE), read("hub.db-wal"));
     assert_eq!((wal.len() as u64 - HEAD) % FRAME, 0);

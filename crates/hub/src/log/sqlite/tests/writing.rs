@@ -53,7 +53,7 @@ async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refus
     let folder = TempDir::new().unwrap();
     let limits = Limits {
         write: Duration::from_secs(1),
-        ..Limits::default()
+        ..patient()
     };
     let (subject, log) = limited(folder.path(), limits);
     subject.say("c1").await;
@@ -73,10 +73,13 @@ async fn s34_while_another_program_has_the_lock_messages_wait_and_then_are_refus
     }
     assert!(matches!(log.health(), Health::ReadOnly { .. }));
     drop(held);
-    assert!(!subject.say("c2").await.duplicate);
+    // A machine may be so slow that this takes too long as well.
+    while subject.append(says("u1", "c2", "x")).await.is_err() {}
     assert_eq!(log.health(), Health::Well);
     assert_eq!(subject.tail(Start::At(0), ALL).await.events.len(), 2);
+    drop((subject, log));
     // One that is let go in time is waited for.
+    let subject = open(folder.path()).unwrap();
     let held = hold(&mut conn);
     let waiting = subject.append(says("u1", "c3", "x"));
     drop(held);
@@ -159,7 +162,7 @@ async fn a_trouble_is_over_also_where_nobody_sends_anything_meanwhile() {
 #[tokio::test]
 async fn what_it_has_to_do_is_known_and_how_long_it_takes() {
     let folder = TempDir::new().unwrap();
-    let (subject, log) = limited(folder.path(), Limits::default());
+    let (subject, log) = limited(folder.path(), patient());
     subject.say("stored").await;
     let mut conn = other(folder.path());
     let held = hold(&mut conn);
