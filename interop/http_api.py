@@ -20,9 +20,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 ROOT = Path(__file__).resolve().parent.parent
 FDX = os.environ.get("FDX", str(ROOT / "target" / "release" / "fdx"))
 # Seconds for anything that should happen at once; generous, because CI machines are slow.
-SOON = 15
+SOON = 60
 # For one example of the document: a poll that is held gives up in this time, a stream is cut.
-EXAMPLE = 3
+EXAMPLE = 15
 # Paths of what is for who looks after the server.
 ADMINISTRATION = "/(bans|connections|users)|/members/"
 # For all that schemathesis tries.

@@ -79,7 +79,7 @@ class Tokens(unittest.TestCase):
         jwks = self.file("jwks", json.dumps({"keys": keys}))
         serve = [FDX, "serve", "--memory", "--listen", "127.0.0.1:0", "--auth-keys", jwks, "--auth-audience", "chat"]
         server = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.addCleanup(server.communicate, timeout=15)
+        self.addCleanup(server.communicate, timeout=60)
         self.addCleanup(server.kill)
         url = server.stdout.readline().split("//")[1].strip()
         for alg, (kid, _) in PAIRS.items():
@@ -95,7 +95,7 @@ class Tokens(unittest.TestCase):
 async def hello(url: str, token: str) -> dict:
     async with connect(f"ws://{url}/ws", subprotocols=["fdx.v1.json"], proxy=None) as ws:
         await ws.send(json.dumps({"op": "hello", "id": 1, "token": token}))
-        return json.loads(await asyncio.wait_for(ws.recv(), 15))
+        return json.loads(await asyncio.wait_for(ws.recv(), 60))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 FDX = os.environ.get("FDX", str(Path(__file__).resolve().parent.parent / "target" / "release" / "fdx"))
 # Seconds for anything that should happen at once; generous, because CI machines are slow.
-SOON = 15
+SOON = 60
 NO_TAKEOVER = {"server_no_context_takeover": True, "client_no_context_takeover": True}
 # Parameters of permessage-deflate by their names, which one side wants and the other has to keep to.
 DEFLATES = [

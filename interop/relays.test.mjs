@@ -76,22 +76,22 @@ for (const relay of [nginx, haproxy]) {
   test(`s17_${relay.name}_keeps_an_idle_connection_that_the_hub_pings`, async (t) => {
     const tls = await certificates(t);
     const ca = await readFile(tls.ca);
-    const hub = await listen(t, 'serve', '--ping-interval', '0.3');
+    const hub = await listen(t, 'serve', '--ping-interval', '0.4');
     const port = await relay(t, hub, tls, {
-      nginx: [['_timeout 90s', '_timeout 1s']],
-      haproxy: [['timeout tunnel 90s', 'timeout tunnel 1s']],
+      nginx: [['_timeout 90s', '_timeout 4s']],
+      haproxy: [['timeout tunnel 90s', 'timeout tunnel 4s']],
     });
     const echo = await dial(t, `wss://localhost:${port}/echo`, [], { ca, origin: `https://localhost:${port}` });
     let pings = 0;
-    const many = new Promise((resolve) => echo.socket.on('ping', () => ++pings === 10 && resolve()));
-    await within(many, 'ten pings, three times as long as the relay waits');
+    const many = new Promise((resolve) => echo.socket.on('ping', () => ++pings === 30 && resolve()));
+    await within(many, 'thirty pings, three times as long as the relay waits');
     assert.equal(await echo.ask('still here'), 'still here');
 
     // Without them it would not.
     const silent = await listen(t, 'serve', '--ping-interval', '0');
     const other = await relay(t, silent, tls, {
-      nginx: [['_timeout 90s', '_timeout 1s']],
-      haproxy: [['timeout tunnel 90s', 'timeout tunnel 1s']],
+      nginx: [['_timeout 90s', '_timeout 4s']],
+      haproxy: [['timeout tunnel 90s', 'timeout tunnel 4s']],
     });
     const idle = await dial(t, `wss://localhost:${other}/echo`, [], { ca, origin: `https://localhost:${other}` });
     assert.equal((await within(idle.closed, 'the end of an idle connection')).code, 1006);

@@ -137,7 +137,7 @@ async fn s48_a_client_whose_only_token_has_expired_ends_and_says_so() {
     let (address, _folder) = start().await;
     // Soon after it was let in; or before, where a machine is slow.
     let short = token(Duration::from_secs(2));
-    let (ana, mut events) = connect(options(address).token(&short));
+    let (ana, events) = connect(options(address).token(&short));
     let RequestError::Ended(why) = timeout(SOON, events.end()).await.unwrap() else {
         panic!("it ends")
     };

@@ -109,6 +109,13 @@ fn runtime() -> Runtime {
     runtime
 }
 
+/// On a slow machine connections are idle for longer than they may be by default; the timer is there.
+fn unhurried() -> Config {
+    let mut config = Config::default();
+    config.keepalive_interval = Some(std::time::Duration::from_secs(600));
+    config
+}
+
 /// So many bytes live for each of so many connections.
 fn for_each(bytes: i64, connections: usize) -> i64 {
     bytes / i64::try_from(connections).unwrap()
@@ -155,7 +162,7 @@ async fn waits(ws: &mut WebSocket) {
 #[test]
 fn an_idle_connection_owns_less_than_720_bytes_before_and_after_traffic() {
     let runtime = runtime();
-    let config = std::sync::Arc::new(Config::default());
+    let config = std::sync::Arc::new(unhurried());
     let mut connections = Vec::with_capacity(CONNECTIONS);
     let made = measure(|| {
         runtime.block_on(async {
@@ -232,10 +239,8 @@ fn a_servers_idle_connection_with_task_and_socket_costs_less_than_1400_bytes_bef
     let runtime = runtime();
     let server = runtime.block_on(Server::bind("127.0.0.1:0")).unwrap();
     let addr = server.local_addr().unwrap();
-    let mut config = Config::default();
-    // On a slow machine a connection is idle for longer than by default; the timer is there.
-    config.keepalive_interval = Some(std::time::Duration::from_secs(600));
-    runtime.spawn(server.acceptor(Acceptor::new().config(config)).serve(echo));
+    let acceptor = Acceptor::new().config(unhurried());
+    runtime.spawn(server.acceptor(acceptor).serve(echo));
     // The first connection also pays for what the server makes once.
     let (opened, mut is_open) = oneshot::channel();
     let first = std::thread::spawn(move || opened.send(client_open(addr)).unwrap());
@@ -288,7 +293,7 @@ fn lines(len: usize) -> Message {
 fn ten_thousand_idle_connections_that_compress_own_no_compressor_before_and_after_traffic() {
     const MANY: usize = 10_000;
     let runtime = runtime();
-    let config = std::sync::Arc::new(Config::default());
+    let config = std::sync::Arc::new(unhurried());
     let acceptor = Acceptor::new()
         .config(config)
         .deflate(Deflate::for_server());
