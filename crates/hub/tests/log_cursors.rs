@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use support::{
     Running, V1,
     log::{Log, lines_of},
+    within,
 };
 
 async fn client(hub: &Running) -> V1 {
@@ -115,7 +116,9 @@ async fn s65_who_comes_back_to_a_server_that_was_started_anew_goes_on() {
     let quiet = ana
         .ok(json!({"op": "log.open", "log": "app", "backlog": 0}))
         .await;
-    hub.begin_stop().await.unwrap();
+    let stopped = hub.begin_stop();
+    assert_eq!(ana.closed().await.0.get(), 1012);
+    within(stopped).await.unwrap();
     log.append("line 2000\n");
     let hub = log.hub().await;
     let mut ana = client(&hub).await;

@@ -14,7 +14,7 @@ use std::fs;
 use fullduplex::WebSocket;
 use fullduplex_hub::{Config, Site};
 use serde_json::{Value, json};
-use support::{Running, closed, deaf, frame, log::Log, text};
+use support::{Running, closed, deaf, frame, log::Log, text, within};
 
 async fn event(ws: &mut WebSocket) -> Value {
     serde_json::from_str(&text(ws).await).unwrap()
@@ -110,10 +110,10 @@ async fn only_named_sources_are_served() {
     ] {
         assert!(hub.client(bad).connect().await.is_err(), "{bad}");
     }
-    let stopping = hub.connect("/logs/app").await;
-    let mut ws = stopping;
-    hub.begin_stop().await.unwrap();
+    let mut ws = hub.connect("/logs/app").await;
+    let stopped = hub.begin_stop();
     assert_eq!(closed(&mut ws).await.0.get(), 1001);
+    within(stopped).await.unwrap();
 }
 
 #[tokio::test]
