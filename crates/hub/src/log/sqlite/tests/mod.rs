@@ -34,9 +34,10 @@ use crate::{
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Nobody is told that it took too long, however slow the machine and its disk are.
+/// Nobody is told that it took too long, and there is time for all that waits, however slow the machine and its disk are.
 fn patient() -> Limits {
     Limits {
+        turn: HOUR,
         write: HOUR,
         read: HOUR,
         search: HOUR,
