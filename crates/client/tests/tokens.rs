@@ -54,7 +54,7 @@ async fn start() -> (SocketAddr, TempDir) {
 /// How long a token is good for.
 const LIFE: Duration = Duration::from_secs(600);
 /// Less than a client may be silent.
-const STEP: Duration = Duration::from_secs(15);
+const STEP: Duration = Duration::from_secs(9);
 
 /// Lets so much time pass at once.
 async fn pass(time: Duration) {

@@ -79,7 +79,7 @@ impl Level {
         of_priority(line).or_else(|| {
             words.find_map(|word| {
                 let marked = if is_json { None } else { word.marked() };
-                marked.or_else(|| word.value())
+                marked.or_else(|| word.value(is_json))
             })
         })
     }
@@ -183,13 +183,18 @@ impl<'a> Word<'a> {
     }
 
     /// The level that is its value, if it is a key for one.
-    fn value(&self) -> Option<Level> {
+    fn value(&self, is_json: bool) -> Option<Level> {
         let is_it = |key: &&str| key.as_bytes().eq_ignore_ascii_case(self.text());
         if !KEYS.iter().any(is_it) {
             return None;
         }
         let unquoted = |rest: &'a [u8]| rest.strip_prefix(b"\"").unwrap_or(rest);
-        let rest = unquoted(&self.line[self.end..]).trim_ascii_start();
+        let behind = &self.line[self.end..];
+        // In JSON it would be a word of what somebody said.
+        if is_json && !behind.starts_with(b"\"") {
+            return None;
+        }
+        let rest = unquoted(behind).trim_ascii_start();
         let (b'=' | b':', rest) = rest.split_first()? else {
             return None;
         };
@@ -287,6 +292,9 @@ mod tests {
         ("ts=1 lvl=dbug caller=x.go:1", "debug"),
         ("level: error", "error"),
         (r#"{"time":1,"level":"error","msg":"x"}"#, "error"),
+        (r#"{"msg":"log level: debug now","level":"error"}"#, "error"),
+        (r#"{"msg":"set level=error","level":"info"}"#, "info"),
+        (r#"{"msg":"\"level\":\"debug\"","level":"error"}"#, "error"),
         (
             r#"{"msg":"INFO [error] level","severity" : "WARNING"}"#,
             "warn",

@@ -116,6 +116,31 @@ async fn s10_a_flood_is_refused_with_when_to_come_back_then_ended_and_others_do_
 }
 
 #[tokio::test]
+async fn s10_an_edit_or_a_deletion_counts_as_ten_messages_of_who_makes_it() {
+    let hub = Running::start(proxied(Rates {
+        // None comes back while this lasts.
+        messages_per_user: Rate::new(1, 1_000),
+        messages_per_room: Rate::new(1, 1_000),
+        ..Rates::default()
+    }))
+    .await;
+    let mut ana = member(&hub, ONE, "ana").await;
+    let target = ana.ok(send(0)).await["seq"].clone();
+    let edit = |n: usize| json!({"op": "edit", "room": "general", "cid": n.to_string(), "target": target, "body": "y"});
+    let mut edits = 0;
+    let refused = loop {
+        let reply = ana.call(edit(1 + edits)).await;
+        if reply["ok"].is_null() {
+            break reply;
+        }
+        edits += 1;
+    };
+    assert_eq!(refused["err"]["code"], "rate_limited");
+    assert!((100..200).contains(&edits), "{edits}");
+    member(&hub, OTHER, "bo").await.ok(send(0)).await;
+}
+
+#[tokio::test]
 async fn s10_commands_of_any_kind_have_a_rate_and_the_reply_says_when() {
     let hub = Running::start(proxied(Rates {
         commands_per_connection: Rate::new(1, 4),

@@ -19,7 +19,7 @@ impl Table for Rates {
         },
         Row {
             name: "rates.messages-per-user",
-            about: "Messages, edits and whatever else is kept, by one user: a bot that is busy",
+            about: "Messages and whatever else is kept, by one user: a bot that is busy. An edit or a deletion counts as ten, as it costs the log so much",
             slot: |rates| PerSecond(&mut rates.messages_per_user),
         },
         Row {

@@ -20,8 +20,8 @@ const OVERDUE: Duration = Duration::from_secs(15 * 60 * 5 / 4);
 const TROUBLE: Duration = Duration::from_secs(60);
 /// How long the source is left alone after a try began, and after it ended. Who shows tokens with keys that don't exist can't have it asked more often.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
-/// How long a try may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a try may take: half of what clients wait for a reply before they take the connection for dead.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gets the keys as they are now.
 pub(super) type Fetch =

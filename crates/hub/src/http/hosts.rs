@@ -70,8 +70,12 @@ impl Hosts {
     /// What to answer to a request that names no host, or somebody else.
     fn judge(&self, request: &Request) -> Result<(), (StatusCode, String)> {
         let is_named = request.headers().contains_key(header::HOST);
-        // HTTP/1.0 knows no Host; where it matters, it has to be there all the same.
-        if !is_named && request.version() == Version::HTTP_10 && matches!(self, Self::Any) {
+        // HTTP/1.0 knows no Host, and is what balancers ask for our health in; no browser speaks it, whom a name could deceive.
+        let may_be_nameless = match self {
+            Self::Any => true,
+            Self::LoopbackAnd { addresses, .. } => *addresses,
+        };
+        if !is_named && request.version() == Version::HTTP_10 && may_be_nameless {
             return Ok(());
         }
         let Some(host) = named(request.headers()) else {
@@ -190,6 +194,14 @@ mod tests {
         }
         assert!(!judges(&hosts, "evil.example"));
         assert!(!judges(&hosts, "192.0.2.1.evil.example"));
+        // As a balancer asks for our health.
+        for (version, is_good) in [(Version::HTTP_10, true), (Version::HTTP_11, false)] {
+            let nameless = Request::builder().uri("/readyz").version(version);
+            let nameless = nameless.body(axum::body::Body::empty()).unwrap();
+            assert_eq!(hosts.judge(&nameless).is_ok(), is_good, "{version:?}");
+            let on_loopback = Hosts::new(&config, [127, 0, 0, 1].into());
+            assert!(on_loopback.judge(&nameless).is_err());
+        }
         let operators = Hosts::of_operators(&config, address);
         assert!(judges(&operators, "chat-1.internal:9090"));
         let operators = Hosts::of_operators(&config, [127, 0, 0, 1].into());

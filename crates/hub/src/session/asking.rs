@@ -93,7 +93,7 @@ impl Session {
     fn ask_read(&self, room: &str, seq: u64) -> Result<Asked, Failure> {
         let place = self.allowed(Right::Read, room)?;
         // It is kept, and told to others, as a message is.
-        self.admit_message(place)?;
+        self.admit_message(place, 1)?;
         let room: Arc<str> = room.into();
         let projection = &self.hub.projection;
         let mark = projection.set_mark(&room, self.client.id(), seq);

@@ -59,14 +59,14 @@ impl Session {
         taken.map_err(Failure::too_fast)
     }
 
-    /// Whether a message for a room may be taken now.
-    pub(super) fn admit_message(&self, room: RoomRef) -> Result<(), Failure> {
+    /// Whether a message for a room may be taken now, or what counts as so many of its author's.
+    pub(super) fn admit_message(&self, room: RoomRef, weight: u32) -> Result<(), Failure> {
         let client = self.rooms.client();
         let Some(place) = self.rooms.get(room).filter(|_| !client.is_exempt) else {
             return Ok(());
         };
         let traffic = &self.hub.traffic;
-        let admitted = traffic.message(client, self.client.id(), &place.name);
+        let admitted = traffic.message(client, self.client.id(), &place.name, weight);
         admitted.map_err(Failure::too_fast)
     }
 

@@ -30,8 +30,19 @@ pub(super) struct Writing {
     append: Append,
 }
 
+/// What an edit or a deletion counts as, to its author and the author's address: the log takes as long for it as for some ten messages, as the words
+/// that were in the message have to be taken out of the index.
+const CHANGE_WEIGHT: u32 = 10;
+
 /// Those of one session, in the order of their commands.
 pub(super) type AllWriting = VecDeque<Writing>;
+
+const fn weight(what: &What) -> u32 {
+    match what {
+        What::Edit { .. } | What::Delete { .. } => CHANGE_WEIGHT,
+        _ => 1,
+    }
+}
 
 impl Session {
     /// Has something stored that a client of `fdx.v1.json` wrote.
@@ -42,7 +53,7 @@ impl Session {
             Right::Write
         };
         let room = self.allowed(right, &write.room)?;
-        self.admit_message(room)?;
+        self.admit_message(room, weight(&write.what))?;
         if let Some(user) = self.client.user() {
             let from = Author::User(Arc::clone(user));
             let cid = write.cid.map(Arc::from);

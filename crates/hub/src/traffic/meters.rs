@@ -46,8 +46,13 @@ impl<K: Eq + Hash> Meters<K> {
 
     /// Uses up one of `key`'s in any case, and says how long until the next.
     pub(crate) fn charge(&self, key: K, now: Duration) -> Duration {
+        self.charge_many(1, key, now)
+    }
+
+    /// The same for what counts as several.
+    pub(crate) fn charge_many(&self, count: u32, key: K, now: Duration) -> Duration {
         let charged = self.with(key, now, |meter, rate| {
-            meter.charge(rate, now);
+            meter.charge_many(count, rate, now);
             Err(meter.wait(rate, now))
         });
         charged.err().unwrap_or_default()

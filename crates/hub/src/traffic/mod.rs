@@ -164,6 +164,7 @@ impl Traffic {
         client: Client,
         user: &Arc<str>,
         room: &Arc<str>,
+        weight: u32,
     ) -> Result<(), Duration> {
         if client.is_exempt {
             return Ok(());
@@ -179,8 +180,8 @@ impl Traffic {
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.users.charge(Arc::clone(user), now);
-        self.addresses.charge(address, now);
+        self.users.charge_many(weight, Arc::clone(user), now);
+        self.addresses.charge_many(weight, address, now);
         self.rooms.charge(Arc::clone(room), now);
         Ok(())
     }

@@ -51,8 +51,14 @@ impl Meter {
     /// Uses one up, whether there is one or not: what is owed has to be waited for by the next. Nobody owes more than another burst, or a
     /// crowd of which each may send one could shut a room for long.
     pub(crate) fn charge(&mut self, rate: Rate, now: Duration) {
+        self.charge_many(1, rate, now);
+    }
+
+    /// The same for what counts as several.
+    pub(crate) fn charge_many(&mut self, count: u32, rate: Rate, now: Duration) {
         let most = 2 * u64::from(rate.burst.max(1)) * rate.interval();
-        let used = self.0.max(nanos(now)).saturating_add(rate.interval());
+        let taken = u64::from(count) * rate.interval();
+        let used = self.0.max(nanos(now)).saturating_add(taken);
         self.0 = used.min(nanos(now).saturating_add(most));
     }
 
@@ -92,6 +98,20 @@ mod tests {
         assert!(meter.is_full(at(3_000)));
         meter.charge(rate, at(3_000));
         assert_eq!(meter.wait(rate, at(3_000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_counts_as_several_takes_as_long_as_they() {
+        let (mut meter, rate) = (Meter::default(), Rate::new(10, 20));
+        meter.charge_many(10, rate, Duration::ZERO);
+        assert_eq!(meter.wait(rate, Duration::ZERO), Duration::ZERO);
+        meter.charge_many(10, rate, Duration::ZERO);
+        assert_eq!(meter.wait(rate, Duration::ZERO), Duration::from_millis(100));
+        meter.charge_many(10, rate, Duration::ZERO);
+        assert_eq!(
+            meter.wait(rate, Duration::ZERO),
+            Duration::from_millis(1_100)
+        );
     }
 
     #[test]

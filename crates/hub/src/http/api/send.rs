@@ -61,7 +61,7 @@ pub(super) async fn send(
     caller.is_still_let_in()?;
     caller.may(&room, Right::Write)?;
     hub.traffic
-        .message(connection.client, &user.id, &room)
+        .message(connection.client, &user.id, &room, 1)
         .map_err(Failure::too_fast)?;
     let append = hub.log.append(Draft {
         room,

@@ -673,6 +673,10 @@ impl Writer {
         let Some(room) = self.crowded.take() else {
             return;
         };
+        if self.is_hindered() {
+            // The sweep finds it again.
+            return;
+        }
         let Self {
             conn,
             rules,

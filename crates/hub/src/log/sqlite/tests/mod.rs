@@ -151,9 +151,19 @@ async fn taken(log: &SqliteLog) {
 async fn settled(subject: &Subject) {
     // With the second one it has looked for what is too old, which is a commit, too.
     for cid in ["c0", "c1"] {
-        // Where a disk is slow and nobody has patience, more than once.
-        while subject.append(says("u1", cid, cid)).await.is_err() {}
+        stored(subject, cid).await;
     }
+}
+
+/// Says something until it is stored: where a disk is slow and nobody has patience, more than once.
+async fn stored(subject: &Subject, cid: &str) {
+    let is_stored = async {
+        while subject.append(says("u1", cid, cid)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let stored = tokio::time::timeout(Duration::from_secs(60), is_stored).await;
+    stored.expect("it can be stored again");
 }
 
 /// Waits for all of these.
