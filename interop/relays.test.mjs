@@ -110,7 +110,7 @@ test('the settings that a package brings are right', async (t) => {
   };
   assert.equal((await check(place, secret)).stdout, 'ok\n');
   // Nobody is let in by forgetting to say who may.
-  await assert.rejects(check(`auth-secret = "${place}"`, ''), /anybody who reaches the proxy/);
+  await assert.rejects(check(`auth-secret = "${place}"`, ''), /anybody who reaches chat.example.com/);
 });
 
 test('systemd reads the unit without a word', async (t) => {
