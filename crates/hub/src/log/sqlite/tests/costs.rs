@@ -123,7 +123,8 @@ async fn an_erasure_begins_at_once_however_many_marks_there_are() {
 /// forgotten with all that was handed over before.
 #[tokio::test]
 async fn what_there_is_no_time_for_comes_next_in_its_order() {
-    for (turn, expected) in [(HOUR, 2), (Duration::ZERO, 6)] {
+    // The writer may also look for what is too old meanwhile, which is a commit, too.
+    for (turn, expected) in [(HOUR, 2..=5), (Duration::ZERO, 6..=20)] {
         let folder = TempDir::new().unwrap();
         let limits = Limits {
             turn,
@@ -152,7 +153,8 @@ async fn what_there_is_no_time_for_comes_next_in_its_order() {
             rest.iter().map(|one| one.1).collect::<Vec<_>>(),
             [false, false, true, false, false]
         );
-        assert_eq!(commits.load(Ordering::Relaxed), expected, "{turn:?}");
+        let commits = commits.load(Ordering::Relaxed);
+        assert!(expected.contains(&commits), "{commits} with {turn:?}");
 
         let held = hold(&mut conn);
         let first = subject.append(says("u1", "second", "x"));
